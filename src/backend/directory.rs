@@ -1,0 +1,199 @@
+//! A datastore in a folder: one that a PBS left on a disk, or a copy of one. Knows nothing of what the files mean.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::backend::{Answer, ArchivePath, Backend, Connection, FetchError, Request, SnapshotInfo};
+use crate::cancel::Cancel;
+use crate::digest::Digest;
+use crate::format::name::{BackupType, GroupName, Namespace, SnapshotName, SnapshotPath};
+
+/// The manifest's file: a snapshot that has none is unfinished.
+const MANIFEST: &str = "index.json.blob";
+
+/// A datastore in a folder.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    root: PathBuf,
+}
+
+impl Directory {
+    /// # Errors
+    /// The folder does not exist, or has no `.chunks` folder in it.
+    pub(crate) fn open(root: &Path) -> io::Result<Directory> {
+        let chunks = root.join(".chunks");
+        if fs::metadata(root)?.is_dir() && !chunks.is_dir() {
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "there is no .chunks folder in it: it is not the top folder of a datastore",
+            ));
+        }
+        Ok(Directory {
+            root: root.to_owned(),
+        })
+    }
+
+    fn namespace(&self, namespace: &Namespace) -> PathBuf {
+        let mut path = self.root.clone();
+        for name in namespace.components() {
+            path.push("ns");
+            path.push(name);
+        }
+        path
+    }
+
+    fn group(&self, namespace: &Namespace, group: &GroupName) -> PathBuf {
+        let mut path = self.namespace(namespace);
+        path.push(group.backup_type().to_string());
+        path.push(group.id());
+        path
+    }
+
+    fn groups(&self, namespace: &Namespace) -> Result<Vec<GroupName>, FetchError> {
+        let folder = self.namespace(namespace);
+        fs::metadata(&folder)?;
+        let mut groups = Vec::new();
+        for backup_type in [BackupType::Vm, BackupType::Ct, BackupType::Host] {
+            let ids = names_in(&folder.join(backup_type.to_string()))?;
+            groups.extend(
+                ids.iter()
+                    .filter_map(|id| GroupName::new(backup_type, id).ok()),
+            );
+        }
+        Ok(groups)
+    }
+}
+
+impl Backend for Directory {
+    fn read_file(
+        &self,
+        snapshot: &SnapshotPath,
+        file: &str,
+        limit: u64,
+    ) -> Result<Vec<u8>, FetchError> {
+        let mut path = self.group(&snapshot.namespace, snapshot.snapshot.group());
+        path.push(snapshot.snapshot.time_text());
+        path.push(file);
+        let file = File::open(path)?;
+        let mut bytes = Vec::new();
+        file.take(limit + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > limit {
+            return Err(FetchError::TooLong);
+        }
+        Ok(bytes)
+    }
+
+    fn snapshots(
+        &self,
+        namespace: &Namespace,
+        group: Option<&GroupName>,
+    ) -> Result<Vec<SnapshotInfo>, FetchError> {
+        let groups = match group {
+            Some(group) => vec![group.clone()],
+            None => self.groups(namespace)?,
+        };
+        let mut snapshots = Vec::new();
+        for group in groups {
+            let folder = self.group(namespace, &group);
+            for time in names_in(&folder)? {
+                // What is not named like a snapshot is not one: the file `owner`, for instance.
+                let Ok(name) = format!("{group}/{time}").parse::<SnapshotName>() else {
+                    continue;
+                };
+                snapshots.push(SnapshotInfo {
+                    name,
+                    is_finished: folder.join(time).join(MANIFEST).is_file(),
+                });
+            }
+        }
+        Ok(snapshots)
+    }
+
+    fn namespaces(&self, parent: &Namespace) -> Result<Vec<Namespace>, FetchError> {
+        let folder = self.namespace(parent);
+        fs::metadata(&folder)?;
+        let names = names_in(&folder.join("ns"))?;
+        Ok(names
+            .iter()
+            .filter_map(|name| parent.child(name).ok())
+            .collect())
+    }
+
+    fn connect<'a>(
+        &'a self,
+        _archive: &ArchivePath,
+        _cancel: &'a Cancel,
+    ) -> Result<Box<dyn Connection + 'a>, FetchError> {
+        Ok(Box::new(ChunkFiles {
+            chunks: self.root.join(".chunks"),
+            requested: None,
+        }))
+    }
+}
+
+/// A worker's view of the `.chunks` folder.
+struct ChunkFiles {
+    chunks: PathBuf,
+    requested: Option<Request>,
+}
+
+impl Connection for ChunkFiles {
+    fn request(&mut self, request: Request) -> Result<(), FetchError> {
+        self.requested = Some(request);
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<Answer, FetchError> {
+        let Some(mut request) = self.requested.take() else {
+            return Err(FetchError::Fatal("nothing was requested".into()));
+        };
+        let result = self.read(&mut request);
+        Ok(Answer {
+            id: request.id,
+            blob: request.blob,
+            result,
+        })
+    }
+}
+
+impl ChunkFiles {
+    fn read(&self, request: &mut Request) -> Result<(), FetchError> {
+        let mut file = File::open(self.path(&request.digest))?;
+        let len = file.metadata()?.len();
+        // The local cache of an S3-backed datastore keeps an evicted chunk as an empty file.
+        if len == 0 {
+            return Err(FetchError::Missing);
+        }
+        let Some(len) = usize::try_from(len)
+            .ok()
+            .filter(|&len| len <= request.limit)
+        else {
+            return Err(FetchError::TooLong);
+        };
+        file.read_exact(request.blob.space(len))
+            .map_err(FetchError::from)
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        let name = digest.to_string();
+        let mut path = self.chunks.join(&name[..4]);
+        path.push(name);
+        path
+    }
+}
+
+/// The names in a folder; none where there is no such folder.
+fn names_in(folder: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        // Names that are not UTF-8 are not PBS's.
+        names.extend(entry?.file_name().into_string());
+    }
+    Ok(names)
+}

@@ -1,0 +1,212 @@
+//! What a kind of place must do to be restored from. Knows nothing of any one kind.
+
+pub(crate) mod directory;
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use crate::buffer::Buffer;
+use crate::cancel::Cancel;
+use crate::digest::Digest;
+use crate::error::BoxError;
+use crate::format::name::{GroupName, Namespace, SnapshotName, SnapshotPath};
+
+/// A place that holds a datastore: implement it to restore from a new kind of place.
+///
+/// A backend answers with bytes as they are stored. Everything it says is checked by those who ask.
+pub trait Backend: Send + Sync {
+    /// Reads a file of a snapshot whole, such as `index.json.blob` or `drive-scsi0.img.fidx`.
+    ///
+    /// # Errors
+    /// [`FetchError::Missing`] where there is no such file, and [`FetchError::TooLong`] where it has more than `limit`
+    /// bytes, which must not be read into memory to find out.
+    fn read_file(
+        &self,
+        snapshot: &SnapshotPath,
+        file: &str,
+        limit: u64,
+    ) -> Result<Vec<u8>, FetchError>;
+
+    /// The snapshots of a namespace, finished or not, in any order; of one group where one is given.
+    ///
+    /// # Errors
+    /// [`FetchError::Missing`] where there is no such namespace; [`FetchError::Unsupported`], the default, where a
+    /// place can't list. A group that does not exist has no snapshots, which is no error.
+    fn snapshots(
+        &self,
+        namespace: &Namespace,
+        group: Option<&GroupName>,
+    ) -> Result<Vec<SnapshotInfo>, FetchError> {
+        let _ = (namespace, group);
+        Err(FetchError::Unsupported)
+    }
+
+    /// The namespaces directly below a namespace, in any order.
+    ///
+    /// # Errors
+    /// As [`snapshots`](Backend::snapshots).
+    fn namespaces(&self, parent: &Namespace) -> Result<Vec<Namespace>, FetchError> {
+        let _ = parent;
+        Err(FetchError::Unsupported)
+    }
+
+    /// Opens a connection for the chunks of one archive; called on the worker thread that will use it.
+    ///
+    /// Whatever it, or the connection, waits for should end within a second of `cancel` being cancelled.
+    ///
+    /// # Errors
+    /// Why there is no connection.
+    fn connect<'a>(
+        &'a self,
+        archive: &ArchivePath,
+        cancel: &'a Cancel,
+    ) -> Result<Box<dyn Connection + 'a>, FetchError>;
+}
+
+/// One worker's way to the chunks of one archive, made and used on one thread.
+///
+/// A connection that returns an error from [`receive`](Connection::receive), or is dropped, is not used again.
+pub trait Connection {
+    /// How many requests are worth having in flight here.
+    fn depth(&self) -> usize {
+        1
+    }
+
+    /// Asks for a chunk, and does not wait for the answer. Called with at most [`depth`](Connection::depth) - 1
+    /// requests unanswered.
+    ///
+    /// # Errors
+    /// The connection is dead.
+    fn request(&mut self, request: Request) -> Result<(), FetchError>;
+
+    /// Waits for the answer to any one of the requests. Called only while there is one.
+    ///
+    /// # Errors
+    /// The connection is dead; no request will be answered any more. What concerns one chunk alone is said in its
+    /// [`Answer`].
+    fn receive(&mut self) -> Result<Answer, FetchError>;
+}
+
+/// A chunk that is asked for.
+#[derive(Debug)]
+pub struct Request {
+    /// Names the request in its [`Answer`].
+    pub id: u64,
+    /// The chunk that is wanted.
+    pub digest: Digest,
+    /// The most bytes that the chunk's blob can have. A longer one must be answered with an error instead of read.
+    pub limit: usize,
+    /// An empty buffer to put the blob in.
+    pub blob: Buffer,
+}
+
+/// What became of a [`Request`].
+#[derive(Debug)]
+pub struct Answer {
+    /// The request's id.
+    pub id: u64,
+    /// The request's buffer, with the blob in it where the result is `Ok`.
+    pub blob: Buffer,
+    /// Whether the blob is there.
+    pub result: Result<(), FetchError>,
+}
+
+/// A snapshot's archive, by the file that holds its index.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ArchivePath {
+    /// The snapshot.
+    pub snapshot: SnapshotPath,
+    /// The name of the index file, such as `drive-scsi0.img.fidx`.
+    pub file: String,
+}
+
+impl ArchivePath {
+    /// The archive's name as people type it: the file's without `.fidx` or `.didx`.
+    #[must_use]
+    pub fn archive_name(&self) -> &str {
+        self.file
+            .rsplit_once('.')
+            .map_or(&self.file, |(name, _)| name)
+    }
+}
+
+/// A snapshot as a listing shows it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SnapshotInfo {
+    /// The snapshot.
+    pub name: SnapshotName,
+    /// Whether it has a manifest. One that has none is being written, or its backup was cut off.
+    pub is_finished: bool,
+}
+
+/// Why something could not be fetched. The sorts are never confused, since each asks for something else to be done.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// It is not there. Final.
+    Missing,
+    /// It is there and can't be read, as on a failing disk. Final.
+    Unreadable(BoxError),
+    /// The identity may not have it, or signing in failed. Final.
+    Denied(BoxError),
+    /// It is longer than it can be, so it is not what it should be. Final.
+    TooLong,
+    /// It may work on another try.
+    Transient {
+        /// What happened.
+        cause: BoxError,
+        /// How long the place asks to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// This kind of place can't do that. Final.
+    Unsupported,
+    /// It will not work on another try either. Final.
+    Fatal(BoxError),
+}
+
+impl FetchError {
+    /// It may work on another try; the place asked for no pause.
+    pub fn transient(cause: impl Into<BoxError>) -> FetchError {
+        FetchError::Transient {
+            cause: cause.into(),
+            retry_after: None,
+        }
+    }
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FetchError::Missing => "it is not there",
+            FetchError::Unreadable(_) => "it can't be read",
+            FetchError::TooLong => "it is longer than it can be",
+            FetchError::Denied(_) => "access was denied",
+            FetchError::Transient { .. } => "it could not be fetched",
+            FetchError::Unsupported => "this kind of place can't do that",
+            FetchError::Fatal(_) => "it can't be fetched",
+        })
+    }
+}
+
+impl std::error::Error for FetchError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            FetchError::Missing | FetchError::TooLong | FetchError::Unsupported => None,
+            FetchError::Unreadable(cause)
+            | FetchError::Denied(cause)
+            | FetchError::Transient { cause, .. }
+            | FetchError::Fatal(cause) => Some(&**cause),
+        }
+    }
+}
+
+impl From<io::Error> for FetchError {
+    /// Sorts an error of a local file.
+    fn from(error: io::Error) -> FetchError {
+        match error.kind() {
+            io::ErrorKind::NotFound => FetchError::Missing,
+            _ => FetchError::Unreadable(error.into()),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Whose manifests are believed, and with which key. Does no I/O.
+
+use crate::datastore::few;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::key::Key;
+use crate::format::manifest::Manifest;
+use crate::format::name::SnapshotPath;
+
+/// Whose word is taken for what.
+#[derive(Default)]
+pub(crate) struct Trust {
+    pub(crate) keys: Vec<Key>,
+    pub(crate) allow_unsigned: bool,
+}
+
+impl Trust {
+    /// The key of a snapshot, once its manifest was found to be signed by it.
+    pub(super) fn key_of(&self, manifest: &Manifest, path: &SnapshotPath) -> Result<Option<Key>> {
+        if self.keys.is_empty() {
+            return Ok(None);
+        }
+        if !manifest.is_signed() && !self.allow_unsigned {
+            return Err(Error::new(
+                ErrorKind::Key,
+                format!(
+                    "the manifest of {path} is not signed, so nothing tells it from a forged one; \
+                     allow unsigned manifests if you trust the server, or give no key"
+                ),
+            ));
+        }
+        let key = match manifest.key_fingerprint() {
+            Some(wanted) => self.keys.iter().find(|key| key.fingerprint() == wanted),
+            None => self.keys.first(),
+        };
+        if !manifest.is_signed() {
+            return Ok(key.cloned());
+        }
+        let Some(key) = key else {
+            return Err(self.foreign_key(manifest, &format!("the manifest of {path} is signed")));
+        };
+        // Without a fingerprint any of the keys may have signed it; it is an unprotected member.
+        let named = manifest.key_fingerprint().is_some();
+        let candidates = self
+            .keys
+            .iter()
+            .filter(|other| !named || other.fingerprint() == key.fingerprint());
+        let mut failure = None;
+        for candidate in candidates {
+            match manifest.verify_signature(candidate) {
+                Ok(()) => return Ok(Some(candidate.clone())),
+                Err(error) => failure = Some(error),
+            }
+        }
+        // The right key and a wrong signature: somebody changed the manifest.
+        let kind = if named {
+            ErrorKind::Corrupt
+        } else {
+            ErrorKind::Key
+        };
+        let error = Error::new(kind, format!("the manifest of {path} can't be trusted"));
+        Err(match failure {
+            Some(cause) => error.because(cause),
+            None => error,
+        })
+    }
+
+    pub(super) fn foreign_key(&self, manifest: &Manifest, what: &str) -> Error {
+        let with = manifest
+            .key_fingerprint()
+            .map_or("another key".to_owned(), |key| {
+                format!("key {}", key.short())
+            });
+        let given = match &self.keys[..] {
+            [] => "and no key was given".to_owned(),
+            keys => format!(
+                "not with the given key {}",
+                few(keys.iter().map(|key| key.fingerprint().short()))
+            ),
+        };
+        Error::new(ErrorKind::Key, format!("{what} with {with}, {given}"))
+    }
+}

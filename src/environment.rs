@@ -1,0 +1,152 @@
+//! What the environment says: secrets, the default key file, the namespace; in the official client's terms.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::key::{Key, KeyFile};
+use crate::format::name::Namespace;
+
+/// A secret is one line, so this is more than enough.
+const MAX_SECRET: u64 = 64 << 10;
+
+/// A key file has some hundred bytes.
+const MAX_KEY_FILE: u64 = 64 << 10;
+
+/// The passphrase of key files: the first line of what PBS_ENCRYPTION_PASSWORD, _FD, _FILE or _CMD gives, the first
+/// that is set.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] where what a variable names can't be read.
+pub fn passphrase() -> Result<Option<Zeroizing<String>>> {
+    secret("PBS_ENCRYPTION_PASSWORD")
+}
+
+impl KeyFile {
+    /// Reads a key file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Key`] where it can't be read or is not a key file.
+    pub fn read(path: impl AsRef<Path>) -> Result<KeyFile> {
+        let path = path.as_ref();
+        let cannot = || {
+            Error::new(
+                ErrorKind::Key,
+                format!("cannot use the key file {}", path.display()),
+            )
+        };
+        let file = fs::File::open(path).map_err(|error| cannot().because(error))?;
+        let mut json = Zeroizing::new(Vec::new());
+        let read = file.take(MAX_KEY_FILE).read_to_end(&mut json);
+        read.map_err(|error| cannot().because(error))?;
+        KeyFile::parse(&json).map_err(|error| cannot().because(error))
+    }
+
+    /// Where the official client looks for a key file that nobody named:
+    /// `$XDG_CONFIG_HOME/proxmox-backup/encryption-key.json`, or the same below `~/.config`.
+    #[must_use]
+    pub fn default_path() -> Option<PathBuf> {
+        let set = |name| env::var_os(name).filter(|value: &OsString| !value.is_empty());
+        let config = match set("XDG_CONFIG_HOME") {
+            Some(config) => PathBuf::from(config),
+            None => PathBuf::from(set("HOME")?).join(".config"),
+        };
+        Some(config.join("proxmox-backup/encryption-key.json"))
+    }
+}
+
+pub(crate) fn default_key() -> Result<Option<Key>> {
+    let Some(path) = KeyFile::default_path().filter(|path| path.exists()) else {
+        return Ok(None);
+    };
+    let file = KeyFile::read(&path)?;
+    let passphrase = match file.is_protected() {
+        true => passphrase()?,
+        false => None,
+    };
+    let passphrase = passphrase.as_ref().map(|text| text.as_bytes());
+    let key = file.unlock(passphrase).map_err(|error| {
+        let message = format!("cannot use the default key file {}", path.display());
+        Error::new(error.kind(), message).because(error)
+    })?;
+    Ok(Some(key))
+}
+
+pub(crate) fn namespace() -> Result<Option<Namespace>> {
+    match env::var("PBS_NAMESPACE") {
+        Ok(name) => name.parse().map(Some),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(error) => {
+            Err(Error::new(ErrorKind::Invalid, "PBS_NAMESPACE is not a namespace").because(error))
+        }
+    }
+}
+
+fn secret(name: &str) -> Result<Option<Zeroizing<String>>> {
+    type Reader = fn(&str) -> io::Result<Zeroizing<String>>;
+    let readers: [(&str, Reader); 4] = [
+        ("", |value| Ok(Zeroizing::new(value.to_owned()))),
+        ("_FD", |number| {
+            read_file(&format!("/dev/fd/{}", parse_fd(number)?))
+        }),
+        ("_FILE", read_file),
+        ("_CMD", read_command),
+    ];
+    for (suffix, read) in readers {
+        let variable = format!("{name}{suffix}");
+        let Some(value) = env::var_os(&variable) else {
+            continue;
+        };
+        let value = Zeroizing::new(
+            value
+                .into_string()
+                .map_err(|_| Error::new(ErrorKind::Invalid, format!("{variable} is not UTF-8")))?,
+        );
+        let text = read(&value).map_err(|error| {
+            Error::new(
+                ErrorKind::Invalid,
+                format!("cannot read the secret that {variable} names"),
+            )
+            .because(error)
+        })?;
+        let line = text.lines().next().unwrap_or_default();
+        return Ok(Some(Zeroizing::new(line.to_owned())));
+    }
+    Ok(None)
+}
+
+fn parse_fd(number: &str) -> io::Result<u32> {
+    let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
+    number.trim().parse().map_err(invalid)
+}
+
+fn read_file(path: &str) -> io::Result<Zeroizing<String>> {
+    read_text(fs::File::open(path)?)
+}
+
+fn read_command(command: &str) -> io::Result<Zeroizing<String>> {
+    let mut child = Command::new("sh")
+        .args(["-c", command])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let output = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+    let text = read_text(output);
+    let status = child.wait()?;
+    if !status.success() {
+        return Err(io::Error::other(format!("the command ended with {status}")));
+    }
+    text
+}
+
+fn read_text(source: impl Read) -> io::Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::new());
+    source.take(MAX_SECRET).read_to_string(&mut text)?;
+    Ok(text)
+}

@@ -1,0 +1,317 @@
+//! Data blobs: the one place where stored bytes become verified data. Knows nothing of where they were stored.
+
+mod small;
+
+use std::fmt;
+
+use zstd::bulk::Decompressor;
+use zstd::zstd_safe;
+
+use crate::buffer::Buffers;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind};
+use crate::format::index::Chunk;
+use crate::format::key::Key;
+
+pub(crate) use small::{MAX_BLOB, decode_blob, is_encrypted};
+
+/// Magic and CRC.
+const HEADER: usize = 12;
+/// Magic, CRC, IV and tag.
+const ENCRYPTED_HEADER: usize = 44;
+
+/// The four kinds of blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kind {
+    is_encrypted: bool,
+    is_compressed: bool,
+}
+
+impl Kind {
+    fn of(blob: &[u8]) -> Result<Kind, Reason> {
+        let (is_encrypted, is_compressed) = match blob.first_chunk() {
+            Some([0x42, 0xab, 0x38, 0x07, 0xbe, 0x83, 0x70, 0xa1]) => (false, false),
+            Some([0x31, 0xb9, 0x58, 0x42, 0x6f, 0xb6, 0xa3, 0x7f]) => (false, true),
+            Some([0x7b, 0x67, 0x85, 0xbe, 0x22, 0x2d, 0x4c, 0xf0]) => (true, false),
+            Some([0xe6, 0x59, 0x1b, 0xbf, 0x0b, 0xbf, 0xd8, 0x0b]) => (true, true),
+            Some(_) => return Err(Reason::Magic),
+            None => return Err(Reason::Short(blob.len())),
+        };
+        let kind = Kind {
+            is_encrypted,
+            is_compressed,
+        };
+        if blob.len() < kind.header() {
+            return Err(Reason::Short(blob.len()));
+        }
+        Ok(kind)
+    }
+
+    fn header(self) -> usize {
+        if self.is_encrypted {
+            ENCRYPTED_HEADER
+        } else {
+            HEADER
+        }
+    }
+}
+
+/// Whether the CRC of a whole blob is that of its payload, before anything is decrypted in place.
+fn crc_holds(blob: &[u8], kind: Kind) -> bool {
+    let Some(stated) = blob.get(8..).and_then(<[u8]>::first_chunk) else {
+        return false;
+    };
+    crc32fast::hash(&blob[kind.header()..]) == u32::from_le_bytes(*stated)
+}
+
+/// Decrypts the payload of an encrypted blob in place.
+fn decrypt(blob: &mut [u8], key: &Key) -> Result<(), Reason> {
+    let Some((header, payload)) = blob.split_first_chunk_mut::<ENCRYPTED_HEADER>() else {
+        return Err(Reason::Short(blob.len()));
+    };
+    let (_, iv_and_tag) = header.split_at(HEADER);
+    let (Some(iv), Some(tag)) = (iv_and_tag.first_chunk(), iv_and_tag.last_chunk()) else {
+        return Err(Reason::Short(ENCRYPTED_HEADER));
+    };
+    key.decrypt(iv, tag, payload).map_err(|_| Reason::Tag)
+}
+
+/// Turns the blobs of an archive's chunks into data, and proves it. One for each thread.
+pub struct ChunkDecoder {
+    key: Option<Key>,
+    zstd: Option<Decompressor<'static>>,
+}
+
+impl ChunkDecoder {
+    /// With a key only encrypted blobs are taken, and only plain ones without: a manifest says which an archive has, and
+    /// anything else is damage or an attack.
+    #[must_use]
+    pub fn new(key: Option<Key>) -> ChunkDecoder {
+        ChunkDecoder { key, zstd: None }
+    }
+
+    /// The most bytes that the blob of a chunk of `len` bytes can have. PBS keeps a compressed chunk only where it is
+    /// shorter; here whatever zstd makes of one is let through.
+    #[must_use]
+    pub fn blob_limit(len: u32) -> usize {
+        ENCRYPTED_HEADER + zstd_safe::compress_bound(len as usize)
+    }
+
+    /// Decodes the blob of a chunk, and compares the chunk's digest and length with what comes out.
+    ///
+    /// # Errors
+    /// The blob is not that of the chunk. Both buffers come back either way.
+    pub fn decode(&mut self, chunk: &Chunk, mut buffers: Buffers) -> Result<Verified, Rejected> {
+        match self.try_decode(chunk, &mut buffers) {
+            Ok(place) => Ok(Verified { buffers, place }),
+            Err(reason) => {
+                let message = format!("chunk {} is corrupt", chunk.digest);
+                let error = Error::new(ErrorKind::Corrupt, message)
+                    .because(reason)
+                    .of_chunk(chunk.digest)
+                    .at_offset(chunk.offset);
+                Err(Rejected { buffers, error })
+            }
+        }
+    }
+
+    fn try_decode(&mut self, chunk: &Chunk, buffers: &mut Buffers) -> Result<Place, Reason> {
+        let blob = &mut *buffers.blob;
+        let kind = Kind::of(blob)?;
+        match (&self.key, kind.is_encrypted) {
+            // The tag is checked first, so that what the CRC is asked about is still as it came.
+            (Some(key), true) => decrypt(blob, key).map_err(|reason| reason.blaming(blob, kind))?,
+            (None, false) => {}
+            (Some(_), false) => return Err(Reason::Plain),
+            (None, true) => return Err(Reason::Encrypted),
+        }
+        let result = self.verify(chunk, kind, buffers);
+        // What was decrypted was whole, by its tag; and the CRC is of what it was before.
+        result.map_err(|reason| match kind.is_encrypted {
+            true => reason,
+            false => reason.blaming(&buffers.blob, kind),
+        })
+    }
+
+    fn verify(
+        &mut self,
+        chunk: &Chunk,
+        kind: Kind,
+        buffers: &mut Buffers,
+    ) -> Result<Place, Reason> {
+        let payload = &buffers.blob[kind.header()..];
+        let (data, place): (&[u8], _) = if kind.is_compressed {
+            let data = buffers.data.space(chunk.len as usize);
+            self.decompress(payload, data)?;
+            (data, Place::Data)
+        } else {
+            (
+                payload,
+                Place::Blob {
+                    header: kind.header(),
+                },
+            )
+        };
+        if data.len() != chunk.len as usize {
+            return Err(Reason::Length(data.len(), chunk.len));
+        }
+        let digest = match &self.key {
+            Some(key) => key.digest(data),
+            None => Digest::of(data),
+        };
+        if digest != chunk.digest {
+            return Err(Reason::Digest(digest));
+        }
+        Ok(place)
+    }
+
+    /// Fills exactly the given slice, from exactly one frame.
+    fn decompress(&mut self, payload: &[u8], data: &mut [u8]) -> Result<(), Reason> {
+        // The slice bounds the output, whatever the frame says of itself. Two frames could hide in one blob.
+        match zstd_safe::find_frame_compressed_size(payload) {
+            Ok(len) if len == payload.len() => {}
+            Ok(_) => return Err(Reason::Trailing),
+            Err(code) => return Err(Reason::Zstd(zstd_safe::get_error_name(code).to_owned())),
+        }
+        let zstd = match &mut self.zstd {
+            Some(zstd) => zstd,
+            none => {
+                none.insert(Decompressor::new().map_err(|error| Reason::Zstd(error.to_string()))?)
+            }
+        };
+        let len = (zstd.decompress_to_buffer(payload, data))
+            .map_err(|error| Reason::Zstd(error.to_string()))?;
+        if len != data.len() {
+            return Err(Reason::Length(
+                len,
+                u32::try_from(data.len()).unwrap_or(u32::MAX),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ChunkDecoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChunkDecoder")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The data of a chunk, proven to be what its digest names. Only [`ChunkDecoder::decode`] makes it.
+#[derive(Debug)]
+pub struct Verified {
+    buffers: Buffers,
+    place: Place,
+}
+
+/// Which bytes are the data: an uncompressed chunk is not copied out of its blob.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Blob { header: usize },
+    Data,
+}
+
+impl Verified {
+    /// The chunk's data.
+    #[must_use]
+    pub fn data(&self) -> &[u8] {
+        match self.place {
+            Place::Blob { header } => &self.buffers.blob[header..],
+            Place::Data => &self.buffers.data,
+        }
+    }
+
+    /// Gives the data up, for its memory.
+    #[must_use]
+    pub fn into_buffers(self) -> Buffers {
+        self.buffers
+    }
+}
+
+/// A blob that is not that of its chunk.
+#[derive(Debug)]
+pub struct Rejected {
+    /// The memory, for the next blob.
+    pub buffers: Buffers,
+    /// Why, of kind [`ErrorKind::Corrupt`].
+    pub error: Error,
+}
+
+/// Why a blob was refused.
+#[derive(Debug, PartialEq, Eq)]
+enum Reason {
+    Short(usize),
+    Magic,
+    Plain,
+    Encrypted,
+    Tag,
+    Zstd(String),
+    Trailing,
+    Length(usize, u32),
+    Digest(Digest),
+    Crc,
+    Blamed(Box<Reason>, Blame),
+}
+
+/// Whose fault it is, by the CRC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blame {
+    Damage,
+    Content,
+}
+
+impl Reason {
+    fn blaming(self, blob: &[u8], kind: Kind) -> Reason {
+        let blame = if crc_holds(blob, kind) {
+            Blame::Content
+        } else {
+            Blame::Damage
+        };
+        Reason::Blamed(Box::new(self), blame)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Short(0) => f.write_str("its blob is empty"),
+            Reason::Short(len) => write!(f, "its blob of {len} bytes is shorter than a header"),
+            Reason::Magic => {
+                f.write_str("it is not a data blob: its first bytes are of no known kind")
+            }
+            Reason::Plain => f.write_str("it is not encrypted, and the manifest says that it is"),
+            Reason::Encrypted => {
+                f.write_str("it is encrypted, and the manifest says that it is not")
+            }
+            Reason::Tag => f.write_str("it does not decrypt with this key"),
+            Reason::Zstd(error) => write!(f, "it does not decompress: {error}"),
+            Reason::Trailing => f.write_str("something follows its zstd frame"),
+            Reason::Length(len, expected) => {
+                write!(
+                    f,
+                    "it decodes to {len} bytes, where the index has {expected}"
+                )
+            }
+            Reason::Digest(digest) => write!(f, "its data has the digest {digest}"),
+            Reason::Crc => {
+                f.write_str("its CRC is wrong: it was damaged in the store or on the way")
+            }
+            Reason::Blamed(reason, Blame::Damage) => {
+                write!(
+                    f,
+                    "{reason}; its CRC is wrong too: it was damaged in the store or on the way"
+                )
+            }
+            Reason::Blamed(reason, Blame::Content) => {
+                write!(
+                    f,
+                    "{reason}; its CRC is right: it is as it was written, but not what was asked for"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for Reason {}

@@ -1,0 +1,240 @@
+//! The list of an archive's chunks. Knows nothing of where the chunks are.
+
+use std::fmt;
+
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+
+const FIXED_MAGIC: [u8; 8] = [0x2f, 0x7f, 0x41, 0xed, 0x91, 0xfd, 0x0f, 0xcd];
+const DYNAMIC_MAGIC: [u8; 8] = [0x1c, 0x91, 0x4e, 0xa5, 0x19, 0xba, 0xb3, 0xcd];
+const HEADER: usize = 4096;
+const FIXED_ENTRY: usize = 32;
+const DYNAMIC_ENTRY: usize = 40;
+/// The lengths of chunk that are believed. Images have 4 MiB; no decoded blob has more than 128 MiB.
+const MIN_CHUNK_SIZE: u64 = 4 << 10;
+const MAX_CHUNK: u64 = 128 << 20;
+
+/// One chunk of an archive, as the index lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// What its decoded bytes hash to.
+    pub digest: Digest,
+    /// Where it begins in the archive, in bytes.
+    pub offset: u64,
+    /// How long it is, in decoded bytes.
+    pub len: u32,
+}
+
+/// The list of an archive's chunks: a fixed index (`.fidx`) of an image or a dynamic one (`.didx`) of a file archive.
+///
+/// It is kept as the file's own bytes, 32 or 40 for a chunk.
+pub struct Index {
+    bytes: Vec<u8>,
+    len: u64,
+    chunk_size: Option<u32>,
+    largest_chunk: u32,
+    csum: Digest,
+}
+
+impl Index {
+    /// Reads an index file; its first bytes say of which kind it is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] where it is not an index, is not as long as it should be, or lists chunks of
+    /// impossible lengths; [`Error::position`] then names the first of them.
+    pub fn parse(bytes: impl Into<Vec<u8>>) -> Result<Index> {
+        let bytes = bytes.into();
+        let index = match bytes.first_chunk() {
+            Some(&FIXED_MAGIC) => parse_fixed(bytes),
+            Some(&DYNAMIC_MAGIC) => parse_dynamic(bytes),
+            _ => Err(corrupt(
+                "it is not an index: its first 8 bytes are of no known kind",
+            )),
+        }?;
+        // The manifest's claim decides; this one only tells a damaged file from a replaced one.
+        if index.bytes[32..64] != *index.csum.as_bytes() {
+            return Err(corrupt(
+                "the index is damaged: its header states another checksum than its entries have",
+            ));
+        }
+        Ok(index)
+    }
+
+    /// The length of the archive, in bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether the archive has no bytes, and hence no chunks.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many chunks the archive has.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        (self.bytes.len() - HEADER) / self.entry_len()
+    }
+
+    /// The chunk at a position, counted from 0; `None` from [`count`](Index::count) on.
+    #[must_use]
+    pub fn chunk(&self, position: usize) -> Option<Chunk> {
+        (position < self.count()).then(|| self.listed(position))
+    }
+
+    /// All chunks, in the order of the archive.
+    pub fn chunks(&self) -> impl ExactSizeIterator<Item = Chunk> {
+        (0..self.count()).map(|position| self.listed(position))
+    }
+
+    /// The checksum that a manifest has for this index: SHA-256 over its entries, as they are, not as the index's
+    /// own header claims.
+    #[must_use]
+    pub fn csum(&self) -> Digest {
+        self.csum
+    }
+
+    /// Whether it is a fixed index: all chunks but the last have [`chunk_size`](Index::chunk_size) bytes.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        self.chunk_size.is_some()
+    }
+
+    /// The length of all chunks but the last, in bytes; `None` for a dynamic index.
+    #[must_use]
+    pub fn chunk_size(&self) -> Option<u32> {
+        self.chunk_size
+    }
+
+    /// The length of the longest chunk, in bytes; 0 where there is none.
+    #[must_use]
+    pub fn largest_chunk(&self) -> u32 {
+        self.largest_chunk
+    }
+
+    fn entry_len(&self) -> usize {
+        if self.is_fixed() {
+            FIXED_ENTRY
+        } else {
+            DYNAMIC_ENTRY
+        }
+    }
+
+    fn listed(&self, position: usize) -> Chunk {
+        let entry = &self.bytes[HEADER + position * self.entry_len()..][..self.entry_len()];
+        let (offset, end) = match self.chunk_size {
+            Some(size) => {
+                let offset = position as u64 * u64::from(size);
+                (offset, self.len.min(offset + u64::from(size)))
+            }
+            None if position == 0 => (0, u64_at(entry, 0)),
+            None => {
+                let before = HEADER + (position - 1) * DYNAMIC_ENTRY;
+                (u64_at(&self.bytes, before), u64_at(entry, 0))
+            }
+        };
+        let digest: [u8; 32] = *entry
+            .last_chunk()
+            .expect("an entry ends with 32 bytes of digest");
+        Chunk {
+            digest: digest.into(),
+            offset,
+            len: u32::try_from(end - offset).expect("parse admits no chunk above 128 MiB"),
+        }
+    }
+}
+
+impl fmt::Debug for Index {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Index")
+            .field("len", &self.len)
+            .field("count", &self.count())
+            .field("chunk_size", &self.chunk_size)
+            .field("csum", &self.csum)
+            .finish_non_exhaustive()
+    }
+}
+
+fn parse_fixed(bytes: Vec<u8>) -> Result<Index> {
+    let entries = entries(&bytes)?;
+    let len = u64_at(&bytes, 64);
+    let chunk_size = u64_at(&bytes, 72);
+    if !chunk_size.is_power_of_two() || !(MIN_CHUNK_SIZE..=MAX_CHUNK).contains(&chunk_size) {
+        return Err(corrupt(format!(
+            "the index states an impossible chunk size of {chunk_size} bytes"
+        )));
+    }
+    let count = len.div_ceil(chunk_size);
+    if count.checked_mul(FIXED_ENTRY as u64) != Some(entries.len() as u64) {
+        return Err(corrupt(format!(
+            "the index has {} bytes of entries, not the {count} entries of 32 bytes that an archive of {len} bytes needs",
+            entries.len()
+        )));
+    }
+    let chunk_size = u32::try_from(chunk_size).expect("it was found to be at most 128 MiB");
+    Ok(Index {
+        csum: Digest::of(entries),
+        len,
+        chunk_size: Some(chunk_size),
+        largest_chunk: u32::try_from(len).map_or(chunk_size, |len| len.min(chunk_size)),
+        bytes,
+    })
+}
+
+fn parse_dynamic(bytes: Vec<u8>) -> Result<Index> {
+    let entries = entries(&bytes)?;
+    if entries.len() % DYNAMIC_ENTRY != 0 {
+        return Err(corrupt(format!(
+            "the index has {} bytes of entries, which is no multiple of 40",
+            entries.len()
+        )));
+    }
+    let (mut len, mut largest_chunk) = (0, 0);
+    for (position, entry) in entries.chunks_exact(DYNAMIC_ENTRY).enumerate() {
+        let end = u64_at(entry, 0);
+        largest_chunk = end
+            .checked_sub(len)
+            .filter(|len| (1..=MAX_CHUNK).contains(len))
+            .and_then(|len| u32::try_from(len).ok())
+            .ok_or_else(|| impossible_chunk(position, len, end))?
+            .max(largest_chunk);
+        len = end;
+    }
+    Ok(Index {
+        csum: Digest::of(entries),
+        len,
+        chunk_size: None,
+        largest_chunk,
+        bytes,
+    })
+}
+
+fn entries(bytes: &[u8]) -> Result<&[u8]> {
+    bytes.get(HEADER..).ok_or_else(|| {
+        corrupt(format!(
+            "the index is cut short: it has {} of its header's 4096 bytes",
+            bytes.len()
+        ))
+    })
+}
+
+fn impossible_chunk(position: usize, offset: u64, end: u64) -> Error {
+    corrupt(format!(
+        "the index lists an impossible chunk at position {position}: from byte {offset} to {end}"
+    ))
+    .at_position(position)
+    .at_offset(offset)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let bytes = bytes[at..]
+        .first_chunk()
+        .expect("header and entries were found to be whole");
+    u64::from_le_bytes(*bytes)
+}
+
+fn corrupt(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Corrupt, message)
+}

@@ -1,0 +1,120 @@
+//! Keys: what decrypts and names encrypted chunks, and signs manifests. Knows nothing of where a key file lies.
+
+mod file;
+#[cfg(feature = "master-key")]
+mod master;
+
+use std::fmt;
+use std::sync::Arc;
+
+use aes_gcm::aead::AeadInOut;
+use aes_gcm::aead::consts::U16;
+use aes_gcm::aes::Aes256;
+use aes_gcm::{AesGcm, KeyInit};
+use hmac::{Hmac, Mac};
+use sha2::{Digest as _, Sha256};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::digest::{Digest, Fingerprint};
+
+pub use file::KeyFile;
+#[cfg(feature = "master-key")]
+pub use master::recover_key;
+
+/// AES-256-GCM with the 16-byte IV that PBS uses, in place of the usual 12.
+type Cipher = AesGcm<Aes256, U16>;
+
+/// The secret that encrypted backups are made with. Cheap to clone; `Debug` shows its fingerprint alone.
+#[derive(Clone)]
+pub struct Key(Arc<Secrets>);
+
+struct Secrets {
+    cipher: Cipher,
+    /// Derived from the key: it goes into the digests of chunks and signs manifests.
+    id_key: [u8; 32],
+    fingerprint: Fingerprint,
+}
+
+/// The cipher wipes its own key schedule.
+impl Drop for Secrets {
+    fn drop(&mut self) {
+        self.id_key.zeroize();
+    }
+}
+
+/// The tag says that the data was not encrypted with this key, or was changed since.
+#[derive(Debug)]
+pub(super) struct WrongTag;
+
+impl Key {
+    /// The key with these bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Key {
+        let bytes = Zeroizing::new(bytes);
+        let mut id_key = [0; 32];
+        // Salt and rounds are PBS's. The input is random already, so that few rounds are enough.
+        pbkdf2::pbkdf2_hmac::<Sha256>(&*bytes, b"_id_key", 10, &mut id_key);
+        let context = Sha256::digest(b"Proxmox Backup Encryption Key Fingerprint");
+        let fingerprint: [u8; 32] = Sha256::new()
+            .chain_update(context)
+            .chain_update(id_key)
+            .finalize()
+            .into();
+        Key(Arc::new(Secrets {
+            cipher: Cipher::new((&*bytes).into()),
+            id_key,
+            fingerprint: fingerprint.into(),
+        }))
+    }
+
+    /// What names the key in manifests and key files.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.0.fingerprint
+    }
+
+    /// The digest of an encrypted chunk, from its decoded data.
+    #[must_use]
+    pub fn digest(&self, data: &[u8]) -> Digest {
+        let hash: [u8; 32] = Sha256::new()
+            .chain_update(data)
+            .chain_update(self.0.id_key)
+            .finalize()
+            .into();
+        hash.into()
+    }
+
+    /// Decrypts in place. With a wrong tag the data is left as it was.
+    pub(super) fn decrypt(
+        &self,
+        iv: &[u8; 16],
+        tag: &[u8; 16],
+        data: &mut [u8],
+    ) -> Result<(), WrongTag> {
+        decrypt(&self.0.cipher, iv, tag, data)
+    }
+
+    /// Whether a signature was made with this key; takes as long for a wrong one as for the right one.
+    pub(super) fn has_signed(&self, text: &[u8], signature: &[u8; 32]) -> bool {
+        let mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(&self.0.id_key)
+            .expect("HMAC takes keys of any length");
+        mac.chain_update(text).verify_slice(signature).is_ok()
+    }
+}
+
+fn decrypt(
+    cipher: &Cipher,
+    iv: &[u8; 16],
+    tag: &[u8; 16],
+    data: &mut [u8],
+) -> Result<(), WrongTag> {
+    cipher
+        .decrypt_inout_detached(iv.into(), b"", data.into(), tag.into())
+        .map_err(|_| WrongTag)
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", self.0.fingerprint.short())
+    }
+}

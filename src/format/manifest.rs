@@ -1,0 +1,299 @@
+//! The manifest: what a snapshot holds, and who says so. Does no I/O.
+
+use serde_json::{Map, Value};
+
+use crate::digest::{Digest, Fingerprint};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::key::Key;
+use crate::format::name::{BackupType, GroupName, SnapshotName, archive_name};
+
+/// What is done to the chunks of an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CryptMode {
+    /// Nothing.
+    None,
+    /// They are encrypted, and the manifest is signed.
+    Encrypt,
+    /// The manifest is signed, which by their digests covers the chunks.
+    SignOnly,
+}
+
+/// A file of a snapshot, as the manifest lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestFile {
+    name: String,
+    crypt_mode: CryptMode,
+    size: u64,
+    csum: Digest,
+}
+
+impl ManifestFile {
+    /// The server's name for it, such as `drive-scsi0.img.fidx`. It is safe as a file's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The name that people use, such as `drive-scsi0.img`.
+    #[must_use]
+    pub fn archive_name(&self) -> &str {
+        archive_name(&self.name).unwrap_or(&self.name)
+    }
+
+    /// Whether it is an index of chunks rather than a small file.
+    #[must_use]
+    pub fn is_archive(&self) -> bool {
+        !self.name.ends_with(".blob")
+    }
+
+    /// What is done to its contents.
+    #[must_use]
+    pub fn crypt_mode(&self) -> CryptMode {
+        self.crypt_mode
+    }
+
+    /// Of an archive: its decoded length. Of a small file: the length of its blob. In bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Of an archive: its index's [`csum`](crate::Index::csum). Of a small file: the SHA-256 of its blob.
+    #[must_use]
+    pub fn csum(&self) -> Digest {
+        self.csum
+    }
+}
+
+/// The list of what is in a snapshot, signed where its owner has a key.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    snapshot: SnapshotName,
+    files: Vec<ManifestFile>,
+    signature: Option<[u8; 32]>,
+    key_fingerprint: Option<Fingerprint>,
+    notes: Option<String>,
+    /// What is signed, in the form in which it is.
+    canonical: Vec<u8>,
+}
+
+impl Manifest {
+    /// Reads the JSON of a manifest.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] where it is none, or lists a file whose name is unsafe or listed twice.
+    pub fn parse(json: &[u8]) -> Result<Manifest> {
+        // Everything is taken from this one value: no two readers can disagree about what was signed.
+        let value: Value = serde_json::from_slice(json).map_err(|error| {
+            Error::new(ErrorKind::Corrupt, "the manifest is not JSON").because(error)
+        })?;
+        let Value::Object(members) = &value else {
+            return Err(corrupt("it is not a JSON object"));
+        };
+        let canonical = canonical(members)?;
+        let mut files: Vec<ManifestFile> = Vec::new();
+        for entry in members
+            .get("files")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            let file = parse_file(entry)?;
+            if files
+                .iter()
+                .any(|other| other.archive_name() == file.archive_name())
+            {
+                return Err(corrupt(format!("it lists {} twice", file.archive_name())));
+            }
+            files.push(file);
+        }
+        let unprotected = members.get("unprotected");
+        let unprotected = |name| {
+            unprotected
+                .and_then(|members| members.get(name))
+                .and_then(Value::as_str)
+        };
+        let key_fingerprint = match unprotected("key-fingerprint").map(str::parse) {
+            None => None,
+            Some(Ok(fingerprint)) => Some(fingerprint),
+            Some(Err(_)) => return Err(corrupt("its key-fingerprint is malformed")),
+        };
+        let signature = match members.get("signature") {
+            // PBS 3 writes a null where there is none.
+            None | Some(Value::Null) => None,
+            Some(signature) => {
+                let parsed = signature
+                    .as_str()
+                    .and_then(|hex| hex.parse::<Digest>().ok());
+                let parsed = parsed.ok_or_else(|| corrupt("its signature is malformed"))?;
+                Some(*parsed.as_bytes())
+            }
+        };
+        Ok(Manifest {
+            snapshot: parse_snapshot(members)?,
+            files,
+            signature,
+            key_fingerprint,
+            notes: unprotected("notes").map(str::to_owned),
+            canonical,
+        })
+    }
+
+    /// The snapshot that it is of.
+    #[must_use]
+    pub fn snapshot(&self) -> &SnapshotName {
+        &self.snapshot
+    }
+
+    /// The files of the snapshot, as the manifest orders them.
+    #[must_use]
+    pub fn files(&self) -> &[ManifestFile] {
+        &self.files
+    }
+
+    /// A file by its name, either as people or as the server writes it.
+    #[must_use]
+    pub fn file(&self, name: &str) -> Option<&ManifestFile> {
+        let mut files = self.files.iter();
+        files.find(|file| file.name == name || file.archive_name() == name)
+    }
+
+    /// Whether it has a signature, right or wrong.
+    #[must_use]
+    pub fn is_signed(&self) -> bool {
+        self.signature.is_some()
+    }
+
+    /// The key that it is signed with, and archives are encrypted with. It is not protected by the signature.
+    #[must_use]
+    pub fn key_fingerprint(&self) -> Option<Fingerprint> {
+        self.key_fingerprint
+    }
+
+    /// What its owner noted. Not protected by the signature.
+    #[must_use]
+    pub fn notes(&self) -> Option<&str> {
+        self.notes.as_deref()
+    }
+
+    /// Checks that the manifest was signed with a key, and not changed since.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Key`] where it was not.
+    pub fn verify_signature(&self, key: &Key) -> Result<()> {
+        let Some(signature) = &self.signature else {
+            return Err(Error::new(ErrorKind::Key, "the manifest is not signed"));
+        };
+        if !key.has_signed(&self.canonical, signature) {
+            let key = key.fingerprint().short();
+            let message = format!(
+                "the manifest's signature is not of the key {key}, or it was changed since"
+            );
+            return Err(Error::new(ErrorKind::Key, message));
+        }
+        Ok(())
+    }
+}
+
+fn parse_snapshot(members: &Map<String, Value>) -> Result<SnapshotName> {
+    let text = |name| members.get(name).and_then(Value::as_str);
+    let backup_type = text("backup-type").and_then(|text| text.parse::<BackupType>().ok());
+    let id = text("backup-id");
+    let time = members.get("backup-time").and_then(Value::as_i64);
+    let (Some(backup_type), Some(id), Some(time)) = (backup_type, id, time) else {
+        return Err(corrupt("it does not say of which snapshot it is"));
+    };
+    GroupName::new(backup_type, id)
+        .and_then(|group| SnapshotName::new(group, time))
+        .map_err(|error| corrupt("it is of an impossible snapshot").because(error))
+}
+
+fn parse_file(entry: &Value) -> Result<ManifestFile> {
+    let text = |name| entry.get(name).and_then(Value::as_str);
+    let name = text("filename").ok_or_else(|| corrupt("it lists a file without a name"))?;
+    if archive_name(name).is_none() {
+        return Err(corrupt(format!(
+            "it lists a file of the unsafe name {name:?}"
+        )));
+    }
+    let crypt_mode = match entry.get("crypt-mode").map(|mode| mode.as_str()) {
+        None | Some(Some("none")) => CryptMode::None,
+        Some(Some("encrypt")) => CryptMode::Encrypt,
+        Some(Some("sign-only")) => CryptMode::SignOnly,
+        Some(_) => return Err(corrupt(format!("it gives {name} an unknown crypt-mode"))),
+    };
+    let size = entry.get("size").and_then(Value::as_u64);
+    let csum = text("csum").and_then(|hex| hex.parse().ok());
+    let (Some(size), Some(csum)) = (size, csum) else {
+        return Err(corrupt(format!("it gives {name} no size or no csum")));
+    };
+    Ok(ManifestFile {
+        name: name.to_owned(),
+        crypt_mode,
+        size,
+        csum,
+    })
+}
+
+/// What is signed: all members but two, as JSON without white space, sorted by name.
+fn canonical(members: &Map<String, Value>) -> Result<Vec<u8>> {
+    let signed = |name: &str| name != "signature" && name != "unprotected";
+    let mut out = Vec::new();
+    write_object(members.iter().filter(|(name, _)| signed(name)), &mut out)?;
+    Ok(out)
+}
+
+/// Sorts for itself, since other crates may have serde_json keep the order of the text.
+fn write_object<'a>(
+    members: impl Iterator<Item = (&'a String, &'a Value)>,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let mut members: Vec<_> = members.collect();
+    members.sort_by_key(|(name, _)| *name);
+    out.push(b'{');
+    for (at, (name, value)) in members.into_iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write_scalar(&Value::String(name.clone()), out);
+        out.push(b':');
+        write_value(value, out)?;
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+fn write_value(value: &Value, out: &mut Vec<u8>) -> Result<()> {
+    match value {
+        Value::Null => {
+            return Err(corrupt(
+                "it has a null in it, which the format does not allow",
+            ));
+        }
+        Value::Object(members) => write_object(members.iter(), out)?,
+        Value::Array(items) => {
+            out.push(b'[');
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                write_value(item, out)?;
+            }
+            out.push(b']');
+        }
+        scalar => write_scalar(scalar, out),
+    }
+    Ok(())
+}
+
+fn write_scalar(value: &Value, out: &mut Vec<u8>) {
+    out.extend(value.to_string().bytes());
+}
+
+fn corrupt(why: impl Into<String>) -> Error {
+    Error::new(
+        ErrorKind::Corrupt,
+        format!("the manifest is malformed: {}", why.into()),
+    )
+}

@@ -1,0 +1,9 @@
+//! Bytes in, checked values out. Does no I/O, and knows nothing of where the bytes come from.
+//!
+//! The formats are those of Proxmox Backup Server, versions 1 to 4. All of them are read, none is written.
+
+pub(crate) mod blob;
+pub(crate) mod index;
+pub(crate) mod key;
+pub(crate) mod manifest;
+pub(crate) mod name;

@@ -1,0 +1,237 @@
+//! A worker: pulls jobs, fetches, decodes, answers. Knows nothing of order.
+
+use std::{iter, mem};
+
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::backend::{Answer, Connection, FetchError, Request};
+use crate::buffer::{Buffer, Buffers};
+use crate::cancel::Cancel;
+use crate::datastore::snapshot::Archive;
+use crate::format::blob::{ChunkDecoder, Verified};
+use crate::pipeline::Job;
+use crate::pipeline::retry::Failure;
+
+/// A job that comes back.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    /// Its buffers are in the verified chunk, or else still its own.
+    pub(super) job: Job,
+    /// The size of the blob that came, in bytes.
+    pub(super) fetched: usize,
+    pub(super) outcome: Result<Verified, Failure>,
+}
+
+/// One thread's work, with its own connection.
+pub(super) struct Worker<'a> {
+    archive: &'a Archive,
+    /// The most requests that it may have in flight.
+    share: usize,
+    stop: &'a Cancel,
+    jobs: Receiver<Job>,
+    held: Held,
+    /// A blob that came and is not decoded yet. Its job is still held.
+    received: Option<Answer>,
+    connection: Option<Box<dyn Connection + 'a>>,
+    decoder: ChunkDecoder,
+}
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(
+        archive: &'a Archive,
+        share: usize,
+        stop: &'a Cancel,
+        jobs: Receiver<Job>,
+        arrivals: Sender<Arrival>,
+    ) -> Worker<'a> {
+        Worker {
+            archive,
+            share,
+            stop,
+            jobs,
+            held: Held {
+                jobs: Vec::new(),
+                arrivals,
+            },
+            received: None,
+            connection: None,
+            decoder: ChunkDecoder::new(archive.key().cloned()),
+        }
+    }
+
+    /// Works until the queue is closed or the restore stops.
+    pub(super) fn run(mut self) {
+        // The next is requested before the last is decoded, so the line never waits for the CPU.
+        while self.ask() {
+            self.decode();
+            self.receive();
+        }
+    }
+
+    /// Requests as much as may be in flight, and waits for a job where there is none. Says whether to go on.
+    fn ask(&mut self) -> bool {
+        while !self.stop.is_cancelled() {
+            let job = if self.held.jobs.is_empty() {
+                let Ok(job) = self.jobs.recv() else {
+                    return false;
+                };
+                job
+            } else if self.in_flight() < self.depth() {
+                let Ok(job) = self.jobs.try_recv() else {
+                    return true;
+                };
+                job
+            } else {
+                return true;
+            };
+            self.request(job);
+        }
+        false
+    }
+
+    fn in_flight(&self) -> usize {
+        self.held.jobs.len() - usize::from(self.received.is_some())
+    }
+
+    fn depth(&self) -> usize {
+        match &self.connection {
+            Some(connection) => connection.depth().min(self.share),
+            None => 1,
+        }
+    }
+
+    fn request(&mut self, mut job: Job) {
+        if job.fresh_connection {
+            self.hang_up();
+        }
+        let request = Request {
+            id: job.id(),
+            digest: job.chunk.digest,
+            limit: ChunkDecoder::blob_limit(job.chunk.len),
+            blob: mem::take(&mut job.buffers.blob),
+        };
+        self.held.jobs.push(job);
+        if let Err(error) = self.connected().and_then(|open| open.request(request)) {
+            self.lose_connection(error);
+        }
+    }
+
+    fn connected(&mut self) -> Result<&mut Box<dyn Connection + 'a>, FetchError> {
+        match &mut self.connection {
+            Some(connection) => Ok(connection),
+            none => {
+                Ok(none.insert((self.archive.backend()).connect(self.archive.path(), self.stop)?))
+            }
+        }
+    }
+
+    /// Ends the connection when all that was requested over it has come.
+    fn hang_up(&mut self) {
+        self.decode();
+        while self.connection.is_some() && !self.held.jobs.is_empty() {
+            self.receive();
+            self.decode();
+        }
+        self.connection = None;
+    }
+
+    fn receive(&mut self) {
+        let Some(connection) = self
+            .connection
+            .as_mut()
+            .filter(|_| !self.held.jobs.is_empty())
+        else {
+            return;
+        };
+        match connection.receive() {
+            Ok(answer) if !self.held.has(answer.id) => {
+                let error = FetchError::Fatal("an answer came that was not asked for".into());
+                self.lose_connection(error);
+            }
+            Ok(Answer {
+                id,
+                blob,
+                result: Err(error),
+            }) => {
+                self.held.fail(id, blob, Failure::Fetch(error));
+            }
+            Ok(answer) => self.received = Some(answer),
+            Err(error) => self.lose_connection(error),
+        }
+    }
+
+    fn decode(&mut self) {
+        let Some(Answer { id, blob, .. }) = self.received.take() else {
+            return;
+        };
+        let Some(job) = self.held.jobs.iter_mut().find(|job| job.id() == id) else {
+            return;
+        };
+        let chunk = job.chunk;
+        let data = mem::take(&mut job.buffers.data);
+        let fetched = blob.len();
+        match self.decoder.decode(&chunk, Buffers { blob, data }) {
+            Ok(verified) => self.held.answer(id, fetched, Ok(verified)),
+            Err(rejected) => {
+                job.buffers.data = rejected.buffers.data;
+                self.held
+                    .fail(id, rejected.buffers.blob, Failure::Corrupt(rejected.error));
+            }
+        }
+    }
+
+    /// Answers for all that was in flight: one job with the error itself, the others with its consequence.
+    fn lose_connection(&mut self, error: FetchError) {
+        self.connection = None;
+        let undecoded = self.received.as_ref().map(|answer| answer.id);
+        let lost: Vec<u64> = (self.held.jobs.iter().map(Job::id))
+            .filter(|id| Some(*id) != undecoded)
+            .collect();
+        let consequence = || FetchError::transient("the connection failed with another request");
+        let errors = iter::once(error).chain(iter::repeat_with(consequence));
+        for (id, error) in lost.into_iter().zip(errors) {
+            self.held.fail(id, Buffer::new(), Failure::Fetch(error));
+        }
+    }
+}
+
+/// The jobs that a worker has taken and not answered. Every one is answered, also when the worker unwinds: the writer
+/// waits for each.
+struct Held {
+    jobs: Vec<Job>,
+    arrivals: Sender<Arrival>,
+}
+
+impl Held {
+    fn has(&self, id: u64) -> bool {
+        self.jobs.iter().any(|job| job.id() == id)
+    }
+
+    fn fail(&mut self, id: u64, blob: Buffer, failure: Failure) {
+        if let Some(job) = self.jobs.iter_mut().find(|job| job.id() == id) {
+            job.buffers.blob = blob;
+        }
+        self.answer(id, 0, Err(failure));
+    }
+
+    fn answer(&mut self, id: u64, fetched: usize, outcome: Result<Verified, Failure>) {
+        let Some(at) = self.jobs.iter().position(|job| job.id() == id) else {
+            return;
+        };
+        let arrival = Arrival {
+            job: self.jobs.swap_remove(at),
+            fetched,
+            outcome,
+        };
+        // Without a receiver the restore has ended, and nobody waits.
+        let _ = self.arrivals.send(arrival);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        while let Some(job) = self.jobs.last() {
+            self.answer(job.id(), 0, Err(Failure::Panicked));
+        }
+    }
+}

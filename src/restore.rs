@@ -1,0 +1,186 @@
+//! `Restore`: how an archive is restored, and doing it. Knows nothing of how the pipeline works.
+
+use std::io;
+use std::thread;
+
+use crate::cancel::Cancel;
+use crate::datastore::snapshot::Archive;
+use crate::error::Result;
+use crate::format::blob::ChunkDecoder;
+use crate::pipeline::plan::Plan;
+use crate::pipeline::{self, Settings};
+use crate::report::{Event, Report};
+use crate::target::Target;
+
+const DEFAULT_MEMORY: u64 = 256 << 20;
+const DEFAULT_ATTEMPTS: u32 = 5;
+
+/// How to restore: options that all have good defaults, and [`run`](Restore::run).
+///
+/// A `Restore` can run any number of times, from several threads at once.
+///
+/// # About threads
+///
+/// The thread that calls `run` becomes the writer: it asks for chunks in the order of the index, and commits them in that
+/// order; it is also the only one to touch the target and the observer. Worker threads fetch, decrypt, decompress
+/// and verify. They end before `run` returns, whatever it returns, and a panic on any of them is raised again on
+/// the caller's thread.
+#[derive(Clone, Debug)]
+pub struct Restore {
+    threads: usize,
+    in_flight: usize,
+    memory: u64,
+    attempts: u32,
+    cancel: Cancel,
+}
+
+impl Default for Restore {
+    fn default() -> Restore {
+        Restore {
+            threads: 0,
+            in_flight: 0,
+            memory: DEFAULT_MEMORY,
+            attempts: DEFAULT_ATTEMPTS,
+            cancel: Cancel::new(),
+        }
+    }
+}
+
+impl Restore {
+    /// The defaults: threads by the number of cores, 256 MiB of memory, 5 attempts for each chunk.
+    #[must_use]
+    pub fn new() -> Restore {
+        Restore::default()
+    }
+
+    /// How many worker threads fetch and decode; 0, the default, takes one for each core, but at least 4 and at most 16.
+    #[must_use]
+    pub fn threads(self, threads: usize) -> Restore {
+        Restore { threads, ..self }
+    }
+
+    /// How many chunks may be asked for and unanswered at once; 0, the default, takes 16, or twice the number of threads
+    /// if that is more. The memory caps it.
+    #[must_use]
+    pub fn in_flight(self, chunks: usize) -> Restore {
+        Restore {
+            in_flight: chunks,
+            ..self
+        }
+    }
+
+    /// How many bytes chunks may take in memory, encoded and decoded together; 256 MiB by default. It is room for one
+    /// chunk at the least. The index comes on top, with 33 to 41 bytes for each chunk.
+    #[must_use]
+    pub fn memory(self, bytes: u64) -> Restore {
+        Restore {
+            memory: bytes,
+            ..self
+        }
+    }
+
+    /// How many times a chunk is asked for before the restore fails for want of it; 5 by default, and 1 at the least.
+    #[must_use]
+    pub fn attempts(self, attempts: u32) -> Restore {
+        Restore { attempts, ..self }
+    }
+
+    /// Stops when this is cancelled, with an error of kind [`Cancelled`](crate::ErrorKind::Cancelled).
+    #[must_use]
+    pub fn cancel(self, cancel: &Cancel) -> Restore {
+        Restore {
+            cancel: cancel.clone(),
+            ..self
+        }
+    }
+
+    /// What a restore of this archive would do. Fetches nothing.
+    #[must_use]
+    pub fn plan(&self, archive: &Archive) -> Plan {
+        Plan::new(archive.index(), archive.key())
+    }
+
+    /// Restores an archive into a target: `Ok` means that the target holds every byte, verified and durable.
+    ///
+    /// # Errors
+    /// The first failure: of the kinds [`Missing`](crate::ErrorKind::Missing), [`Corrupt`](crate::ErrorKind::Corrupt),
+    /// [`Unreadable`](crate::ErrorKind::Unreadable), [`Unavailable`](crate::ErrorKind::Unavailable),
+    /// [`Denied`](crate::ErrorKind::Denied) for a chunk, with its digest, position and offset;
+    /// [`Target`](crate::ErrorKind::Target) for the target, with the offset;
+    /// [`Cancelled`](crate::ErrorKind::Cancelled); [`Resources`](crate::ErrorKind::Resources) where a thread could not
+    /// be started.
+    ///
+    /// # Panics
+    /// Only with a panic of the target or the backend.
+    pub fn run(&self, archive: &Archive, target: &mut dyn Target) -> Result<Report> {
+        self.run_with(archive, target, |_| {})
+    }
+
+    /// The same, with an observer, which is called on the calling thread after each commit and at least once a
+    /// second.
+    ///
+    /// # Errors
+    /// As [`run`](Restore::run).
+    ///
+    /// # Panics
+    /// Only with a panic of the target, the backend or the observer.
+    pub fn run_with(
+        &self,
+        archive: &Archive,
+        target: &mut dyn Target,
+        mut observer: impl FnMut(Event<'_>),
+    ) -> Result<Report> {
+        let plan = self.plan(archive);
+        let settings = self.choose(archive);
+        pipeline::run(archive, &plan, &settings, target, &mut observer)
+    }
+
+    /// Does everything but the writing: fetches, decrypts and checks every chunk.
+    ///
+    /// # Errors
+    /// As [`run`](Restore::run).
+    ///
+    /// # Panics
+    /// As [`run_with`](Restore::run_with).
+    pub fn verify(&self, archive: &Archive, observer: impl FnMut(Event<'_>)) -> Result<Report> {
+        self.run_with(archive, &mut Nowhere, observer)
+    }
+
+    fn choose(&self, archive: &Archive) -> Settings {
+        let or = |set: usize, chosen: usize| if set == 0 { chosen } else { set };
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let workers = or(self.threads, cores.clamp(4, 16));
+        let largest = archive.index().largest_chunk();
+        let slot = ChunkDecoder::blob_limit(largest) as u64 + u64::from(largest);
+        let slots = usize::try_from(self.memory / slot)
+            .unwrap_or(usize::MAX)
+            .max(1);
+        // An index never has more chunks to offer; and a ring of so many slots is made at once.
+        let slots = slots.min(archive.index().count().max(1));
+        let in_flight = or(self.in_flight, 16.max(2 * workers)).min(slots);
+        Settings {
+            workers: workers.min(in_flight),
+            in_flight,
+            slots,
+            attempts: self.attempts.max(1),
+            cancel: self.cancel.clone(),
+        }
+    }
+}
+
+/// Takes everything, keeps nothing.
+struct Nowhere;
+
+impl Target for Nowhere {
+    fn write(&mut self, _data: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write_zeros(&mut self, _len: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,171 @@
+//! Who may know whom: the arrows between the modules point down only.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// A module and the modules that it may use, from the bottom up. A folder's name stands for all its files.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("digest", &[]),
+    ("error", &["digest"]),
+    ("cancel", &[]),
+    ("buffer", &[]),
+    ("format", &["digest", "error", "buffer"]),
+    (
+        "backend",
+        &["digest", "error", "buffer", "cancel", "format"],
+    ),
+    ("datastore", &["digest", "error", "format", "backend"]),
+    ("target", &["error"]),
+    ("report", &["error"]),
+    (
+        "pipeline",
+        &[
+            "digest",
+            "error",
+            "cancel",
+            "buffer",
+            "format",
+            "backend",
+            "datastore",
+            "target",
+            "report",
+        ],
+    ),
+    (
+        "restore",
+        &[
+            "error",
+            "cancel",
+            "format",
+            "datastore",
+            "target",
+            "report",
+            "pipeline",
+        ],
+    ),
+    ("environment", &["error", "format"]),
+    (
+        "open",
+        &["error", "format", "backend", "datastore", "environment"],
+    ),
+    ("lib", &[]),
+];
+
+/// Kinds of place: they may know the backend's traits, and nobody but `open` may know them.
+const PLACES: &[&str] = &["directory"];
+
+/// Kinds of target: they know the trait and not each other, and are named by `lib` alone.
+const TARGETS: &[&str] = &["file", "stream"];
+
+#[test]
+fn arrows_between_modules_point_down() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&source, &mut files);
+    assert!(files.len() > 10, "found no source files");
+    let mut wrong = Vec::new();
+    for (module, text) in &files {
+        let top = module
+            .split('/')
+            .next()
+            .expect("split gives at least one part");
+        let (_, allowed) = (MAY_USE.iter().find(|(name, _)| *name == top))
+            .unwrap_or_else(|| panic!("module {top} is in no layer: add it to MAY_USE"));
+        for used in uses(text) {
+            let mut parts = used.split("::");
+            let (first, second) = (
+                parts.next().unwrap_or_default(),
+                parts.next().unwrap_or_default(),
+            );
+            let down = first == top || allowed.contains(&first);
+            let apart = if first == "backend" && PLACES.contains(&second) {
+                top == "open" || module.ends_with(second)
+            } else if first == "target" && TARGETS.contains(&second) {
+                module.ends_with(second)
+            } else {
+                true
+            };
+            if !down || !apart {
+                wrong.push(format!("{module} uses crate::{used}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn no_async_runtime_is_among_the_normal_dependencies() {
+    let output = std::process::Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--all-features",
+            "--offline",
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs the tests, so it can be run");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let tree = String::from_utf8(output.stdout).expect("names of crates are ASCII");
+    let crates: BTreeSet<_> = tree
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert!(
+        crates.contains("crossbeam-channel"),
+        "that is no dependency tree: {tree}"
+    );
+    for runtime in [
+        "tokio",
+        "async-std",
+        "smol",
+        "futures-executor",
+        "async-executor",
+        "hyper",
+        "reqwest",
+    ] {
+        assert!(!crates.contains(runtime), "{runtime} is a dependency");
+    }
+}
+
+/// The files below a folder, as module names such as `format/blob`, without their tests.
+fn collect(folder: &Path, files: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(folder).expect("the source folder can be read") {
+        let path = entry.expect("the source folder can be read").path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).expect("source is UTF-8");
+            let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+            let module = path
+                .strip_prefix(source)
+                .expect("it was found there")
+                .with_extension("");
+            let text = text
+                .split("#[cfg(test)]")
+                .next()
+                .unwrap_or_default()
+                .to_owned();
+            files.push((module.to_string_lossy().into_owned(), text));
+        }
+    }
+}
+
+/// What follows `crate::` in code, comments aside.
+fn uses(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .flat_map(|line| line.split("crate::").skip(1))
+        .map(|rest| {
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
+            &rest[..end.unwrap_or(rest.len())]
+        })
+}
