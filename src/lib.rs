@@ -1,5 +1,56 @@
-//! Restores Proxmox Backup Server backups with plain threads: in order, verified, with bounded memory.
-
+//! Restores backups of a Proxmox Backup Server with plain threads: in order, verified, with bounded memory, and without
+//! an async runtime.
+//!
+//! ```no_run
+//! use chunk_restore::{Datastore, FileTarget, Restore};
+//!
+//! fn main() -> chunk_restore::Result<()> {
+//!     let datastore = Datastore::open("/mnt/datastore")?;
+//!     let snapshot = datastore.snapshot("vm/100")?;
+//!     let archive = snapshot.archive("drive-scsi0.img")?;
+//!     let report = Restore::new().run(&archive, &mut FileTarget::create("disk.raw")?)?;
+//!     println!("{report}");
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Words
+//!
+//! A *chunk* is a stored piece of some MiB, named by its *digest*; a *blob* is its encoded form: compressed, encrypted,
+//! both or neither. An *index* lists the chunks of an *archive*, such as a disk's image. A *manifest* lists the archives
+//! of a *snapshot*, and snapshots live in a *datastore*, which a [`Backend`] reads. A *position* is a chunk's place in the
+//! index, an *offset* a byte in the archive.
+//!
+//! # The road of a chunk
+//!
+//! [`Restore::run`] turns the calling thread into the writer. It walks the index in order, skips chunks that are known to be
+//! zeros by their digest, and asks for the others ahead of time: each job in the queue carries the two buffers it is to
+//! be answered in, and so the number of jobs bounds the memory. Worker threads, each with a [`Connection`] of its
+//! own, fetch the blob, decrypt and decompress it, compare its digest, and send it back; what comes early waits
+//! for its turn. The writer hands the data to the [`Target`] strictly in order.
+//!
+//! # What holds
+//!
+//! - Only bytes whose digest was verified reach a target, each once, in order, without gaps.
+//! - [`Target::finish`] is called after the last position of the index was committed, and nowhere else. So an
+//!   [`Ok`] means: everything is there, and as durable as the target can make it.
+//! - Memory for chunks stays within [`Restore::memory`]. Lengths that come from outside are bounded before anything is
+//!   allocated; a blob can't decode to more than its chunk's length.
+//! - Of several failures the first is returned. It names the chunk, its position and offset, and says whether it is
+//!   *missing*, *corrupt*, *unreadable* or merely could *not be fetched*: see [`ErrorKind`].
+//! - With a key, a manifest must be signed by it, unless the caller allows otherwise by name.
+//!   Archives that the manifest says are encrypted take encrypted chunks only, others only plain ones.
+//! - No restore goes on for more than a second after [`Cancel::cancel`], what the file system takes aside; its threads have
+//!   ended when it returns. A panic in a target, a backend or an observer is raised again on the calling thread.
+//! - Neither errors nor `Debug` show secrets, and nothing panics on what a server, a file or a user says.
+//!
+//! # Features
+//!
+//! `master-key` (off): [`recover_key`], which needs the `rsa` crate.
+#![cfg_attr(
+    not(feature = "master-key"),
+    doc = "\n[`recover_key`]: https://docs.rs/chunk-restore"
+)]
 #![forbid(unsafe_code)]
 
 mod backend;
@@ -26,6 +77,8 @@ pub use environment::passphrase;
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use format::blob::{ChunkDecoder, Rejected, Verified};
 pub use format::index::{Chunk, Index};
+#[cfg(feature = "master-key")]
+pub use format::key::recover_key;
 pub use format::key::{Key, KeyFile};
 pub use format::manifest::{CryptMode, Manifest, ManifestFile};
 pub use format::name::{BackupType, GroupName, Namespace, SnapshotName, SnapshotPath};

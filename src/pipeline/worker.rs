@@ -104,11 +104,13 @@ impl<'a> Worker<'a> {
         if job.fresh_connection {
             self.hang_up();
         }
+        let mut blob = mem::take(&mut job.buffers.blob);
+        blob.clear();
         let request = Request {
             id: job.id(),
             digest: job.chunk.digest,
             limit: ChunkDecoder::blob_limit(job.chunk.len),
-            blob: mem::take(&mut job.buffers.blob),
+            blob,
         };
         self.held.jobs.push(job);
         if let Err(error) = self.connected().and_then(|open| open.request(request)) {

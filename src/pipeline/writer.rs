@@ -147,7 +147,7 @@ impl<'a> Writer<'a> {
             match self.inbox.recv_timeout(self.patience()) {
                 Ok(arrival) => self.take(arrival)?,
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(workers_gone()),
+                Err(RecvTimeoutError::Disconnected) => return Err(self.stopped()),
             }
             if self.told.elapsed() >= SILENCE {
                 self.tell_progress();
@@ -193,7 +193,11 @@ impl<'a> Writer<'a> {
                     (self.observe)(Event::Retried(&why));
                     self.retries.push((at, job));
                 }
-                Verdict::Final(error) => return Err(error),
+                Verdict::Final(error) => {
+                    // What fails after a cancel fails because of it.
+                    self.check_cancelled()?;
+                    return Err(error);
+                }
             },
         }
         Ok(())
@@ -207,7 +211,7 @@ impl<'a> Writer<'a> {
                 break;
             };
             // The channel has room for every slot, so this does not wait.
-            self.jobs.send(job).map_err(|_| workers_gone())?;
+            self.jobs.send(job).map_err(|_| self.stopped())?;
             self.in_flight += 1;
         }
         Ok(())
@@ -251,6 +255,12 @@ impl<'a> Writer<'a> {
         buffers
     }
 
+    /// Why all workers have ended: they were cancelled, or a panic of theirs is on its way to the caller.
+    fn stopped(&self) -> Error {
+        let panicked = || Error::new(ErrorKind::Resources, "all workers have ended");
+        self.check_cancelled().err().unwrap_or_else(panicked)
+    }
+
     fn check_cancelled(&self) -> Result<()> {
         if self.settings.cancel.is_cancelled() {
             let message = format!(
@@ -275,9 +285,4 @@ impl<'a> Writer<'a> {
             .because(error)
             .at_offset(offset)
     }
-}
-
-/// Seen only while a panic of a worker is on its way to the caller.
-fn workers_gone() -> Error {
-    Error::new(ErrorKind::Resources, "all workers have ended")
 }

@@ -1,1 +1,39 @@
-//! x
+//! Makes datastores, damaged ones too, and restores them the slow and simple way. Knows nothing of chunk-restore: it
+//! is a second opinion on the formats, so it shares no code with what it tests.
+//!
+//! ```
+//! use testkit::{Image, InMemory, SnapshotBuilder, Workload, restore};
+//!
+//! let store = InMemory::new();
+//! let info = SnapshotBuilder::new("vm/100/2026-01-02T03:04:05Z")
+//!     .image("drive-scsi0.img", Image::new(Workload::Typical, 1, 100_000, 4096))
+//!     .blob("qemu-server.conf", b"cores: 2\n")
+//!     .write_to(&store);
+//! let archive = info.archive("drive-scsi0.img");
+//! let data = restore(&archive.index, |digest| store.chunk(digest), None);
+//! assert_eq!(testkit::sha256(&data), archive.sha256);
+//! ```
+//!
+//! It is for tests: whatever goes wrong is a panic that says what was wrong, and keys and IVs are made from seeds.
+
+#![forbid(unsafe_code)]
+
+mod blob;
+mod image;
+mod index;
+mod key;
+mod manifest;
+mod model;
+mod snapshot;
+mod store;
+mod within;
+
+pub use blob::{BlobKind, decode, encode, encode_auto};
+pub use image::{Image, IntoImage, Prng, Workload};
+pub use index::{DynamicIndex, FixedIndex};
+pub use key::{Kdf, TestKey, chunk_digest, hex, sha256};
+pub use manifest::{CryptMode, Manifest, ManifestFile, canonical, unix_time};
+pub use model::{index_entries, restore};
+pub use snapshot::{ArchiveInfo, SnapshotBuilder, SnapshotInfo};
+pub use store::{Folder, InMemory, Store};
+pub use within::within;

@@ -1,0 +1,283 @@
+//! Whole snapshots: images, archives and small files, with indexes and manifest. Knows nothing of where they are put.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use crate::blob::encode_auto;
+use crate::image::{Image, IntoImage};
+use crate::index::{DynamicIndex, FixedIndex};
+use crate::key::{TestKey, chunk_digest, sha256};
+use crate::manifest::{CryptMode, Manifest, ManifestFile, unix_time};
+use crate::store::Store;
+
+/// A snapshot in the making.
+#[derive(Clone, Debug)]
+pub struct SnapshotBuilder {
+    namespace: String,
+    snapshot: String,
+    key: Option<(TestKey, CryptMode)>,
+    chunk_size: u64,
+    entries: Vec<(String, Entry)>,
+}
+
+#[derive(Clone, Debug)]
+enum Entry {
+    Image(Image),
+    Archive { bytes: Vec<u8>, ends: Vec<u64> },
+    Blob(Vec<u8>),
+}
+
+/// A snapshot that was made.
+#[derive(Clone, Debug)]
+pub struct SnapshotInfo {
+    /// Such as `team/a`, or empty.
+    pub namespace: String,
+    /// Such as `vm/100/2026-01-02T03:04:05Z`.
+    pub snapshot: String,
+    /// Its images and archives, in the order in which they were given.
+    pub archives: Vec<ArchiveInfo>,
+}
+
+/// An image or an archive that was made.
+#[derive(Clone, Debug)]
+pub struct ArchiveInfo {
+    /// As it was given, such as `drive-scsi0.img`.
+    pub name: String,
+    /// As it is on the server, such as `drive-scsi0.img.fidx`.
+    pub file: String,
+    /// Bytes of the archive.
+    pub len: u64,
+    /// SHA-256 of the archive.
+    pub sha256: [u8; 32],
+    /// The digest of each chunk, by position.
+    pub digests: Vec<[u8; 32]>,
+    /// The content of the index file.
+    pub index: Vec<u8>,
+}
+
+impl SnapshotInfo {
+    /// The archive with this name.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn archive(&self, name: &str) -> &ArchiveInfo {
+        let archive = self.archives.iter().find(|archive| archive.name == name);
+        archive.unwrap_or_else(|| panic!("{} has no {name}", self.snapshot))
+    }
+}
+
+impl SnapshotBuilder {
+    /// An empty snapshot, such as `vm/100/2026-01-02T03:04:05Z`, in the root namespace, without a key, with images in
+    /// chunks of 4 MiB.
+    pub fn new(snapshot: &str) -> SnapshotBuilder {
+        SnapshotBuilder {
+            namespace: String::new(),
+            snapshot: snapshot.to_owned(),
+            key: None,
+            chunk_size: 4 << 20,
+            entries: Vec::new(),
+        }
+    }
+
+    /// The namespace, such as `team/a`.
+    pub fn namespace(mut self, namespace: &str) -> SnapshotBuilder {
+        self.namespace = namespace.to_owned();
+        self
+    }
+
+    /// Encrypts or signs everything with this key.
+    pub fn key(mut self, key: &TestKey, mode: CryptMode) -> SnapshotBuilder {
+        self.key = (mode != CryptMode::None).then(|| (key.clone(), mode));
+        self
+    }
+
+    /// The chunk size of the images that are given as bytes after this. Other images have one of their own.
+    pub fn chunk_size(mut self, chunk_size: u64) -> SnapshotBuilder {
+        self.chunk_size = chunk_size;
+        self
+    }
+
+    /// Adds an image, made or given as bytes, under a name such as `drive-scsi0.img`.
+    pub fn image(self, name: &str, image: impl IntoImage) -> SnapshotBuilder {
+        let image = image.into_image(self.chunk_size);
+        self.entry(name, Entry::Image(image))
+    }
+
+    /// Adds an archive under a name such as `root.pxar`, cut into chunks at these offsets.
+    ///
+    /// # Panics
+    /// The offsets do not rise, or are not inside the archive.
+    pub fn archive(self, name: &str, bytes: &[u8], cuts: &[u64]) -> SnapshotBuilder {
+        let mut ends = cuts.to_vec();
+        let len = bytes.len() as u64;
+        if ends.last() != Some(&len) && len > 0 {
+            ends.push(len);
+        }
+        let rises = [0].iter().chain(&ends).is_sorted_by(|a, b| a < b);
+        assert!(
+            rises && ends.last().unwrap_or(&0) == &len,
+            "the cuts of {name} are wrong"
+        );
+        let bytes = bytes.to_vec();
+        self.entry(name, Entry::Archive { bytes, ends })
+    }
+
+    /// Adds a small file under a name such as `qemu-server.conf`.
+    pub fn blob(self, name: &str, bytes: &[u8]) -> SnapshotBuilder {
+        self.entry(name, Entry::Blob(bytes.to_vec()))
+    }
+
+    fn entry(mut self, name: &str, entry: Entry) -> SnapshotBuilder {
+        self.entries.push((name.to_owned(), entry));
+        self
+    }
+
+    /// Makes the snapshot. A chunk that the store has already is not put again; the manifest comes last.
+    pub fn write_to(&self, store: &dyn Store) -> SnapshotInfo {
+        let mut manifest = Manifest::new(&self.snapshot);
+        if let Some((key, _)) = &self.key {
+            manifest = manifest.signed(key);
+        }
+        let mut archives = Vec::new();
+        for (name, entry) in &self.entries {
+            let (suffix, size, csum, bytes) = match entry {
+                Entry::Image(image) => {
+                    let (index, info) = self.write_image(name, image, store);
+                    archives.push(info);
+                    ("fidx", image.len(), index.csum(), index.bytes())
+                }
+                Entry::Archive { bytes, ends } => {
+                    let (index, info) = self.write_archive(name, bytes, ends, store);
+                    archives.push(info);
+                    ("didx", bytes.len() as u64, index.csum(), index.bytes())
+                }
+                Entry::Blob(data) => {
+                    let blob = encode_auto(data, self.encryption_key());
+                    ("blob", blob.len() as u64, sha256(&blob), blob)
+                }
+            };
+            let file = ManifestFile {
+                name: format!("{name}.{suffix}"),
+                crypt_mode: self.crypt_mode(),
+                size,
+                csum,
+            };
+            store.put_file(&self.namespace, &self.snapshot, &file.name, &bytes);
+            manifest = manifest.file(file);
+        }
+        let blob = manifest.blob();
+        store.put_file(&self.namespace, &self.snapshot, "index.json.blob", &blob);
+        SnapshotInfo {
+            namespace: self.namespace.clone(),
+            snapshot: self.snapshot.clone(),
+            archives,
+        }
+    }
+
+    fn write_image(
+        &self,
+        name: &str,
+        image: &Image,
+        store: &dyn Store,
+    ) -> (FixedIndex, ArchiveInfo) {
+        let key = self.encryption_key();
+        let (sha256, digests) = thread::scope(|scope| {
+            // The image is made a second time for its own hash: that needs order, and making it is cheap.
+            let sha256 = scope.spawn(|| image.sha256());
+            let digests = put_chunks(image, key, store);
+            (sha256.join().expect("hashing does not panic"), digests)
+        });
+        let mut index = FixedIndex::new(image.len(), image.chunk_size(), digests.clone());
+        index.ctime = self.time();
+        let info = ArchiveInfo {
+            name: name.to_owned(),
+            file: format!("{name}.fidx"),
+            len: image.len(),
+            sha256,
+            digests,
+            index: index.bytes(),
+        };
+        (index, info)
+    }
+
+    fn write_archive(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        ends: &[u64],
+        store: &dyn Store,
+    ) -> (DynamicIndex, ArchiveInfo) {
+        let starts = [0].iter().chain(ends);
+        let chunks = starts
+            .zip(ends)
+            .map(|(start, end)| &bytes[*start as usize..*end as usize]);
+        let key = self.encryption_key();
+        let digests: Vec<[u8; 32]> = chunks.map(|data| put_chunk(data, key, store)).collect();
+        let entries = ends.iter().copied().zip(digests.iter().copied()).collect();
+        let mut index = DynamicIndex::new(entries);
+        index.ctime = self.time();
+        let info = ArchiveInfo {
+            name: name.to_owned(),
+            file: format!("{name}.didx"),
+            len: bytes.len() as u64,
+            sha256: sha256(bytes),
+            digests,
+            index: index.bytes(),
+        };
+        (index, info)
+    }
+
+    fn crypt_mode(&self) -> CryptMode {
+        (self.key.as_ref()).map_or(CryptMode::None, |(_, mode)| *mode)
+    }
+
+    /// The key of the chunks: a key that only signs does not change them.
+    fn encryption_key(&self) -> Option<&TestKey> {
+        match &self.key {
+            Some((key, CryptMode::Encrypt)) => Some(key),
+            _ => None,
+        }
+    }
+
+    fn time(&self) -> i64 {
+        let time = self.snapshot.rsplit('/').next();
+        unix_time(time.expect("a split has at least one part"))
+    }
+}
+
+/// Puts all chunks of an image, with some threads; gives their digests by position.
+fn put_chunks(image: &Image, key: Option<&TestKey>, store: &dyn Store) -> Vec<[u8; 32]> {
+    let next = AtomicUsize::new(0);
+    let put_some = || {
+        let mut chunk = Vec::new();
+        let mut done = Vec::new();
+        loop {
+            let position = next.fetch_add(1, Ordering::Relaxed);
+            if position >= image.count() {
+                return done;
+            }
+            chunk.resize(image.chunk_len(position), 0);
+            image.fill(position, &mut chunk);
+            done.push((position, put_chunk(&chunk, key, store)));
+        }
+    };
+    let threads = thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8));
+    let mut digests = vec![[0; 32]; image.count()];
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(put_some)).collect();
+        for thread in threads {
+            for (position, digest) in thread.join().expect("a chunk can be put") {
+                digests[position] = digest;
+            }
+        }
+    });
+    digests
+}
+
+fn put_chunk(data: &[u8], key: Option<&TestKey>, store: &dyn Store) -> [u8; 32] {
+    let digest = chunk_digest(data, key);
+    if !store.has_chunk(&digest) {
+        store.put_chunk(&digest, &encode_auto(data, key));
+    }
+    digest
+}
