@@ -167,7 +167,7 @@ fn a_failed_restore_leaves_no_final_name_and_no_empty_partial() {
 #[test]
 fn a_target_that_cannot_be_made_is_named() {
     let folder = TempDir::new().unwrap();
-    for path in ["no/such/folder/disk.raw", "..", ""] {
+    for path in ["no/such/folder/disk.raw", "..", "", "disks/"] {
         let error = FileTarget::create(folder.path().join(path)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Target, "{path}");
     }

@@ -25,7 +25,7 @@ use crate::target::Target;
 /// let archive = Datastore::open("/mnt/datastore")?.snapshot("vm/100")?.archive("drive-scsi0.img")?;
 /// let report = Restore::new().run(&archive, &mut FileTarget::create("disk.raw")?)?;
 /// println!("{report}");
-/// # chunk_restore::Result::Ok(())
+/// # Ok::<(), chunk_restore::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct FileTarget {
@@ -74,8 +74,16 @@ impl FileTarget {
         Ok(target)
     }
 
+    /// Where the bytes are until the file is complete.
+    #[must_use]
+    pub fn partial_path(&self) -> &Path {
+        &self.partial
+    }
+
     fn open(path: &Path) -> Result<FileTarget> {
-        let Some(name) = path.file_name() else {
+        // A path such as `disks/` has a last part, but means a folder.
+        let is_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let Some(name) = path.file_name().filter(|_| !is_folder) else {
             let message = format!("{} does not name a file", path.display());
             return Err(Error::new(ErrorKind::Target, message));
         };

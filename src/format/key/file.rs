@@ -32,7 +32,7 @@ const MAX_SALT: usize = 1024;
 /// let file = KeyFile::parse(br#"{"kdf": null, "data": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}"#)?;
 /// assert!(!file.is_protected());
 /// assert_eq!(file.unlock(None)?.fingerprint().short(), "0e:ab:d4:46:0b:6e:b9:ca");
-/// # chunk_restore::Result::Ok(())
+/// # Ok::<(), chunk_restore::Error>(())
 /// ```
 pub struct KeyFile {
     kdf: Kdf,

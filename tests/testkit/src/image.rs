@@ -206,11 +206,11 @@ fn fill_compressible(prng: &mut Prng, chunk: &mut [u8]) {
     let mut at = 0;
     while at < chunk.len() {
         let dice = prng.next_u64() as usize;
-        let letters = (8 + dice % 16).min(chunk.len() - at);
+        let letters = (4 + dice % 10).min(chunk.len() - at);
         fill_letters(prng, &mut chunk[at..at + letters]);
         at += letters;
         let distance = 1 + (dice >> 8) % at.min(1 << 15);
-        let repeated = (8 + (dice >> 32) % 32).min(distance).min(chunk.len() - at);
+        let repeated = (6 + (dice >> 32) % 18).min(distance).min(chunk.len() - at);
         chunk.copy_within(at - distance..at - distance + repeated, at);
         at += repeated;
     }

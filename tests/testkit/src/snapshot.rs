@@ -281,3 +281,111 @@ fn put_chunk(data: &[u8], key: Option<&TestKey>, store: &dyn Store) -> [u8; 32] 
     }
     digest
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blob::{BlobKind, decode};
+    use crate::image::Workload;
+    use crate::key::hex;
+    use crate::model::restore;
+    use crate::store::{Folder, InMemory};
+
+    const SNAPSHOT: &str = "vm/100/2026-01-02T03:04:05Z";
+
+    fn builder() -> SnapshotBuilder {
+        SnapshotBuilder::new(SNAPSHOT)
+            .namespace("team/a")
+            .chunk_size(8)
+            .image("made.img", Image::new(Workload::Typical, 1, 300_001, 4096))
+            .image("bytes.img", vec![0; 20])
+            .image("empty.img", vec![])
+            .archive("root.pxar", b"one two three", &[4, 8])
+            .blob("qemu-server.conf", b"cores: 2\n")
+    }
+
+    #[test]
+    fn every_mode_is_restored_by_the_model() {
+        let key = TestKey::from_seed(1);
+        for mode in [CryptMode::None, CryptMode::Encrypt, CryptMode::SignOnly] {
+            let store = InMemory::new();
+            let info = builder().key(&key, mode).write_to(&store);
+            let chunk_key = (mode == CryptMode::Encrypt).then_some(&key);
+            for archive in &info.archives {
+                let data = restore(&archive.index, |digest| store.chunk(digest), chunk_key);
+                assert_eq!(data.len() as u64, archive.len, "{}, {mode:?}", archive.name);
+                assert_eq!(sha256(&data), archive.sha256, "{}, {mode:?}", archive.name);
+            }
+            let blob = store.file("team/a", SNAPSHOT, "qemu-server.conf.blob");
+            let blob = blob.expect("the blob is there");
+            assert_eq!(decode(&blob, Some(&key), 100), b"cores: 2\n");
+            assert_eq!(BlobKind::of(&blob).is_encrypted(), chunk_key.is_some());
+        }
+    }
+
+    #[test]
+    fn equal_chunks_are_stored_once() {
+        let store = InMemory::new();
+        let info = builder().write_to(&store);
+        let chunks = store.chunk_count();
+        let digests = &info.archive("bytes.img").digests;
+        assert_eq!(digests[0], digests[1]);
+        assert_ne!(digests[0], digests[2], "the last chunk is shorter");
+        builder().namespace("").write_to(&store);
+        assert_eq!(store.chunk_count(), chunks);
+    }
+
+    #[test]
+    fn folder_holds_what_memory_holds() {
+        let folder = tempfile::tempdir().expect("there is room for files");
+        let folder = Folder::new(folder.path().join("datastore"));
+        let memory = InMemory::new();
+        let info = builder().write_to(&folder);
+        builder().write_to(&memory);
+        for path in memory.paths() {
+            let bytes = std::fs::read(folder.path().join(&path)).expect("the file is there");
+            assert_eq!(
+                bytes,
+                memory.file_at(&path).expect("it was listed")[..],
+                "{path}"
+            );
+        }
+        let digest = info.archives[0].digests[0];
+        assert_eq!(
+            folder.chunk(&digest).as_deref(),
+            memory.chunk(&digest).as_deref()
+        );
+        folder.replace_chunk(&digest, b"damage");
+        assert_eq!(folder.chunk(&digest).as_deref(), Some(&b"damage"[..]));
+        folder.remove_chunk(&digest);
+        assert_eq!(folder.chunk(&digest), None);
+    }
+
+    #[test]
+    fn manifest_lists_what_lies_beside_it() {
+        let store = InMemory::new();
+        builder()
+            .key(&TestKey::from_seed(1), CryptMode::SignOnly)
+            .write_to(&store);
+        let blob = store
+            .file("team/a", SNAPSHOT, "index.json.blob")
+            .expect("it is there");
+        let json = decode(&blob, None, 10_000);
+        let manifest: serde_json::Value = serde_json::from_slice(&json).expect("it is JSON");
+        let files = manifest["files"].as_array().expect("it lists files");
+        assert_eq!(files.len(), 5);
+        for file in files {
+            let name = file["filename"].as_str().expect("a file has a name");
+            let bytes = store
+                .file("team/a", SNAPSHOT, name)
+                .expect("the file is there");
+            let csum = if name.ends_with(".blob") {
+                sha256(&bytes)
+            } else {
+                sha256(&bytes[4096..])
+            };
+            assert_eq!(file["csum"], hex(&csum), "{name}");
+            assert_eq!(file["crypt-mode"], "sign-only");
+        }
+    }
+}

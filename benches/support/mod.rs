@@ -1,0 +1,73 @@
+//! Ratios that hold on a noisy machine: both sides are measured in turns, beside a control that measures one side twice.
+
+#![allow(dead_code, reason = "each bench uses a part of it")]
+
+use std::env;
+use std::time::Instant;
+
+/// Pairs of runs behind each ratio.
+const PAIRS: usize = 15;
+
+/// Whether cargo only wants to see that the bench runs (`cargo bench -- --test`).
+pub(crate) fn is_trial() -> bool {
+    env::args().any(|argument| argument == "--test")
+}
+
+/// Prints the median ratio of the time that `a` takes to the time that `b` takes, with its quartiles; and the same for
+/// `b` against itself, which is how much of it is noise.
+pub(crate) fn ratio(name: &str, mut a: impl FnMut(), mut b: impl FnMut()) {
+    let pairs = if is_trial() { 1 } else { PAIRS };
+    let (mut ratios, mut control) = (Vec::new(), Vec::new());
+    a();
+    b();
+    for pair in 0..pairs {
+        // In turns, so that neither always comes first.
+        let (time_a, time_b) = if pair % 2 == 0 {
+            let time_a = seconds(&mut a);
+            (time_a, seconds(&mut b))
+        } else {
+            let time_b = seconds(&mut b);
+            (seconds(&mut a), time_b)
+        };
+        ratios.push(time_a / time_b);
+        control.push(seconds(&mut b) / seconds(&mut b));
+    }
+    println!(
+        "ratio {name}: {} (control {})",
+        Spread::of(ratios),
+        Spread::of(control)
+    );
+}
+
+/// How long one run takes.
+pub(crate) fn seconds(run: &mut impl FnMut()) -> f64 {
+    let start = Instant::now();
+    run();
+    start.elapsed().as_secs_f64()
+}
+
+/// A median between its quartiles.
+pub(crate) struct Spread {
+    median: f64,
+    low: f64,
+    high: f64,
+}
+
+impl Spread {
+    /// The spread of at least one value.
+    pub(crate) fn of(mut values: Vec<f64>) -> Spread {
+        values.sort_by(f64::total_cmp);
+        let at = |quarter: usize| values[(values.len() - 1) * quarter / 4];
+        Spread {
+            median: at(2),
+            low: at(1),
+            high: at(3),
+        }
+    }
+}
+
+impl std::fmt::Display for Spread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.3} [{:.3}, {:.3}]", self.median, self.low, self.high)
+    }
+}

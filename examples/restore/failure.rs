@@ -1,0 +1,171 @@
+//! `Failure`: why the program fails, for people and for programs. Knows nothing of where it is told.
+
+use std::error::Error as _;
+use std::fmt::Display;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use chunk_restore::{Error, ErrorKind};
+use serde_json::{Value, json};
+
+use crate::exit::Exit;
+
+/// Why the program fails, and what it leaves behind.
+#[derive(Debug)]
+pub(crate) struct Failure(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    exit: Exit,
+    kind: &'static str,
+    message: String,
+    causes: Vec<String>,
+    digest: Option<String>,
+    position: Option<usize>,
+    offset: Option<u64>,
+    left: Option<PathBuf>,
+}
+
+impl Failure {
+    /// The command line makes no sense, in a way that its parser can't see.
+    pub(crate) fn usage(message: impl Into<String>) -> Failure {
+        Failure::new(Exit::Usage, "usage", message.into())
+    }
+
+    /// Somebody asked to stop.
+    pub(crate) fn interrupted() -> Failure {
+        let kind = name_of(ErrorKind::Cancelled);
+        Failure::new(Exit::Interrupted, kind, "interrupted".into())
+    }
+
+    /// Something can't be made or written; `message` names it.
+    pub(crate) fn target(message: impl Into<String>, cause: &io::Error) -> Failure {
+        Failure::new(Exit::Target, name_of(ErrorKind::Target), message.into()).because(cause)
+    }
+
+    /// A passphrase could not be asked for.
+    pub(crate) fn key(message: impl Into<String>, cause: &io::Error) -> Failure {
+        Failure::new(Exit::Key, name_of(ErrorKind::Key), message.into()).because(cause)
+    }
+
+    /// What the program says, rather than what it restores, can't be written.
+    pub(crate) fn output(cause: &io::Error) -> Failure {
+        let message = "cannot write to standard output";
+        Failure::new(Exit::Failed, "output", message.into()).because(cause)
+    }
+
+    fn new(exit: Exit, kind: &'static str, message: String) -> Failure {
+        Failure(Box::new(Inner {
+            exit,
+            kind,
+            message,
+            causes: Vec::new(),
+            digest: None,
+            position: None,
+            offset: None,
+            left: None,
+        }))
+    }
+
+    fn because(mut self, cause: &io::Error) -> Failure {
+        self.0.causes.push(cause.to_string());
+        self
+    }
+
+    /// Says which thing it is about, where the message alone does not.
+    pub(crate) fn about(mut self, thing: impl Display) -> Failure {
+        self.0.message = format!("{thing}: {}", self.0.message);
+        self
+    }
+
+    /// Says what stays behind incomplete.
+    pub(crate) fn leaves(mut self, path: &Path) -> Failure {
+        self.0.left = Some(path.to_owned());
+        self
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        self.0.exit
+    }
+
+    /// For people: what failed, why, and what is left; `word` says what follows from it.
+    pub(crate) fn text(&self, word: &str) -> String {
+        let left = self.0.left.as_ref().map(|path| path.display());
+        if self.0.exit == Exit::Interrupted {
+            return match left {
+                Some(path) => format!("interrupted; {path} stays, and is incomplete"),
+                None => "interrupted".to_owned(),
+            };
+        }
+        let mut text = format!("{word}: {}", self.0.message);
+        for cause in &self.0.causes {
+            text += &format!("\n  because: {cause}");
+        }
+        if let Some(path) = left {
+            text += &format!("\n  {path} stays, and is incomplete");
+        }
+        text
+    }
+
+    /// For programs: the same in JSON.
+    pub(crate) fn json(&self) -> Value {
+        let mut json = self.facts();
+        json["event"] = "error".into();
+        json["exit_code"] = (self.0.exit as u8).into();
+        json["left"] = json!(self.0.left.as_ref().map(|path| path.to_string_lossy()));
+        json
+    }
+
+    /// What failed and why, in JSON, without what follows from it.
+    pub(crate) fn facts(&self) -> Value {
+        json!({
+            "kind": self.0.kind,
+            "message": self.0.message,
+            "causes": self.0.causes,
+            "digest": self.0.digest,
+            "position": self.0.position,
+            "offset": self.0.offset,
+        })
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::from_library(&error)
+    }
+}
+
+impl Failure {
+    pub(crate) fn from_library(error: &Error) -> Failure {
+        let kind = error.kind();
+        let mut failure = Failure::new(kind.into(), name_of(kind), error.to_string());
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            failure.0.causes.push(error.to_string());
+            cause = error.source();
+        }
+        failure.0.digest = error.digest().map(|digest| digest.to_string());
+        failure.0.position = error.position();
+        failure.0.offset = error.offset();
+        failure
+    }
+}
+
+/// A kind as programs read it.
+fn name_of(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Invalid => "invalid",
+        ErrorKind::Unsupported => "unsupported",
+        ErrorKind::NotFound => "not_found",
+        ErrorKind::Denied => "denied",
+        ErrorKind::Key => "key",
+        ErrorKind::Corrupt => "corrupt",
+        ErrorKind::Missing => "missing",
+        ErrorKind::Unreadable => "unreadable",
+        ErrorKind::Unavailable => "unavailable",
+        ErrorKind::Target => "target",
+        ErrorKind::Cancelled => "cancelled",
+        ErrorKind::Resources => "resources",
+        _ => "other",
+    }
+}

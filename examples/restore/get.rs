@@ -1,0 +1,61 @@
+//! `restore get`: archives into a folder, each under its own name.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::arguments::{Get, Options};
+use crate::content::{self, Content};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::job::{Destination, Job};
+use crate::output::Output;
+use crate::place;
+
+pub(crate) fn run(get: &Get, options: &Options, output: &Output) -> Result<Exit, Failure> {
+    let snapshot = place::snapshot(options, &get.snapshot)?;
+    // Else everything would be restored into a folder with the name of a disk.
+    let is_archive = |name: &str| snapshot.manifest().file(name).is_some();
+    if !get.folder.exists() && get.folder.to_str().is_some_and(is_archive) {
+        let name = get.folder.display();
+        return Err(Failure::usage(format!(
+            "{name} is an archive: the last argument is the folder"
+        )));
+    }
+    let names = content::select(&snapshot, &get.archives)?;
+    let contents = names.iter().map(|name| Content::open(&snapshot, name));
+    let contents = contents.collect::<Result<Vec<_>, Failure>>()?;
+
+    let job = Job::new(options, output);
+    make(&get.folder)?;
+    // All before the first byte, so that what stands in the way of the last is found at once.
+    let mut pairs = Vec::new();
+    for content in contents {
+        let destination = Destination::open(get.folder.join(content.name()), options)?;
+        pairs.push((content, destination));
+    }
+    for (content, destination) in pairs {
+        job.to_file(&content, destination)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn make(folder: &Path) -> Result<(), Failure> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let message = format!("cannot restore into {}", folder.display());
+            Err(Failure::target(
+                message,
+                &io::ErrorKind::NotADirectory.into(),
+            ))
+        }
+        Err(error) => {
+            let message = format!("cannot make the folder {}", folder.display());
+            Err(Failure::target(message, &error))
+        }
+        Ok(()) => Ok(()),
+    }
+}

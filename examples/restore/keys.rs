@@ -1,0 +1,53 @@
+//! Key files: which are meant, and their passphrases. Knows nothing of what the keys open.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use chunk_restore::{Key, KeyFile};
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+
+/// The keys of the files that were named; of the default key file, where none was and it exists.
+pub(crate) fn load(named: &[PathBuf]) -> Result<Vec<Key>, Failure> {
+    let default = KeyFile::default_path().filter(|path| named.is_empty() && path.exists());
+    let mut files = Vec::new();
+    for path in named.iter().chain(&default) {
+        files.push((path, KeyFile::read(path)?));
+    }
+    // Asked once: a descriptor can be read only once.
+    let given = match files.iter().any(|(_, file)| file.is_protected()) {
+        true => chunk_restore::passphrase()?,
+        false => None,
+    };
+    files
+        .iter()
+        .map(|(path, file)| unlock(path, file, given.as_ref()))
+        .collect()
+}
+
+fn unlock(path: &Path, file: &KeyFile, given: Option<&Zeroizing<String>>) -> Result<Key, Failure> {
+    let asked = match given {
+        None if file.is_protected() && io::stdin().is_terminal() => Some(ask(path, file)?),
+        _ => None,
+    };
+    let passphrase = given.or(asked.as_ref()).map(|text| text.as_bytes());
+    let key = file.unlock(passphrase);
+    key.map_err(|error| Failure::from(error).about(path.display()))
+}
+
+fn ask(path: &Path, file: &KeyFile) -> Result<Zeroizing<String>, Failure> {
+    // The hint comes from a file, and goes to a terminal, which obeys control characters.
+    let hint = match file.hint() {
+        Some(hint) => format!(" (hint: {})", hint.escape_debug()),
+        None => String::new(),
+    };
+    let prompt = format!("Passphrase of {}{hint}: ", path.display());
+    match rpassword::prompt_password(prompt) {
+        Ok(passphrase) => Ok(Zeroizing::new(passphrase)),
+        Err(error) => {
+            let message = format!("cannot ask for the passphrase of {}", path.display());
+            Err(Failure::key(message, &error))
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Sizes, as people type and read them.
+
+use std::fmt;
+
+/// Bytes, with the unit that suits them: `612 MiB`, `12.5 GiB`.
+pub(crate) struct Size(pub(crate) f64);
+
+impl Size {
+    pub(crate) fn of(bytes: u64) -> Size {
+        Size(bytes as f64)
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut size = self.0;
+        let mut units = ["bytes", "KiB", "MiB", "GiB", "TiB"].into_iter();
+        let mut unit = units.next().unwrap_or_default();
+        for larger in units {
+            // What would be rounded to 1024 is shown as 1.0 of the next.
+            if size < 1023.5 {
+                break;
+            }
+            size /= 1024.0;
+            unit = larger;
+        }
+        let decimals = usize::from(unit != "bytes" && size < 99.95);
+        write!(f, "{size:.decimals$} {unit}")
+    }
+}
+
+/// Reads `256MiB`, `256M`, `1G`, `65536`: the units are powers of 1024.
+pub(crate) fn parse(text: &str) -> Result<u64, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit.trim_start().to_ascii_lowercase().as_str() {
+        "" => 0,
+        "k" | "kib" => 10,
+        "m" | "mib" => 20,
+        "g" | "gib" => 30,
+        _ => return Err("not a size such as 256MiB, 1G or 65536".to_owned()),
+    };
+    let number: u64 = match number.parse() {
+        Ok(number) => number,
+        Err(_) if number.is_empty() => return Err("a size begins with a number".to_owned()),
+        Err(_) => return Err("too large".to_owned()),
+    };
+    number
+        .checked_mul(1 << shift)
+        .ok_or_else(|| "too large".to_owned())
+}

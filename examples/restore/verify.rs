@@ -1,0 +1,33 @@
+//! `restore verify`: everything but the writing.
+
+use crate::arguments::Options;
+use crate::content::{self, Content};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::job::Job;
+use crate::output::Output;
+use crate::place;
+
+/// Goes on after damage, so that all damaged archives are told.
+pub(crate) fn run(
+    snapshot: &str,
+    archives: &[String],
+    options: &Options,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    let snapshot = place::snapshot(options, snapshot)?;
+    let names = content::select(&snapshot, archives)?;
+    let job = Job::new(options, output);
+    let mut exit = Exit::Done;
+    for name in &names {
+        match Content::open(&snapshot, name).and_then(|content| job.verify(&content)) {
+            Ok(()) => {}
+            Err(failure) if failure.exit() == Exit::Integrity => {
+                output.fail(&failure);
+                exit = Exit::Integrity;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(exit)
+}

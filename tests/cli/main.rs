@@ -1,0 +1,31 @@
+//! The program `restore`, as its users meet it: run as a program, against a datastore that a real PBS wrote.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that panics has failed, which is what it is for; also in what it calls"
+)]
+
+mod failures;
+mod home;
+mod interrupt;
+mod keys;
+mod listing;
+mod restoring;
+
+use crate::home::Home;
+
+#[test]
+fn help_and_version_tell() {
+    let home = Home::new();
+    let help = home.run("--help").expect(0).text();
+    for part in [
+        "Exit codes:",
+        "130  interrupted",
+        "PBS_ENCRYPTION_PASSWORD",
+        "Examples:",
+    ] {
+        assert!(help.contains(part), "{help}");
+    }
+    let version = format!("restore {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(home.run("--version").expect(0).text(), version);
+}
