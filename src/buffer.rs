@@ -51,6 +51,8 @@ impl Buffer {
 
     /// Makes the buffer `len` bytes long and gives all of them to be written to; what they hold is unspecified.
     pub fn space(&mut self, len: usize) -> &mut [u8] {
+        // Nothing is carried over.
+        self.len = 0;
         self.reserve(len);
         self.len = len;
         self

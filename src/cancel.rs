@@ -14,8 +14,8 @@ use parking_lot::{Condvar, Mutex};
 ///
 /// ```
 /// let cancel = chunk_restore::Cancel::new();
-/// let in_a_signal_handler = cancel.clone();
-/// in_a_signal_handler.cancel();
+/// let elsewhere = cancel.clone();
+/// elsewhere.cancel();
 /// assert!(cancel.is_cancelled());
 /// ```
 #[derive(Clone, Default)]

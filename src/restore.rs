@@ -59,8 +59,8 @@ impl Restore {
         Restore { threads, ..self }
     }
 
-    /// How many chunks may be asked for and unanswered at once; 0, the default, takes 16, or twice the number of threads
-    /// if that is more. The memory caps it.
+    /// How many chunks may be asked for and unanswered at once; 0, the default, takes twice the number of threads, and 16 at
+    /// the least where they come over a network. The memory caps it.
     #[must_use]
     pub fn in_flight(self, chunks: usize) -> Restore {
         Restore {
@@ -157,7 +157,11 @@ impl Restore {
             .max(1);
         // An index never has more chunks to offer; and a ring of so many slots is made at once.
         let slots = slots.min(archive.index().count().max(1));
-        let in_flight = or(self.in_flight, 16.max(2 * workers)).min(slots);
+        let ahead = match archive.backend().is_local() {
+            true => 2 * workers,
+            false => 16.max(2 * workers),
+        };
+        let in_flight = or(self.in_flight, ahead).min(slots);
         Settings {
             workers: workers.min(in_flight),
             in_flight,

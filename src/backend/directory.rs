@@ -120,6 +120,10 @@ impl Backend for Directory {
             .collect())
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn connect<'a>(
         &'a self,
         _archive: &ArchivePath,

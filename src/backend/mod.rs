@@ -51,6 +51,12 @@ pub trait Backend: Send + Sync {
         Err(FetchError::Unsupported)
     }
 
+    /// Whether chunks come without waiting for a network. Then having more of them in flight than there are threads to
+    /// decode them gains nothing, and only spreads the work over more memory.
+    fn is_local(&self) -> bool {
+        false
+    }
+
     /// Opens a connection for the chunks of one archive; called on the worker thread that will use it.
     ///
     /// Whatever it, or the connection, waits for should end within a second of `cancel` being cancelled.

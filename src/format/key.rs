@@ -13,7 +13,7 @@ use aes_gcm::aes::Aes256;
 use aes_gcm::{AesGcm, KeyInit};
 use hmac::{Hmac, Mac};
 use sha2::{Digest as _, Sha256};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 use crate::digest::{Digest, Fingerprint};
 
@@ -49,11 +49,12 @@ pub(super) struct WrongTag;
 impl Key {
     /// The key with these bytes.
     #[must_use]
-    pub fn from_bytes(bytes: [u8; 32]) -> Key {
-        let bytes = Zeroizing::new(bytes);
+    pub fn from_bytes(mut bytes: [u8; 32]) -> Key {
         let mut id_key = [0; 32];
         // Salt and rounds are PBS's. The input is random already, so that few rounds are enough.
-        pbkdf2::pbkdf2_hmac::<Sha256>(&*bytes, b"_id_key", 10, &mut id_key);
+        pbkdf2::pbkdf2_hmac::<Sha256>(&bytes, b"_id_key", 10, &mut id_key);
+        let cipher = Cipher::new((&bytes).into());
+        bytes.zeroize();
         let context = Sha256::digest(b"Proxmox Backup Encryption Key Fingerprint");
         let fingerprint: [u8; 32] = Sha256::new()
             .chain_update(context)
@@ -61,7 +62,7 @@ impl Key {
             .finalize()
             .into();
         Key(Arc::new(Secrets {
-            cipher: Cipher::new((&*bytes).into()),
+            cipher,
             id_key,
             fingerprint: fingerprint.into(),
         }))
@@ -78,7 +79,7 @@ impl Key {
     pub fn digest(&self, data: &[u8]) -> Digest {
         let hash: [u8; 32] = Sha256::new()
             .chain_update(data)
-            .chain_update(self.0.id_key)
+            .chain_update(&self.0.id_key)
             .finalize()
             .into();
         hash.into()

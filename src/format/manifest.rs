@@ -1,5 +1,8 @@
 //! The manifest: what a snapshot holds, and who says so. Does no I/O.
 
+use std::collections::HashSet;
+use std::fmt;
+
 use serde_json::{Map, Value};
 
 use crate::digest::{Digest, Fingerprint};
@@ -67,7 +70,7 @@ impl ManifestFile {
 }
 
 /// The list of what is in a snapshot, signed where its owner has a key.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Manifest {
     snapshot: SnapshotName,
     files: Vec<ManifestFile>,
@@ -92,22 +95,7 @@ impl Manifest {
             return Err(corrupt("it is not a JSON object"));
         };
         let canonical = canonical(members)?;
-        let mut files: Vec<ManifestFile> = Vec::new();
-        for entry in members
-            .get("files")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-        {
-            let file = parse_file(entry)?;
-            if files
-                .iter()
-                .any(|other| other.archive_name() == file.archive_name())
-            {
-                return Err(corrupt(format!("it lists {} twice", file.archive_name())));
-            }
-            files.push(file);
-        }
+        let files = parse_files(members)?;
         let unprotected = members.get("unprotected");
         let unprotected = |name| {
             unprotected
@@ -155,8 +143,9 @@ impl Manifest {
     /// A file by its name, either as people or as the server writes it.
     #[must_use]
     pub fn file(&self, name: &str) -> Option<&ManifestFile> {
-        let mut files = self.files.iter();
-        files.find(|file| file.name == name || file.archive_name() == name)
+        let by =
+            |named: fn(&ManifestFile) -> &str| self.files.iter().find(|file| named(file) == name);
+        by(ManifestFile::name).or_else(|| by(ManifestFile::archive_name))
     }
 
     /// Whether it has a signature, right or wrong.
@@ -196,6 +185,18 @@ impl Manifest {
     }
 }
 
+impl fmt::Debug for Manifest {
+    // Without the bytes that are signed: they are the rest once more.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manifest")
+            .field("snapshot", &self.snapshot)
+            .field("files", &self.files)
+            .field("is_signed", &self.is_signed())
+            .field("key_fingerprint", &self.key_fingerprint)
+            .finish_non_exhaustive()
+    }
+}
+
 fn parse_snapshot(members: &Map<String, Value>) -> Result<SnapshotName> {
     let text = |name| members.get(name).and_then(Value::as_str);
     let backup_type = text("backup-type").and_then(|text| text.parse::<BackupType>().ok());
@@ -207,6 +208,20 @@ fn parse_snapshot(members: &Map<String, Value>) -> Result<SnapshotName> {
     GroupName::new(backup_type, id)
         .and_then(|group| SnapshotName::new(group, time))
         .map_err(|error| corrupt("it is of an impossible snapshot").because(error))
+}
+
+fn parse_files(members: &Map<String, Value>) -> Result<Vec<ManifestFile>> {
+    let entries = members.get("files").and_then(Value::as_array);
+    let entries = entries.ok_or_else(|| corrupt("it has no list of files"))?;
+    let files = entries.iter().map(parse_file).collect::<Result<Vec<_>>>()?;
+    // A set, since 128 MiB of JSON have room for a million files.
+    let mut names = HashSet::with_capacity(files.len());
+    for file in &files {
+        if !names.insert(file.archive_name()) {
+            return Err(corrupt(format!("it lists {} twice", file.archive_name())));
+        }
+    }
+    Ok(files)
 }
 
 fn parse_file(entry: &Value) -> Result<ManifestFile> {

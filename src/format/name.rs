@@ -14,7 +14,7 @@ const NAMESPACE_COMPONENT_LEN: usize = 32;
 const BACKUP_ID_LEN: usize = 128;
 const FILE_NAME_LEN: usize = 255;
 
-/// The last second that four digits of a year can name.
+/// The last second that jiff can name, a day before the year 10000.
 const LAST_SECOND: i64 = 253_402_207_200;
 
 /// What was backed up.

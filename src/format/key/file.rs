@@ -196,11 +196,11 @@ fn parse_kdf(kdf: &Value) -> Result<Kdf> {
     Err(invalid("it is locked in a way that is not known here"))
 }
 
-/// Checked before anything is derived: 128 * r * n bytes are allocated, and mixed p times.
+/// Checked before anything is derived: p blocks of 128 * r bytes are allocated, and n more that are mixed p times.
 fn scrypt_params(n: u64, r: u64, p: u64) -> Option<scrypt::Params> {
-    let memory = n.checked_mul(r)?.checked_mul(128)?;
-    let work = memory.checked_mul(p)?;
-    // The lists of blocks take 128 * r * p bytes, which is within the work as n is at least 2.
+    let block = r.checked_mul(128)?;
+    let memory = n.checked_add(p)?.checked_mul(block)?;
+    let work = n.checked_mul(p)?.checked_mul(block)?;
     if n < 2 || !n.is_power_of_two() || memory > MAX_SCRYPT_MEMORY || work > MAX_SCRYPT_WORK {
         return None;
     }

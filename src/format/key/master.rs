@@ -21,16 +21,20 @@ pub fn recover_key(wrapped: &[u8], master_pem: &str) -> Result<Key> {
             "the master key is locked; unlock it first, as with: openssl pkey -in master.pem",
         ));
     }
-    let master = RsaPrivateKey::from_pkcs8_pem(master_pem)
-        .map_err(|error| error.to_string())
-        .or_else(|_| RsaPrivateKey::from_pkcs1_pem(master_pem))
-        .map_err(|error| {
-            Error::new(
-                ErrorKind::Key,
-                "the master key is not an RSA private key in PEM",
-            )
-            .because(error)
-        })?;
+    // One parser, chosen by the label, so that the cause is about the key that was given; and as text, since these
+    // errors repeat their own causes.
+    let master = if master_pem.contains("BEGIN RSA PRIVATE KEY") {
+        RsaPrivateKey::from_pkcs1_pem(master_pem).map_err(|error| error.to_string())
+    } else {
+        RsaPrivateKey::from_pkcs8_pem(master_pem).map_err(|error| error.to_string())
+    };
+    let master = master.map_err(|error| {
+        Error::new(
+            ErrorKind::Key,
+            "the master key is not an RSA private key in PEM",
+        )
+        .because(error)
+    })?;
     let json = master.decrypt(Pkcs1v15Encrypt, wrapped).map_err(|error| {
         Error::new(
             ErrorKind::Key,
