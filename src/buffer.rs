@@ -49,6 +49,11 @@ impl Buffer {
         self.len = 0;
     }
 
+    /// Forgets all but the first `len` bytes, keeps the memory.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
     /// Makes the buffer `len` bytes long and gives all of them to be written to; what they hold is unspecified.
     pub fn space(&mut self, len: usize) -> &mut [u8] {
         // Nothing is carried over.

@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 
 use zeroize::Zeroizing;
 
+#[cfg(feature = "tls")]
+use crate::digest::Fingerprint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::key::{Key, KeyFile};
 use crate::format::name::Namespace;
@@ -86,6 +88,31 @@ pub(crate) fn namespace() -> Result<Option<Namespace>> {
             Err(Error::new(ErrorKind::Invalid, "PBS_NAMESPACE is not a namespace").because(error))
         }
     }
+}
+
+#[cfg(feature = "pbs")]
+pub(crate) fn password() -> Result<Option<Zeroizing<String>>> {
+    secret("PBS_PASSWORD")
+}
+
+#[cfg(feature = "tls")]
+pub(crate) fn fingerprint() -> Result<Option<Fingerprint>> {
+    let Some(text) = env::var_os("PBS_FINGERPRINT").filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let fingerprint = text.to_string_lossy().trim().parse();
+    fingerprint.map(Some).map_err(|error| {
+        Error::new(ErrorKind::Invalid, "PBS_FINGERPRINT is not a fingerprint").because(error)
+    })
+}
+
+/// The text of ALL_PROXY or all_proxy, unchecked.
+#[cfg(feature = "tls")]
+pub(crate) fn proxy() -> Option<String> {
+    let texts = ["ALL_PROXY", "all_proxy"]
+        .into_iter()
+        .filter_map(|name| env::var(name).ok());
+    texts.into_iter().find(|text| !text.is_empty())
 }
 
 fn secret(name: &str) -> Result<Option<Zeroizing<String>>> {

@@ -67,7 +67,11 @@ mod report;
 mod restore;
 mod target;
 
-pub use backend::{Answer, ArchivePath, Backend, Connection, FetchError, Request, SnapshotInfo};
+#[cfg(feature = "tls")]
+pub use backend::tls::UntrustedCertificate;
+pub use backend::{
+    Access, Answer, ArchivePath, Backend, Connection, FetchError, Request, SnapshotInfo,
+};
 pub use buffer::{Buffer, Buffers};
 pub use cancel::Cancel;
 pub use datastore::Datastore;

@@ -1,9 +1,16 @@
 //! From a string to a datastore: which kind of place it names, and what opening it needs.
 
+#[cfg(feature = "tls")]
+mod network;
+
 use std::path::Path;
 
 use crate::backend::Backend;
 use crate::backend::directory::Directory;
+#[cfg(feature = "https")]
+use crate::backend::https::Https;
+#[cfg(feature = "pbs")]
+use crate::backend::pbs::Pbs;
 use crate::datastore::Datastore;
 use crate::datastore::trust::Trust;
 use crate::environment;
@@ -11,12 +18,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::key::Key;
 use crate::format::name::Namespace;
 
-/// What opening a datastore needs: keys, and where to look.
+/// What opening a datastore needs: keys, where to look, and, over the network, whom to trust and how long to wait.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     keys: Vec<Key>,
     allow_unsigned: bool,
     namespace: Namespace,
+    #[cfg(feature = "tls")]
+    network: network::Network,
 }
 
 impl Options {
@@ -28,7 +37,9 @@ impl Options {
 
     /// What the environment says, as the official client reads it: the default key file
     /// (`$XDG_CONFIG_HOME/proxmox-backup/encryption-key.json`) where there is one, with its passphrase from
-    /// PBS_ENCRYPTION_PASSWORD or from what its kin _FD, _FILE or _CMD name; PBS_NAMESPACE.
+    /// PBS_ENCRYPTION_PASSWORD or from what its kin _FD, _FILE or _CMD name; PBS_NAMESPACE. And
+    /// over the network PBS_FINGERPRINT, the HTTP proxy that ALL_PROXY names, and the password or the token's secret from
+    /// PBS_PASSWORD or its kin.
     ///
     /// # Errors
     /// [`ErrorKind::Key`] for a key file that can't be used, [`ErrorKind::Invalid`] for a variable that makes no sense.
@@ -39,6 +50,19 @@ impl Options {
         }
         if let Some(namespace) = environment::namespace()? {
             options = options.namespace(namespace);
+        }
+        #[cfg(feature = "tls")]
+        {
+            if let Some(fingerprint) = environment::fingerprint()? {
+                options = options.fingerprint(fingerprint);
+            }
+            #[cfg(feature = "pbs")]
+            if let Some(secret) = environment::password()? {
+                options.network.secret = Some(secret);
+            }
+            if let Some(proxy) = environment::proxy() {
+                options = options.proxy(proxy);
+            }
         }
         Ok(options)
     }
@@ -66,20 +90,28 @@ impl Options {
         Options { namespace, ..self }
     }
 
-    /// Opens the datastore that a string names: `dir:PATH`, or anything with a `/` in it, is a folder.
+    /// Opens the datastore that a string names: `https://[user:password@]host[:port]/path/` is one that a web server
+    /// publishes; `dir:PATH`, or anything else with a `/` in it, is a folder; and all else is a datastore of a Proxmox
+    /// Backup Server, `[[user@realm[!token]@]host[:port]:]datastore`. Servers are not connected to yet.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] where it is not there, [`ErrorKind::Unsupported`] for a kind of place that this version
-    /// does not know.
+    /// does not know, [`ErrorKind::Invalid`] for a URL, a CA file or a proxy that makes no sense.
     pub fn open(self, place: &str) -> Result<Datastore> {
+        #[cfg(feature = "https")]
+        if place.starts_with("https://") {
+            let network = &self.network;
+            let (credentials, cancel) = (network.credentials.clone(), network.cancel.clone());
+            let https = Https::new(place, credentials, network.dialer()?, cancel)?;
+            return Ok(self.open_backend(https));
+        }
         let path = match place.strip_prefix("dir:") {
             Some(path) => path,
-            None if place.contains("://") || !place.contains('/') => {
-                let message = format!(
-                    "{place:?} is not a folder (write dir:{place} if it is), and no other kind of place can be opened yet"
-                );
+            None if place.contains("://") => {
+                let message = format!("no kind of place is known by {place}");
                 return Err(Error::new(ErrorKind::Unsupported, message));
             }
+            None if !place.contains('/') => return self.open_repository(place),
             None => place,
         };
         let directory = Directory::open(Path::new(path)).map_err(|error| {
@@ -91,6 +123,23 @@ impl Options {
             Error::new(kind, format!("cannot open the datastore {path}")).because(error)
         })?;
         Ok(self.open_backend(directory))
+    }
+
+    #[cfg(feature = "pbs")]
+    fn open_repository(self, place: &str) -> Result<Datastore> {
+        let repository = place.parse()?;
+        let network = &self.network;
+        let (secret, cancel) = (network.secret.clone(), network.cancel.clone());
+        let pbs = Pbs::new(repository, secret, network.dialer()?, cancel);
+        Ok(self.open_backend(pbs))
+    }
+
+    #[cfg(not(feature = "pbs"))]
+    fn open_repository(self, place: &str) -> Result<Datastore> {
+        let message = format!(
+            "{place} is on a server, which this build can't reach: it lacks the feature pbs; a folder is dir:{place}"
+        );
+        Err(Error::new(ErrorKind::Unsupported, message))
     }
 
     /// The datastore behind a backend of your own.

@@ -3,6 +3,7 @@
 use std::io;
 use std::thread;
 
+use crate::backend::Access;
 use crate::cancel::Cancel;
 use crate::datastore::snapshot::Archive;
 use crate::error::Result;
@@ -53,7 +54,8 @@ impl Restore {
         Restore::default()
     }
 
-    /// How many worker threads fetch and decode; 0, the default, takes one for each core, but at least 4 and at most 16.
+    /// How many worker threads fetch and decode; 0, the default, takes one for each core, but at least 4 and at most 16, or
+    /// 32 where each connection can fetch only one chunk at a time over a network.
     #[must_use]
     pub fn threads(self, threads: usize) -> Restore {
         Restore { threads, ..self }
@@ -149,7 +151,13 @@ impl Restore {
     fn choose(&self, archive: &Archive) -> Settings {
         let or = |set: usize, chosen: usize| if set == 0 { chosen } else { set };
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let workers = or(self.threads, cores.clamp(4, 16));
+        let access = archive.backend().access();
+        let workers = match access {
+            // One chunk for each connection: threads that wait cost little.
+            Access::OneByOne => 32,
+            _ => cores.clamp(4, 16),
+        };
+        let workers = or(self.threads, workers);
         let largest = archive.index().largest_chunk();
         let slot = ChunkDecoder::blob_limit(largest) as u64 + u64::from(largest);
         let slots = usize::try_from(self.memory / slot)
@@ -157,9 +165,9 @@ impl Restore {
             .max(1);
         // An index never has more chunks to offer; and a ring of so many slots is made at once.
         let slots = slots.min(archive.index().count().max(1));
-        let ahead = match archive.backend().is_local() {
-            true => 2 * workers,
-            false => 16.max(2 * workers),
+        let ahead = match access {
+            Access::Local => 2 * workers,
+            _ => 16.max(2 * workers),
         };
         let in_flight = or(self.in_flight, ahead).min(slots);
         Settings {

@@ -172,13 +172,7 @@ fn a_chunk_file_that_cannot_be_read_is_unreadable_and_not_missing() {
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
     let error = restore(&folder).unwrap_err();
-    assert_chunk(
-        &error,
-        ErrorKind::Unreadable,
-        5,
-        &digests[5],
-        "can't be read",
-    );
+    assert_chunk(&error, ErrorKind::Unreadable, 5, &digests[5], "cannot read");
 }
 
 #[test]

@@ -38,22 +38,34 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "error",
             "cancel",
             "format",
+            "backend",
             "datastore",
             "target",
             "report",
             "pipeline",
         ],
     ),
-    ("environment", &["error", "format"]),
+    ("environment", &["digest", "error", "format"]),
     (
         "open",
-        &["error", "format", "backend", "datastore", "environment"],
+        &[
+            "digest",
+            "error",
+            "cancel",
+            "format",
+            "backend",
+            "datastore",
+            "environment",
+        ],
     ),
     ("lib", &[]),
 ];
 
 /// Kinds of place: they may know the backend's traits, and nobody but `open` may know them.
-const PLACES: &[&str] = &["directory"];
+const PLACES: &[&str] = &["directory", "https", "pbs"];
+
+/// What kinds of place on the network share: for them, and for `open`, which sets it up.
+const NETWORK: &[&str] = &["http", "tls"];
 
 /// Kinds of target: they know the trait and not each other, and are named by `lib` alone.
 const TARGETS: &[&str] = &["file", "stream"];
@@ -80,7 +92,9 @@ fn arrows_between_modules_point_down() {
             );
             let down = first == top || allowed.contains(&first);
             let apart = if first == "backend" && PLACES.contains(&second) {
-                top == "open" || module.ends_with(second)
+                top == "open" || module.starts_with(&format!("backend/{second}"))
+            } else if first == "backend" && NETWORK.contains(&second) {
+                matches!(top, "backend" | "open")
             } else if first == "target" && TARGETS.contains(&second) {
                 module.ends_with(second)
             } else {

@@ -4,7 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::backend::{Answer, ArchivePath, Backend, Connection, FetchError, Request, SnapshotInfo};
+use crate::backend::{
+    Access, Answer, ArchivePath, Backend, Connection, FetchError, Request, SnapshotInfo,
+};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::format::name::{BackupType, GroupName, Namespace, SnapshotName, SnapshotPath};
@@ -120,8 +122,8 @@ impl Backend for Directory {
             .collect())
     }
 
-    fn is_local(&self) -> bool {
-        true
+    fn access(&self) -> Access {
+        Access::Local
     }
 
     fn connect<'a>(

@@ -1,6 +1,15 @@
 //! What a kind of place must do to be restored from. Knows nothing of any one kind.
 
 pub(crate) mod directory;
+#[cfg(any(feature = "https", feature = "pbs"))]
+mod http;
+#[cfg(feature = "https")]
+pub(crate) mod https;
+#[cfg(feature = "pbs")]
+pub(crate) mod pbs;
+pub(crate) mod retry;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 
 use std::fmt;
 use std::io;
@@ -9,7 +18,7 @@ use std::time::Duration;
 use crate::buffer::Buffer;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
-use crate::error::BoxError;
+use crate::error::{BoxError, Error, ErrorKind};
 use crate::format::name::{GroupName, Namespace, SnapshotName, SnapshotPath};
 
 /// A place that holds a datastore: implement it to restore from a new kind of place.
@@ -51,10 +60,9 @@ pub trait Backend: Send + Sync {
         Err(FetchError::Unsupported)
     }
 
-    /// Whether chunks come without waiting for a network. Then having more of them in flight than there are threads to
-    /// decode them gains nothing, and only spreads the work over more memory.
-    fn is_local(&self) -> bool {
-        false
+    /// How chunks come from here, by which the number of threads is chosen.
+    fn access(&self) -> Access {
+        Access::OneByOne
     }
 
     /// Opens a connection for the chunks of one archive; called on the worker thread that will use it.
@@ -70,13 +78,35 @@ pub trait Backend: Send + Sync {
     ) -> Result<Box<dyn Connection + 'a>, FetchError>;
 }
 
+/// How chunks come from a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Access {
+    /// Without a network to wait for. To have more in flight than there are threads to decode them gains nothing, and
+    /// only spreads the work over more memory.
+    Local,
+    /// Over a network, one at a time on each connection.
+    OneByOne,
+    /// Over a network, several at a time on each connection.
+    Multiplexed,
+}
+
 /// One worker's way to the chunks of one archive, made and used on one thread.
 ///
 /// A connection that returns an error from [`receive`](Connection::receive), or is dropped, is not used again.
 pub trait Connection {
-    /// How many requests are worth having in flight here.
+    /// How many requests are worth having in flight here; 0 where it takes no more, and another connection is to be made
+    /// once those in flight are answered.
     fn depth(&self) -> usize {
         1
+    }
+
+    /// Called about every 20 seconds while there is nothing to fetch, so that nobody on the way forgets the connection.
+    ///
+    /// # Errors
+    /// The connection is dead.
+    fn keep_alive(&mut self) -> Result<(), FetchError> {
+        Ok(())
     }
 
     /// Asks for a chunk, and does not wait for the answer. Called with at most [`depth`](Connection::depth) - 1
@@ -167,6 +197,8 @@ pub enum FetchError {
     },
     /// This kind of place can't do that. Final.
     Unsupported,
+    /// Somebody asked to stop.
+    Cancelled,
     /// It will not work on another try either. Final.
     Fatal(BoxError),
 }
@@ -181,6 +213,26 @@ impl FetchError {
     }
 }
 
+impl FetchError {
+    /// What sort of failure it is for the caller of the library, a chunk that is missing aside.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            FetchError::Missing => ErrorKind::NotFound,
+            FetchError::Unreadable(_) => ErrorKind::Unreadable,
+            FetchError::TooLong => ErrorKind::Corrupt,
+            FetchError::Denied(_) => ErrorKind::Denied,
+            FetchError::Unsupported => ErrorKind::Unsupported,
+            FetchError::Cancelled => ErrorKind::Cancelled,
+            FetchError::Transient { .. } => ErrorKind::Unavailable,
+            // Our own places say it more precisely.
+            FetchError::Fatal(cause) => {
+                let known = cause.downcast_ref::<Error>().map(Error::kind);
+                known.unwrap_or(ErrorKind::Unavailable)
+            }
+        }
+    }
+}
+
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -190,6 +242,7 @@ impl fmt::Display for FetchError {
             FetchError::Denied(_) => "access was denied",
             FetchError::Transient { .. } => "it could not be fetched",
             FetchError::Unsupported => "this kind of place can't do that",
+            FetchError::Cancelled => "it was cancelled",
             FetchError::Fatal(_) => "it can't be fetched",
         })
     }
@@ -198,7 +251,10 @@ impl fmt::Display for FetchError {
 impl std::error::Error for FetchError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            FetchError::Missing | FetchError::TooLong | FetchError::Unsupported => None,
+            FetchError::Missing
+            | FetchError::TooLong
+            | FetchError::Unsupported
+            | FetchError::Cancelled => None,
             FetchError::Unreadable(cause)
             | FetchError::Denied(cause)
             | FetchError::Transient { cause, .. }

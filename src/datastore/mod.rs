@@ -203,7 +203,7 @@ impl Datastore {
             );
         }
         Error::new(
-            kind_of(&error),
+            error.kind(),
             format!("cannot list the datastore{}", self.namespace_suffix()),
         )
         .because(error)
@@ -218,20 +218,8 @@ impl Datastore {
     }
 }
 
-/// Sorts a failed fetch for the caller of the library.
-pub(crate) fn kind_of(error: &FetchError) -> ErrorKind {
-    match error {
-        FetchError::Missing => ErrorKind::NotFound,
-        FetchError::Unreadable(_) => ErrorKind::Unreadable,
-        FetchError::TooLong => ErrorKind::Corrupt,
-        FetchError::Denied(_) => ErrorKind::Denied,
-        FetchError::Unsupported => ErrorKind::Unsupported,
-        FetchError::Transient { .. } | FetchError::Fatal(_) => ErrorKind::Unavailable,
-    }
-}
-
 fn cannot(verb: &str, path: &SnapshotPath, error: FetchError) -> Error {
-    Error::new(kind_of(&error), format!("cannot {verb} {path}")).because(error)
+    Error::new(error.kind(), format!("cannot {verb} {path}")).because(error)
 }
 
 fn within(file: &str, path: &SnapshotPath, error: Error) -> Error {

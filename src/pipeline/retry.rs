@@ -2,15 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::backend::FetchError;
+use crate::backend::{FetchError, retry};
 use crate::error::{Error, ErrorKind};
 use crate::pipeline::Job;
-
-/// The first pause; each further one is four times as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-
-/// The longest pause, whatever a place asks for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Why a job came back without its chunk.
 #[derive(Debug)]
@@ -35,9 +29,9 @@ pub(super) enum Verdict {
 pub(super) fn judge(job: &mut Job, failure: Failure, attempts: u32) -> Verdict {
     let pause = match &failure {
         Failure::Fetch(FetchError::Transient { retry_after, .. }) if job.attempt < attempts => {
-            retry_after
-                .unwrap_or_else(|| back_off(job))
-                .min(LONGEST_PAUSE)
+            // A byte of the digest is as good as chance.
+            let chance = job.chunk.digest.as_bytes()[job.attempt as usize % 32];
+            retry::pause(job.attempt, chance, *retry_after)
         }
         // Damage on the way is cured by another connection, damage in the store is not.
         Failure::Corrupt(_) if !job.fresh_connection && job.attempt < attempts => {
@@ -52,54 +46,41 @@ pub(super) fn judge(job: &mut Job, failure: Failure, attempts: u32) -> Verdict {
     Verdict::Again { at, why }
 }
 
-/// Exponential, and up to a half shorter by the chunk's digest, which is as good as chance: so that those that failed
-/// together don't come back together.
-fn back_off(job: &Job) -> Duration {
-    let pause = FIRST_PAUSE.saturating_mul(4u32.saturating_pow(job.attempt - 1));
-    let jitter = f64::from(job.chunk.digest.as_bytes()[job.attempt as usize % 32]) / 512.0;
-    pause.min(LONGEST_PAUSE).mul_f64(1.0 - jitter)
-}
-
 fn error_of(job: &Job, failure: Failure) -> Error {
     let chunk = format!(
         "chunk {} (position {}, offset {})",
         job.chunk.digest, job.position, job.chunk.offset
     );
+    let fetch = |verb: &str, error: FetchError| {
+        // The sort of failure is in the sentence already: only its cause is news.
+        let kind = error.kind();
+        let error = match error {
+            FetchError::Unreadable(cause)
+            | FetchError::Denied(cause)
+            | FetchError::Transient { cause, .. }
+            | FetchError::Fatal(cause) => cause,
+            error => error.into(),
+        };
+        Error::new(kind, format!("{verb} {chunk}")).because(error)
+    };
+    let corrupt = || Error::new(ErrorKind::Corrupt, format!("{chunk} is corrupt"));
     let error = match failure {
+        // The chunk is named here already.
         Failure::Corrupt(error) => match std::error::Error::source(&error) {
-            // The chunk is named here already: only its cause is news.
-            Some(cause) => Error::new(ErrorKind::Corrupt, format!("{chunk} is corrupt"))
-                .because(cause.to_string()),
-            None => Error::new(ErrorKind::Corrupt, format!("{chunk} is corrupt")).because(error),
+            Some(cause) => corrupt().because(cause.to_string()),
+            None => corrupt().because(error),
         },
         Failure::Fetch(FetchError::Missing) => Error::new(
             ErrorKind::Missing,
             format!("{chunk} is missing in the datastore"),
         ),
-        Failure::Fetch(FetchError::TooLong) => {
-            Error::new(ErrorKind::Corrupt, format!("{chunk} is corrupt"))
-                .because(FetchError::TooLong)
-        }
-        Failure::Fetch(FetchError::Unreadable(cause)) => {
-            Error::new(ErrorKind::Unreadable, format!("{chunk} can't be read")).because(cause)
-        }
-        Failure::Fetch(FetchError::Denied(cause)) => {
-            Error::new(ErrorKind::Denied, format!("{chunk} may not be fetched")).because(cause)
-        }
-        Failure::Fetch(FetchError::Transient { cause, .. }) => Error::new(
-            ErrorKind::Unavailable,
-            match job.attempt {
-                1 => format!("cannot fetch {chunk}"),
-                attempt => format!("cannot fetch {chunk}, attempt {attempt}"),
-            },
-        )
-        .because(cause),
-        Failure::Fetch(FetchError::Fatal(cause)) => {
-            Error::new(ErrorKind::Unavailable, format!("cannot fetch {chunk}")).because(cause)
-        }
-        Failure::Fetch(error @ FetchError::Unsupported) => {
-            Error::new(ErrorKind::Unsupported, format!("cannot fetch {chunk}")).because(error)
-        }
+        Failure::Fetch(FetchError::TooLong) => corrupt().because(FetchError::TooLong),
+        Failure::Fetch(error @ FetchError::Unreadable(_)) => fetch("cannot read", error),
+        Failure::Fetch(error @ FetchError::Denied(_)) => fetch("access is denied to", error),
+        Failure::Fetch(error) => match job.attempt {
+            1 => fetch("cannot fetch", error),
+            attempt => fetch(&format!("in {attempt} attempts cannot fetch"), error),
+        },
         Failure::Panicked => Error::new(
             ErrorKind::Resources,
             format!("the worker that fetched {chunk} panicked"),

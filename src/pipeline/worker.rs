@@ -1,8 +1,9 @@
 //! A worker: pulls jobs, fetches, decodes, answers. Knows nothing of order.
 
+use std::time::Duration;
 use std::{iter, mem};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use crate::backend::{Answer, Connection, FetchError, Request};
 use crate::buffer::{Buffer, Buffers};
@@ -11,6 +12,9 @@ use crate::datastore::snapshot::Archive;
 use crate::format::blob::{ChunkDecoder, Verified};
 use crate::pipeline::Job;
 use crate::pipeline::retry::Failure;
+
+/// How long a connection is left alone while there is nothing to fetch. Proxies forget one after half a minute or more.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// A job that comes back.
 #[derive(Debug)]
@@ -72,7 +76,7 @@ impl<'a> Worker<'a> {
     fn ask(&mut self) -> bool {
         while !self.stop.is_cancelled() {
             let job = if self.held.jobs.is_empty() {
-                let Ok(job) = self.jobs.recv() else {
+                let Some(job) = self.wait_for_job() else {
                     return false;
                 };
                 job
@@ -89,6 +93,23 @@ impl<'a> Worker<'a> {
         false
     }
 
+    /// Keeps the connection alive meanwhile; one that died is made anew when it is needed.
+    fn wait_for_job(&mut self) -> Option<Job> {
+        loop {
+            match self.jobs.recv_timeout(KEEP_ALIVE) {
+                Ok(job) => return Some(job),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {
+                    let is_alive = |open: &mut Box<dyn Connection>| open.keep_alive().is_ok();
+                    self.connection = self
+                        .connection
+                        .take()
+                        .and_then(|mut open| is_alive(&mut open).then_some(open));
+                }
+            }
+        }
+    }
+
     fn in_flight(&self) -> usize {
         self.held.jobs.len() - usize::from(self.received.is_some())
     }
@@ -101,7 +122,11 @@ impl<'a> Worker<'a> {
     }
 
     fn request(&mut self, mut job: Job) {
-        if job.fresh_connection {
+        let is_used_up = self
+            .connection
+            .as_ref()
+            .is_some_and(|open| open.depth() == 0);
+        if job.fresh_connection || is_used_up {
             self.hang_up();
         }
         let mut blob = mem::take(&mut job.buffers.blob);

@@ -193,7 +193,7 @@ fn keyed(data: &[u8], key: &[u8]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-fn colons(bytes: &[u8]) -> String {
+pub(crate) fn colons(bytes: &[u8]) -> String {
     let pairs: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     pairs.join(":")
 }

@@ -1,0 +1,105 @@
+//! What an HTTP status other than 200 means for a fetch. Knows nothing of connections.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use ureq::http::header::{CONTENT_ENCODING, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
+use ureq::http::{Response, StatusCode};
+
+use crate::backend::FetchError;
+use crate::error::{Error, ErrorKind};
+
+/// The most of a header that is shown.
+const SHOWN: usize = 200;
+
+/// Why an answer's body is not what was asked for; `None` where it is.
+pub(super) fn refusal<T>(url: &str, response: &Response<T>) -> Option<FetchError> {
+    let status = response.status();
+    let headers = response.headers();
+    let host = url.split('/').nth(2).unwrap_or(url);
+    let error = |kind, message: String| Error::new(kind, format!("{host} {message}"));
+    let unavailable = |message| error(ErrorKind::Unavailable, message);
+    let answered = || format!("answered {status}");
+    Some(match status.as_u16() {
+        200 => match text(headers, CONTENT_ENCODING) {
+            None => return None,
+            Some(encoding) if encoding.eq_ignore_ascii_case("identity") => return None,
+            Some(encoding) => FetchError::Fatal(
+                unavailable(format!(
+                    "sends files in the content encoding {encoding}, though it was asked not to"
+                ))
+                .into(),
+            ),
+        },
+        404 | 410 => FetchError::Missing,
+        401 | 403 => FetchError::Denied(error(ErrorKind::Denied, answered()).into()),
+        408 | 429 | 500..=599 => FetchError::Transient {
+            cause: unavailable(answered()).into(),
+            retry_after: text(headers, RETRY_AFTER)
+                .and_then(|value| retry_after(&value, Timestamp::now())),
+        },
+        300..=399 => FetchError::Fatal(unavailable(redirected(status, headers)).into()),
+        _ => FetchError::Fatal(unavailable(answered()).into()),
+    })
+}
+
+fn redirected(status: StatusCode, headers: &HeaderMap) -> String {
+    match text(headers, LOCATION) {
+        Some(location) => {
+            // What follows the '?' of a signed URL is as good as a password.
+            let location = location.split('?').next().unwrap_or_default();
+            format!("answered {status}, pointing to {location}; name that place instead")
+        }
+        None => format!("answered {status}"),
+    }
+}
+
+/// A header for a message or a comparison: printable, and not too long.
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+    let value = headers.get(name)?.to_str().ok()?;
+    Some(value.chars().take(SHOWN).collect())
+}
+
+/// Seconds, or a date.
+pub(super) fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = rfc2822::parse(value.trim()).ok()?.timestamp();
+    // A date that has passed asks for no pause.
+    Some(Duration::try_from(date.duration_since(now)).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_given_in_seconds_or_as_a_date() {
+        let now = "1994-11-06T08:49:30Z".parse().expect("it is a date");
+        let seconds = |value| retry_after(value, now).map(|pause| pause.as_secs());
+        assert_eq!(seconds("120"), Some(120));
+        assert_eq!(seconds("Sun, 06 Nov 1994 08:49:37 GMT"), Some(7));
+        assert_eq!(seconds("Sun, 06 Nov 1994 08:49:29 GMT"), Some(0));
+        for bad in ["", "-1", "soon", "1.5"] {
+            assert_eq!(seconds(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_signed_location_is_not_shown() {
+        let response = Response::builder()
+            .status(302)
+            .header("Location", "https://elsewhere/x?signature=s3cret")
+            .body(())
+            .expect("it is well formed");
+        let Some(FetchError::Fatal(error)) = refusal("https://host/x", &response) else {
+            panic!("a redirect is not followed");
+        };
+        assert_eq!(
+            error.to_string(),
+            "host answered 302 Found, pointing to https://elsewhere/x; name that place instead"
+        );
+    }
+}

@@ -1,0 +1,194 @@
+//! A datastore that a web server publishes: its files below an `https://` URL. Knows nothing of what the files mean.
+
+use std::fmt;
+
+use ureq::http::{HeaderValue, Uri};
+use zeroize::Zeroizing;
+
+use crate::backend::http::Client;
+use crate::backend::tls::Dialer;
+use crate::backend::tls::address::{Address, User};
+use crate::backend::tls::proxy::basic;
+use crate::backend::{Answer, ArchivePath, Backend, Connection, FetchError, Request, retry};
+use crate::cancel::Cancel;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::name::SnapshotPath;
+
+/// Who asks.
+#[derive(Clone)]
+pub(crate) enum Credentials {
+    Basic {
+        name: String,
+        password: Zeroizing<String>,
+    },
+    Bearer(Zeroizing<String>),
+}
+
+/// A datastore below a URL. It can't be listed.
+pub(crate) struct Https {
+    /// Ends with a slash; has no credentials in it.
+    base: String,
+    authorization: Option<HeaderValue>,
+    dialer: Dialer,
+    cancel: Cancel,
+    /// For small files.
+    client: Client,
+}
+
+impl Https {
+    /// A datastore at `https://[user:password@]host[:port]/path/`. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for a URL of another form, or credentials that a header can't carry.
+    pub(crate) fn new(
+        url: &str,
+        credentials: Option<Credentials>,
+        dialer: Dialer,
+        cancel: Cancel,
+    ) -> Result<Https> {
+        // The URL may hold a password, so it is not shown.
+        let invalid = || {
+            let message =
+                "the URL of a datastore is written as https://[user:password@]host[:port]/path/";
+            Error::new(ErrorKind::Invalid, message)
+        };
+        let rest = url.strip_prefix("https://").ok_or_else(invalid)?;
+        let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let address = Address::parse(place).ok_or_else(invalid)?;
+        let place = place.rsplit_once('@').map_or(place, |(_, place)| place);
+        if path.contains(['?', '#']) {
+            return Err(invalid());
+        }
+        let slash = if path.is_empty() || path.ends_with('/') {
+            ""
+        } else {
+            "/"
+        };
+        let base = format!("https://{place}/{path}{slash}");
+        base.parse::<Uri>()
+            .map_err(|error| invalid().because(error))?;
+        let credentials = match address.user {
+            Some(User { name, password }) => Some(Credentials::Basic { name, password }),
+            None => credentials,
+        };
+        Ok(Https {
+            base,
+            authorization: credentials.as_ref().map(header).transpose()?,
+            client: Client::new(dialer.clone(), cancel.clone()),
+            dialer,
+            cancel,
+        })
+    }
+
+    fn file_url(&self, snapshot: &SnapshotPath, file: &str) -> String {
+        let mut url = self.base.clone();
+        for name in snapshot.namespace.components() {
+            url.push_str("ns/");
+            url.push_str(name);
+            url.push('/');
+        }
+        format!("{url}{}/{file}", snapshot.snapshot)
+    }
+}
+
+impl Backend for Https {
+    fn read_file(
+        &self,
+        snapshot: &SnapshotPath,
+        file: &str,
+        limit: u64,
+    ) -> Result<Vec<u8>, FetchError> {
+        let url = self.file_url(snapshot, file);
+        retry::again(&self.cancel, || {
+            self.client
+                .get(&url, self.authorization.as_ref())?
+                .read(limit)
+        })
+    }
+
+    /// Each connection has a client of its own, and with it one TCP connection that is kept alive: it ends with its
+    /// restore's cancel and with the worker's connection, so what came damaged comes anew over another.
+    fn connect<'a>(
+        &'a self,
+        _archive: &ArchivePath,
+        cancel: &'a Cancel,
+    ) -> Result<Box<dyn Connection + 'a>, FetchError> {
+        Ok(Box::new(Chunks {
+            client: Client::new(self.dialer.clone(), cancel.clone()),
+            base: &self.base,
+            authorization: self.authorization.as_ref(),
+            requested: None,
+        }))
+    }
+}
+
+/// A worker's way to the chunks.
+struct Chunks<'a> {
+    client: Client,
+    base: &'a str,
+    authorization: Option<&'a HeaderValue>,
+    requested: Option<Request>,
+}
+
+impl Connection for Chunks<'_> {
+    fn request(&mut self, request: Request) -> Result<(), FetchError> {
+        self.requested = Some(request);
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<Answer, FetchError> {
+        let Some(mut request) = self.requested.take() else {
+            return Err(FetchError::Fatal("nothing was requested".into()));
+        };
+        // After a failure the client connects anew by itself.
+        let result = self.fetch(&mut request);
+        Ok(Answer {
+            id: request.id,
+            blob: request.blob,
+            result,
+        })
+    }
+}
+
+impl Chunks<'_> {
+    fn fetch(&self, request: &mut Request) -> Result<(), FetchError> {
+        let url = chunk_url(self.base, &request.digest);
+        let answer = self.client.get(&url, self.authorization)?;
+        answer.read_into(&mut request.blob, request.limit)
+    }
+}
+
+fn chunk_url(base: &str, digest: &Digest) -> String {
+    let name = digest.to_string();
+    format!("{base}.chunks/{}/{name}", &name[..4])
+}
+
+fn header(credentials: &Credentials) -> Result<HeaderValue> {
+    let text = match credentials {
+        Credentials::Basic { name, password } => basic(name, password),
+        Credentials::Bearer(token) => Zeroizing::new(format!("Bearer {}", **token)),
+    };
+    let mut value = HeaderValue::from_str(&text).map_err(|error| {
+        let message = "the credentials hold a character that they may not";
+        Error::new(ErrorKind::Invalid, message).because(error)
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+impl fmt::Debug for Credentials {
+    // Never what they are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Credentials::Basic { .. } => "Basic(..)",
+            Credentials::Bearer(_) => "Bearer(..)",
+        })
+    }
+}
+
+impl fmt::Debug for Https {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Https({})", self.base)
+    }
+}

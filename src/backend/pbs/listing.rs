@@ -1,0 +1,128 @@
+//! What is in a datastore, by the server's REST interface. Knows nothing of reader sessions.
+
+use serde_json::Value;
+use ureq::http::Uri;
+
+use crate::backend::http::Client;
+use crate::backend::pbs::login::Login;
+use crate::backend::pbs::refusal::{self, Asked};
+use crate::backend::pbs::repository::Repository;
+use crate::backend::{FetchError, SnapshotInfo};
+use crate::error::{Error, ErrorKind};
+use crate::format::name::{BackupType, GroupName, Namespace, SnapshotName};
+
+/// A snapshot takes some hundred bytes of it.
+const MAX_LISTING: u64 = 256 << 20;
+
+const MANIFEST: &str = "index.json.blob";
+
+pub(super) fn snapshots(
+    client: &Client,
+    login: &Login,
+    repository: &Repository,
+    namespace: &Namespace,
+    group: Option<&GroupName>,
+) -> Result<Vec<SnapshotInfo>, FetchError> {
+    let mut query = namespace_parameter('?', namespace);
+    if let Some(group) = group {
+        let start = if query.is_empty() { '?' } else { '&' };
+        query += &format!(
+            "{start}backup-type={}&backup-id={}",
+            group.backup_type(),
+            group.id()
+        );
+    }
+    let listed = get(client, login, repository, &format!("snapshots{query}"))?;
+    // What has a name that no snapshot can have is none that could be asked for.
+    Ok(listed.iter().filter_map(snapshot).collect())
+}
+
+pub(super) fn namespaces(
+    client: &Client,
+    login: &Login,
+    repository: &Repository,
+    parent: &Namespace,
+) -> Result<Vec<Namespace>, FetchError> {
+    let listed = get(client, login, repository, "namespace")?;
+    let all: Vec<Namespace> = (listed.iter())
+        .filter_map(|entry| entry.get("ns")?.as_str()?.parse().ok())
+        .collect();
+    if !parent.is_root() && !all.contains(parent) {
+        return Err(FetchError::Missing);
+    }
+    let is_child = |other: &Namespace| {
+        let name = other
+            .components()
+            .last()
+            .and_then(|name| parent.child(name).ok());
+        name.as_ref() == Some(other)
+    };
+    Ok(all.into_iter().filter(is_child).collect())
+}
+
+/// The namespace as a parameter of a query that begins with this; nothing for the root.
+pub(super) fn namespace_parameter(start: char, namespace: &Namespace) -> String {
+    if namespace.is_root() {
+        return String::new();
+    }
+    // Its only byte that a query can't hold.
+    format!("{start}ns={}", namespace.to_string().replace('/', "%2F"))
+}
+
+fn snapshot(entry: &Value) -> Option<SnapshotInfo> {
+    let text = |name| entry.get(name).and_then(Value::as_str);
+    let backup_type: BackupType = text("backup-type")?.parse().ok()?;
+    let group = GroupName::new(backup_type, text("backup-id")?).ok()?;
+    let name = SnapshotName::new(group, entry.get("backup-time")?.as_i64()?).ok()?;
+    let files = entry.get("files")?.as_array()?;
+    let is_manifest = |file: &Value| {
+        // PBS gives objects; a bare name is as clear.
+        let name = file.get("filename").unwrap_or(file);
+        name.as_str() == Some(MANIFEST)
+    };
+    Some(SnapshotInfo {
+        name,
+        is_finished: files.iter().any(is_manifest),
+    })
+}
+
+fn get(
+    client: &Client,
+    login: &Login,
+    repository: &Repository,
+    what: &str,
+) -> Result<Vec<Value>, FetchError> {
+    let (authority, store) = (repository.authority(), &repository.store);
+    let url = format!("https://{authority}/api2/json/admin/datastore/{store}/{what}");
+    debug_assert!(url.parse::<Uri>().is_ok());
+    let mut is_second = false;
+    loop {
+        let proof = login.proof(client)?;
+        let reply = client.exchange(&url, Some((proof.name, &proof.value)), None, MAX_LISTING)?;
+        match reply.status {
+            200 => return parse(&reply.body),
+            401 if !is_second && login.forget(&proof) => is_second = true,
+            status => {
+                return Err(refusal::sort(
+                    Asked::Ordinary,
+                    status,
+                    &reply.body,
+                    reply.retry_after,
+                ));
+            }
+        }
+    }
+}
+
+fn parse(body: &[u8]) -> Result<Vec<Value>, FetchError> {
+    let mut value: Value = serde_json::from_slice(body).unwrap_or_default();
+    match value.get_mut("data").map(Value::take) {
+        Some(Value::Array(entries)) => Ok(entries),
+        _ => {
+            let message = "the server's answer is not a listing";
+            Err(FetchError::Fatal(
+                Error::new(ErrorKind::Unavailable, message).into(),
+            ))
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Who asks: an API token, or a user with a ticket that is renewed. Knows nothing of what is asked for.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use ureq::http::HeaderValue;
+use zeroize::Zeroizing;
+
+use crate::backend::FetchError;
+use crate::backend::http::{Client, Reply};
+use crate::backend::pbs::refusal::{self, Asked};
+use crate::backend::pbs::repository::Repository;
+use crate::error::{Error, ErrorKind};
+
+/// A ticket lives for two hours; one of half that age is renewed.
+const RENEWED_AFTER: Duration = Duration::from_secs(3600);
+
+/// An answer with a ticket has some hundred bytes.
+const MAX_ANSWER: u64 = 64 << 10;
+
+/// The cookies that a ticket may be sent in; the first is of PBS 3, the other one of PBS 4.
+const COOKIES: [&str; 2] = ["PBSAuthCookie", "__Host-PBSAuthCookie"];
+
+/// The identity that requests are made with.
+pub(super) struct Login {
+    url: String,
+    identity: String,
+    is_token: bool,
+    secret: Option<Zeroizing<String>>,
+    /// Held while signing in, so that all who need a ticket wait for one.
+    ticket: Mutex<Option<Ticket>>,
+}
+
+struct Ticket {
+    text: Zeroizing<String>,
+    cookie: &'static str,
+    since: Instant,
+}
+
+/// The header that says who asks.
+pub(super) struct Proof {
+    pub(super) name: &'static str,
+    pub(super) value: HeaderValue,
+}
+
+impl Login {
+    /// With a password, or a token's secret. It is missed only when it is needed.
+    pub(super) fn new(repository: &Repository, secret: Option<Zeroizing<String>>) -> Login {
+        Login {
+            url: format!("https://{}/api2/json/access/ticket", repository.authority()),
+            identity: repository.identity.clone(),
+            is_token: repository.is_token(),
+            secret,
+            ticket: Mutex::new(None),
+        }
+    }
+
+    /// The header for the next request; signs in where that is needed.
+    ///
+    /// # Errors
+    /// [`FetchError::Denied`] where the server does not take the credentials, or there are none; why it can't be reached.
+    pub(super) fn proof(&self, client: &Client) -> Result<Proof, FetchError> {
+        let Some(secret) = &self.secret else {
+            let what = if self.is_token {
+                "secret of the token"
+            } else {
+                "password of"
+            };
+            return Err(denied(format!(
+                "the {what} {} is not known; give it in PBS_PASSWORD, or in a file that PBS_PASSWORD_FILE names",
+                self.identity
+            )));
+        };
+        if self.is_token {
+            let text = Zeroizing::new(format!("PBSAPIToken={}:{}", self.identity, &**secret));
+            return proof("Authorization", &text);
+        }
+        let mut ticket = self.ticket.lock();
+        let current = match ticket.take() {
+            Some(current) if current.since.elapsed() < RENEWED_AFTER => current,
+            // An old ticket serves as a password, unless it was kept too long.
+            Some(old) => match self.sign_in(client, &old.text) {
+                Err(FetchError::Denied(_)) => self.sign_in(client, secret)?,
+                renewed => renewed?,
+            },
+            None => self.sign_in(client, secret)?,
+        };
+        let current = ticket.insert(current);
+        let text = Zeroizing::new(format!("{}={}", current.cookie, &*current.text));
+        proof("Cookie", &text)
+    }
+
+    /// The server refused a proof: where a new ticket could be better, the next proof has one. Says whether it could.
+    pub(super) fn forget(&self, refused: &Proof) -> bool {
+        if self.is_token {
+            return false;
+        }
+        let mut ticket = self.ticket.lock();
+        let is_current = ticket.as_ref().is_some_and(|ticket| {
+            let text = Zeroizing::new(format!("{}={}", ticket.cookie, &*ticket.text));
+            refused.value.as_bytes() == text.as_bytes()
+        });
+        if is_current {
+            *ticket = None;
+        }
+        true
+    }
+
+    fn sign_in(&self, client: &Client, password: &str) -> Result<Ticket, FetchError> {
+        let form = json!({ "username": self.identity, "password": password });
+        let form = Zeroizing::new(form.to_string());
+        let reply = client.exchange(&self.url, None, Some(&form), MAX_ANSWER)?;
+        if reply.status != 200 {
+            return Err(
+                match refusal::sort(
+                    Asked::Ordinary,
+                    reply.status,
+                    &reply.body,
+                    reply.retry_after,
+                ) {
+                    FetchError::Denied(cause) => {
+                        let message = format!("{} could not sign in", self.identity);
+                        FetchError::Denied(
+                            Error::new(ErrorKind::Denied, message).because(cause).into(),
+                        )
+                    }
+                    other => other,
+                },
+            );
+        }
+        let Some((cookie, text)) = ticket_of(&reply) else {
+            let message = "the server's answer to the sign-in holds no ticket; is it a Proxmox Backup Server?";
+            return Err(FetchError::Fatal(
+                Error::new(ErrorKind::Unavailable, message).into(),
+            ));
+        };
+        if text.starts_with("PBS:!tfa!") {
+            return Err(denied(format!(
+                "{} signs in with a second factor, which can't be done here; use an API token",
+                self.identity
+            )));
+        }
+        Ok(Ticket {
+            text,
+            cookie,
+            since: Instant::now(),
+        })
+    }
+}
+
+/// PBS 4 may set the ticket as a cookie instead of naming it.
+fn ticket_of(reply: &Reply) -> Option<(&'static str, Zeroizing<String>)> {
+    let named = |cookie: &'static str| {
+        let mut values = reply
+            .cookies
+            .iter()
+            .filter_map(|set| set.strip_prefix(cookie)?.strip_prefix('='));
+        let value = values.find_map(|value| value.split(';').next())?;
+        Some((cookie, Zeroizing::new(value.to_owned())))
+    };
+    let value: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let in_body = value
+        .get("data")
+        .and_then(|data| data.get("ticket"))
+        .and_then(Value::as_str);
+    match in_body {
+        Some(text) => Some((COOKIES[0], Zeroizing::new(text.to_owned()))),
+        None => named(COOKIES[1]).or_else(|| named(COOKIES[0])),
+    }
+}
+
+fn proof(name: &'static str, text: &str) -> Result<Proof, FetchError> {
+    let mut value = HeaderValue::from_str(text)
+        .map_err(|_| denied("the secret has a byte in it that no header can carry".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(Proof { name, value })
+}
+
+fn denied(message: String) -> FetchError {
+    FetchError::Denied(Error::new(ErrorKind::Denied, message).into())
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Login({})", self.identity)
+    }
+}

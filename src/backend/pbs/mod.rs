@@ -1,0 +1,243 @@
+//! A Proxmox Backup Server, over its reader protocol. Knows nothing of what is done with the chunks.
+
+mod h2;
+mod listing;
+mod login;
+mod refusal;
+pub(crate) mod repository;
+mod session;
+mod upgrade;
+
+use std::collections::HashMap;
+use std::fmt;
+
+use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use crate::backend::http::Client;
+use crate::backend::pbs::login::Login;
+use crate::backend::pbs::repository::Repository;
+use crate::backend::pbs::session::Session;
+use crate::backend::tls::Dialer;
+use crate::backend::{Access, ArchivePath, Backend, Connection, FetchError, SnapshotInfo, retry};
+use crate::cancel::Cancel;
+use crate::error::{Error, ErrorKind};
+use crate::format::name::{GroupName, Namespace, SnapshotPath};
+
+/// A datastore of a server.
+pub(crate) struct Pbs {
+    repository: Repository,
+    login: Login,
+    dialer: Dialer,
+    cancel: Cancel,
+    /// For signing in and listing.
+    client: Client,
+    /// The session that small files were read with, for the next one; or for the first worker.
+    last: Mutex<Option<Last>>,
+    /// The SHA-256 of every index that was read: each session that fetches chunks must be given the same.
+    indexes: Mutex<HashMap<ArchivePath, Index>>,
+}
+
+/// What an index that was read looked like.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Index {
+    len: u64,
+    sha256: [u8; 32],
+}
+
+struct Last {
+    session: Session,
+    snapshot: SnapshotPath,
+    /// The index that was downloaded last, whose chunks it may fetch.
+    index: Option<String>,
+}
+
+impl Pbs {
+    /// Connects to nothing yet.
+    pub(crate) fn new(
+        repository: Repository,
+        secret: Option<Zeroizing<String>>,
+        dialer: Dialer,
+        cancel: Cancel,
+    ) -> Pbs {
+        Pbs {
+            login: Login::new(&repository, secret),
+            repository,
+            client: Client::new(dialer.clone(), cancel.clone()),
+            dialer,
+            cancel,
+            last: Mutex::new(None),
+            indexes: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// A new session for a snapshot. A ticket that has expired is replaced once.
+    fn session(&self, snapshot: &SnapshotPath, cancel: &Cancel) -> Result<Session, FetchError> {
+        let mut is_second = false;
+        loop {
+            let proof = self.login.proof(&self.client)?;
+            let request = upgrade::request(&self.repository, snapshot, &proof);
+            let stream = self
+                .dialer
+                .dial(&self.repository.host, self.repository.port, cancel)?;
+            let authority = self.repository.authority();
+            let progress = self.dialer.progress();
+            match Session::open(stream, request, authority, progress, cancel.clone()) {
+                Err(FetchError::Denied(_)) if !is_second && self.login.forget(&proof) => {
+                    is_second = true
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// One attempt to read a file, with the last session if that is of the same snapshot.
+    fn read_once(
+        &self,
+        snapshot: &SnapshotPath,
+        file: &str,
+        limit: u64,
+    ) -> Result<Vec<u8>, FetchError> {
+        // A session that failed is not put back.
+        let last = self
+            .last
+            .lock()
+            .take()
+            .filter(|last| last.snapshot == *snapshot);
+        let mut last = match last {
+            Some(last) => last,
+            None => Last {
+                session: self.session(snapshot, &self.cancel)?,
+                snapshot: snapshot.clone(),
+                index: None,
+            },
+        };
+        let mut bytes = Vec::new();
+        let downloaded = last
+            .session
+            .download(file, limit, &mut |piece| bytes.extend_from_slice(piece));
+        match &downloaded {
+            Ok(()) if is_index(file) => last.index = Some(file.to_owned()),
+            Ok(()) | Err(FetchError::Missing) => {}
+            Err(_) => return downloaded.map(|()| bytes),
+        }
+        *self.last.lock() = Some(last);
+        downloaded.map(|()| bytes)
+    }
+
+    /// The session that read the archive's index, if nobody took it yet.
+    fn last_session(&self, archive: &ArchivePath, cancel: &Cancel) -> Option<Session> {
+        let mut last = self.last.lock();
+        let fits = |last: &mut Last| {
+            last.snapshot == archive.snapshot && last.index.as_ref() == Some(&archive.file)
+        };
+        let mut session = last.take_if(fits)?.session;
+        session.listen_to(cancel);
+        Some(session)
+    }
+}
+
+impl Backend for Pbs {
+    fn read_file(
+        &self,
+        snapshot: &SnapshotPath,
+        file: &str,
+        limit: u64,
+    ) -> Result<Vec<u8>, FetchError> {
+        let bytes = retry::again(&self.cancel, || self.read_once(snapshot, file, limit))?;
+        if is_index(file) {
+            let path = ArchivePath {
+                snapshot: snapshot.clone(),
+                file: file.to_owned(),
+            };
+            let index = Index {
+                len: bytes.len() as u64,
+                sha256: Sha256::digest(&bytes).into(),
+            };
+            self.indexes.lock().insert(path, index);
+        }
+        Ok(bytes)
+    }
+
+    fn snapshots(
+        &self,
+        namespace: &Namespace,
+        group: Option<&GroupName>,
+    ) -> Result<Vec<SnapshotInfo>, FetchError> {
+        retry::again(&self.cancel, || {
+            listing::snapshots(
+                &self.client,
+                &self.login,
+                &self.repository,
+                namespace,
+                group,
+            )
+        })
+    }
+
+    fn namespaces(&self, parent: &Namespace) -> Result<Vec<Namespace>, FetchError> {
+        retry::again(&self.cancel, || {
+            listing::namespaces(&self.client, &self.login, &self.repository, parent)
+        })
+    }
+
+    fn access(&self) -> Access {
+        Access::Multiplexed
+    }
+
+    fn connect<'a>(
+        &'a self,
+        archive: &ArchivePath,
+        cancel: &'a Cancel,
+    ) -> Result<Box<dyn Connection + 'a>, FetchError> {
+        if let Some(session) = self.last_session(archive, cancel) {
+            return Ok(Box::new(session));
+        }
+        let Some(expected) = self.indexes.lock().get(archive).copied() else {
+            return Err(FetchError::Fatal(
+                "the archive's index was not read from here".into(),
+            ));
+        };
+        let changed = |cause: Option<FetchError>| {
+            let message = format!(
+                "{} is no longer on the server as the restore began with it",
+                archive.file
+            );
+            let error = Error::new(ErrorKind::Corrupt, message);
+            FetchError::Fatal(match cause {
+                Some(cause) => error.because(cause).into(),
+                None => error.into(),
+            })
+        };
+        let opened = self
+            .session(&archive.snapshot, cancel)
+            .and_then(|mut session| {
+                // The session may fetch chunks once it has downloaded their index.
+                let (mut sha256, mut len) = (Sha256::new(), 0);
+                session.download(&archive.file, expected.len, &mut |piece| {
+                    sha256.update(piece);
+                    len += piece.len() as u64;
+                })?;
+                let sha256 = sha256.finalize().into();
+                Ok((session, Index { len, sha256 }))
+            });
+        match opened {
+            Ok((session, found)) if found == expected => Ok(Box::new(session)),
+            Ok(_) => Err(changed(None)),
+            // It is the snapshot or its index that is gone, not a chunk.
+            Err(error @ (FetchError::Missing | FetchError::TooLong)) => Err(changed(Some(error))),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn is_index(file: &str) -> bool {
+    file.ends_with(".fidx") || file.ends_with(".didx")
+}
+
+impl fmt::Debug for Pbs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pbs({})", self.repository)
+    }
+}

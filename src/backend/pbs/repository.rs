@@ -1,0 +1,219 @@
+//! The name of a datastore on a server: `[[auth-id@]host[:port]:]datastore`. Connects to nothing.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::backend::tls::address::authority;
+use crate::error::{Error, ErrorKind, Result};
+
+/// As the official client bounds it.
+const MAX_LEN: usize = 256;
+const DEFAULT_PORT: u16 = 8007;
+const DEFAULT_HOST: &str = "localhost";
+const DEFAULT_IDENTITY: &str = "root@pam";
+
+/// Where a datastore is, and as whom to ask for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Repository {
+    /// `user@realm` or `user@realm!token`.
+    pub(crate) identity: String,
+    /// An IPv6 address without its brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) store: String,
+}
+
+impl Repository {
+    /// Host and port, as HTTP writes them.
+    pub(crate) fn authority(&self) -> String {
+        authority(&self.host, self.port)
+    }
+
+    /// Whether the identity is an API token, whose secret needs no sign-in.
+    pub(crate) fn is_token(&self) -> bool {
+        self.identity.contains('!')
+    }
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}:{}", self.identity, self.authority(), self.store)
+    }
+}
+
+impl FromStr for Repository {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Repository> {
+        parse(text).ok_or_else(|| {
+            let text = text.escape_debug();
+            let message = format!(
+                "'{text}' names no datastore: on a server it is written as [[user@realm[!token]@]host[:port]:]datastore, \
+                 and a folder as dir:PATH"
+            );
+            Error::new(ErrorKind::Invalid, message)
+        })
+    }
+}
+
+fn parse(text: &str) -> Option<Repository> {
+    let (place, store) = match text.rsplit_once(':') {
+        Some((place, store)) => (Some(place), store),
+        None => (None, text),
+    };
+    if text.len() > MAX_LEN || !is_safe(store) {
+        return None;
+    }
+    // An identity has one '@' of its own.
+    let (identity, place) = match place.and_then(|place| place.rsplit_once('@')) {
+        Some((identity, place)) => (identity, Some(place)),
+        None => (DEFAULT_IDENTITY, place),
+    };
+    let (host, port) = match place {
+        None => (DEFAULT_HOST, DEFAULT_PORT),
+        Some(place) => parse_host(place)?,
+    };
+    if !is_identity(identity) {
+        return None;
+    }
+    Some(Repository {
+        identity: identity.to_owned(),
+        host: host.to_owned(),
+        port,
+        store: store.to_owned(),
+    })
+}
+
+fn parse_host(place: &str) -> Option<(&str, u16)> {
+    let (host, port) = match place.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']')?;
+            host.parse::<std::net::Ipv6Addr>().ok()?;
+            match rest {
+                "" => (host, None),
+                rest => (host, Some(rest.strip_prefix(':')?)),
+            }
+        }
+        None => {
+            let (host, port) = match place.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (place, None),
+            };
+            let is_plausible = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            if host.is_empty() || !host.bytes().all(is_plausible) {
+                return None;
+            }
+            (host, port)
+        }
+    };
+    let port = match port {
+        None => DEFAULT_PORT,
+        Some(port) => port.parse().ok().filter(|port| *port > 0)?,
+    };
+    Some((host, port))
+}
+
+/// `user@realm` or `user@realm!token`, of bytes that a header can carry.
+fn is_identity(text: &str) -> bool {
+    let Some((user, rest)) = text.rsplit_once('@') else {
+        return false;
+    };
+    let (realm, token) = match rest.split_once('!') {
+        Some((realm, token)) => (realm, Some(token)),
+        None => (rest, None),
+    };
+    let is_user = |byte: u8| byte.is_ascii_graphic() && !b":/!".contains(&byte);
+    !user.is_empty() && user.bytes().all(is_user) && is_safe(realm) && token.is_none_or(is_safe)
+}
+
+/// What Proxmox calls a safe id.
+fn is_safe(text: &str) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    text.bytes().next().is_some_and(is_word)
+        && text
+            .bytes()
+            .all(|byte| is_word(byte) || b".-".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repositories_are_read_as_the_official_client_reads_them() {
+        for (text, identity, host, port, store) in [
+            ("store", "root@pam", "localhost", 8007, "store"),
+            (
+                "pbs.example.org:store",
+                "root@pam",
+                "pbs.example.org",
+                8007,
+                "store",
+            ),
+            ("10.0.0.1:4000:store", "root@pam", "10.0.0.1", 4000, "store"),
+            ("joe@pbs@host:store", "joe@pbs", "host", 8007, "store"),
+            (
+                "joe@pbs!ci@host:8008:store-1",
+                "joe@pbs!ci",
+                "host",
+                8008,
+                "store-1",
+            ),
+            (
+                "joe@pbs!ci@[fd00::1]:8008:a",
+                "joe@pbs!ci",
+                "fd00::1",
+                8008,
+                "a",
+            ),
+            ("[::1]:a", "root@pam", "::1", 8007, "a"),
+            (
+                "joe@example.org@ldap@host:a",
+                "joe@example.org@ldap",
+                "host",
+                8007,
+                "a",
+            ),
+        ] {
+            let parsed = text.parse::<Repository>().expect(text);
+            let expected = (identity, host, port, store);
+            assert_eq!(
+                (
+                    &*parsed.identity,
+                    &*parsed.host,
+                    parsed.port,
+                    &*parsed.store
+                ),
+                expected,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_names_no_datastore_is_refused() {
+        let long = "a".repeat(257);
+        for text in [
+            "",
+            ":",
+            "host:",
+            ":store",
+            "joe@host:store",
+            "@host:store",
+            "host:0:store",
+            "host:70000:store",
+            "host:x:store",
+            "[::1:store",
+            "[::1]8007:store",
+            "[nonsense]:store",
+            "ho st:store",
+            "st/ore",
+            "joe@pbs!@host:store",
+            "a b@pam@host:store",
+            "joe:x@pam@host:store",
+            &long,
+        ] {
+            assert!(text.parse::<Repository>().is_err(), "{text:?}");
+        }
+    }
+}

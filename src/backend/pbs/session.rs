@@ -1,0 +1,318 @@
+//! A reader session: one snapshot, over one connection, with several requests in flight. Knows nothing of sign-in.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::backend::pbs::h2::{Codec, Config, ErrorCode, Event, Head, StreamError};
+use crate::backend::pbs::refusal::{self, Asked};
+use crate::backend::pbs::upgrade;
+use crate::backend::tls::{Received, TlsStream, Wait};
+use crate::backend::{Answer, Connection, FetchError, Request};
+use crate::buffer::Buffer;
+use crate::cancel::Cancel;
+use crate::error::{Error, ErrorKind};
+
+/// How long the end of a session may take: nobody waits for it.
+const GOODBYE: Duration = Duration::from_millis(250);
+
+/// A session that was opened.
+pub(super) struct Session {
+    stream: TlsStream,
+    codec: Codec,
+    authority: String,
+    cancel: Cancel,
+    progress: Duration,
+    /// Chunks that were asked for: the stream of each, and its request.
+    open: Vec<(u32, u64)>,
+    awaits_pong: bool,
+    /// The reason that the server gave for going away.
+    goodbye: Option<ErrorCode>,
+}
+
+impl Session {
+    /// Sends the request for a session, with the first of HTTP/2 right behind it, and waits for the answer.
+    ///
+    /// # Errors
+    /// As the server refuses, or the connection breaks.
+    pub(super) fn open(
+        mut stream: TlsStream,
+        mut request: Vec<u8>,
+        authority: String,
+        progress: Duration,
+        cancel: Cancel,
+    ) -> Result<Session, FetchError> {
+        let mut codec = Codec::new(Config::default());
+        request.extend_from_slice(codec.output());
+        codec.sent(codec.output().len());
+        let wait = Wait {
+            cancel: &cancel,
+            limit: progress,
+            what: "the answer",
+        };
+        stream.send(&request, wait)?;
+        let rest = upgrade::response(&mut stream, wait)?;
+        let mut session = Session {
+            stream,
+            codec,
+            authority,
+            cancel,
+            progress,
+            open: Vec::new(),
+            awaits_pong: false,
+            goodbye: None,
+        };
+        session
+            .codec
+            .receive(&rest)
+            .map_err(FetchError::transient)?;
+        session.flush()?;
+        Ok(session)
+    }
+
+    /// From here on this cancel counts.
+    pub(super) fn listen_to(&mut self, cancel: &Cancel) {
+        self.cancel = cancel.clone();
+    }
+
+    /// Downloads a file of the snapshot, piece by piece. After that of an index the session may fetch its chunks.
+    ///
+    /// # Errors
+    /// [`FetchError::Missing`] where there is none, and why it could not be fetched.
+    pub(super) fn download(
+        &mut self,
+        file: &str,
+        limit: u64,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), FetchError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let stream = self.ask(&format!("/download?file-name={file}"), Buffer::new(), limit)?;
+        loop {
+            let event = self.next_event(&mut |codec| codec.drain(stream, sink))?;
+            match event {
+                Event::Finished {
+                    stream: ended,
+                    head,
+                    body,
+                } if ended == stream => {
+                    result(Asked::Ordinary, head, &body)?;
+                    sink(&body);
+                    return Ok(());
+                }
+                Event::Failed {
+                    stream: failed,
+                    error,
+                    ..
+                } if failed == stream => {
+                    return Err(stream_error(error));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn ask(&mut self, path: &str, body: Buffer, limit: usize) -> Result<u32, FetchError> {
+        let sent = self.codec.request(path, &self.authority, body, limit);
+        let stream = sent.map_err(|unsent| FetchError::transient(unsent.to_string()))?;
+        self.flush()?;
+        Ok(stream)
+    }
+
+    /// Waits for the next event. The limit is for the next byte of any answer: time spent elsewhere, as in decoding,
+    /// does not count, and other frames are no progress.
+    fn next_event(&mut self, drain: &mut dyn FnMut(&mut Codec)) -> Result<Event, FetchError> {
+        let mut received = self.codec.received();
+        let mut deadline = Instant::now() + self.progress;
+        loop {
+            if let Some(event) = self.codec.next_event() {
+                if let Event::GoAway { code } = &event {
+                    self.goodbye = Some(*code);
+                }
+                return Ok(event);
+            }
+            if !self.receive_some(deadline)? {
+                let message = format!("waited {:?} for {} in vain", self.progress, self.authority);
+                return Err(FetchError::transient(Error::new(
+                    ErrorKind::Unavailable,
+                    message,
+                )));
+            }
+            drain(&mut self.codec);
+            if self.codec.received() > received {
+                received = self.codec.received();
+                deadline = Instant::now() + self.progress;
+            }
+        }
+    }
+
+    /// Takes what comes until a deadline; says whether anything did.
+    fn receive_some(&mut self, deadline: Instant) -> Result<bool, FetchError> {
+        let (codec, mut violation) = (&mut self.codec, None);
+        let received = self
+            .stream
+            .receive_until(deadline, &self.cancel, &mut |bytes| {
+                // Its error stays: all that follows is refused too.
+                violation = codec.receive(bytes).err().or(violation);
+            })?;
+        // Answers to settings and pings, wider windows, or why the connection ends.
+        let flushed = self.flush();
+        if let Some(violation) = violation {
+            return Err(FetchError::transient(violation));
+        }
+        flushed?;
+        match received {
+            None => Ok(false),
+            Some(Received::Data) => Ok(true),
+            Some(Received::Closed) => {
+                let reason = self
+                    .goodbye
+                    .map_or(String::new(), |code| format!(" ({code})"));
+                let message = format!("{} closed the session{reason}", self.authority);
+                Err(FetchError::transient(Error::new(
+                    ErrorKind::Unavailable,
+                    message,
+                )))
+            }
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), FetchError> {
+        let output = self.codec.output();
+        if output.is_empty() {
+            return Ok(());
+        }
+        let wait = Wait {
+            cancel: &self.cancel,
+            limit: self.progress,
+            what: "room for a request",
+        };
+        self.stream.send(output, wait)?;
+        let len = output.len();
+        self.codec.sent(len);
+        Ok(())
+    }
+
+    /// The request that a stream belongs to.
+    fn close_stream(&mut self, stream: u32) -> Option<u64> {
+        let at = self.open.iter().position(|(open, _)| *open == stream)?;
+        Some(self.open.swap_remove(at).1)
+    }
+}
+
+impl Connection for Session {
+    fn depth(&self) -> usize {
+        self.codec.capacity() + self.open.len()
+    }
+
+    fn keep_alive(&mut self) -> Result<(), FetchError> {
+        if self.awaits_pong {
+            return Err(FetchError::transient("the server did not answer a ping"));
+        }
+        self.codec.ping();
+        self.awaits_pong = true;
+        self.flush()?;
+        // The pong is waited for, so that a dead connection is found before it is needed.
+        let deadline = Instant::now() + self.progress;
+        while self.awaits_pong {
+            if !self.receive_some(deadline)? {
+                return Err(FetchError::transient("the server did not answer a ping"));
+            }
+            while let Some(event) = self.codec.next_event() {
+                self.awaits_pong &= !matches!(event, Event::Pong);
+            }
+        }
+        Ok(())
+    }
+
+    fn request(&mut self, request: Request) -> Result<(), FetchError> {
+        let Request {
+            id,
+            digest,
+            limit,
+            blob,
+        } = request;
+        let stream = self.ask(&format!("/chunk?digest={digest}"), blob, limit)?;
+        self.open.push((stream, id));
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<Answer, FetchError> {
+        // Why the connection ended, for the first of those that it leaves unanswered.
+        let mut cause = None;
+        loop {
+            let event = match self.next_event(&mut |_| {}) {
+                Ok(event) => event,
+                Err(FetchError::Cancelled) => return Err(FetchError::Cancelled),
+                Err(error) if self.open.is_empty() => return Err(error),
+                Err(error) => {
+                    // All that are open fail one by one, and give their buffers back.
+                    self.codec.close();
+                    cause = Some(error);
+                    continue;
+                }
+            };
+            let (stream, blob, result) = match event {
+                Event::Finished { stream, head, body } => {
+                    let result = result(Asked::Chunk, head, &body);
+                    (stream, body, result)
+                }
+                Event::Failed {
+                    stream,
+                    body,
+                    error,
+                } => {
+                    let error = cause.take().unwrap_or_else(|| stream_error(error));
+                    (stream, body, Err(error))
+                }
+                Event::GoAway { .. } | Event::Pong => continue,
+            };
+            if let Some(id) = self.close_stream(stream) {
+                return Ok(Answer { id, blob, result });
+            }
+        }
+    }
+}
+
+impl Drop for Session {
+    /// A session that just ends is logged as a failed task by the server.
+    fn drop(&mut self) {
+        self.codec.go_away();
+        let wait = Wait {
+            cancel: &Cancel::new(),
+            limit: GOODBYE,
+            what: "room for a goodbye",
+        };
+        let _ = self.stream.send(self.codec.output(), wait);
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("authority", &self.authority)
+            .field("open", &self.open.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn result(asked: Asked, head: Head, body: &[u8]) -> Result<(), FetchError> {
+    if head.status == 200 && head.is_encoded {
+        let message = "the server compresses its answers, though it was not asked to";
+        return Err(FetchError::Fatal(
+            Error::new(ErrorKind::Unavailable, message).into(),
+        ));
+    }
+    if head.status == 200 {
+        return Ok(());
+    }
+    let retry_after = head
+        .retry_after
+        .map(|seconds| Duration::from_secs(seconds.into()));
+    Err(refusal::sort(asked, head.status, body, retry_after))
+}
+
+fn stream_error(error: StreamError) -> FetchError {
+    match error {
+        StreamError::TooLong(_) => FetchError::TooLong,
+        error => FetchError::transient(error),
+    }
+}

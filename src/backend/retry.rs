@@ -1,0 +1,71 @@
+//! When to ask again after a failure that may pass. Knows nothing of what was asked for.
+
+use std::time::Duration;
+
+#[cfg(feature = "tls")]
+use crate::backend::FetchError;
+#[cfg(feature = "tls")]
+use crate::cancel::Cancel;
+
+/// The first pause; each further one is four times as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
+/// The longest pause, whatever a place asks for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// How many times a small file is asked for.
+#[cfg(feature = "tls")]
+const ATTEMPTS: u32 = 5;
+
+/// The pause after a failed attempt, counted from 1: as long as the place asks for, or else exponential, and up to a
+/// half shorter by chance, so that those that failed together don't come back together. Chance is a byte of the
+/// caller's.
+pub(crate) fn pause(attempt: u32, chance: u8, retry_after: Option<Duration>) -> Duration {
+    if let Some(asked) = retry_after {
+        return asked.min(LONGEST_PAUSE);
+    }
+    let exponential = FIRST_PAUSE.saturating_mul(4u32.saturating_pow(attempt.saturating_sub(1)));
+    let jitter = f64::from(chance) / 512.0;
+    exponential.min(LONGEST_PAUSE).mul_f64(1.0 - jitter)
+}
+
+/// Does something until it works, fails for good, or was tried often enough.
+///
+/// # Errors
+/// The last one; [`FetchError::Cancelled`].
+#[cfg(feature = "tls")]
+pub(crate) fn again<T>(
+    cancel: &Cancel,
+    mut fetch: impl FnMut() -> Result<T, FetchError>,
+) -> Result<T, FetchError> {
+    let mut attempt = 1;
+    loop {
+        match fetch() {
+            Err(FetchError::Transient { retry_after, .. }) if attempt < ATTEMPTS => {
+                if cancel.wait(pause(attempt, 0, retry_after)) {
+                    return Err(FetchError::Cancelled);
+                }
+                attempt += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_minute_and_chance_halves_them_at_most() {
+        let seconds = |attempt, chance| pause(attempt, chance, None).as_secs_f64();
+        assert_eq!(
+            [1, 2, 3, 4].map(|attempt| seconds(attempt, 0)),
+            [0.25, 1.0, 4.0, 16.0]
+        );
+        assert_eq!(seconds(u32::MAX, 0), 60.0);
+        assert!(seconds(1, u8::MAX) >= 0.125);
+        assert_eq!(pause(1, 9, Some(Duration::from_secs(3))).as_secs(), 3);
+        assert_eq!(pause(1, 9, Some(Duration::MAX)).as_secs(), 60);
+    }
+}

@@ -1,0 +1,150 @@
+//! Connections to servers: name, TCP, proxy, TLS, certificate. Knows nothing of what is said over them.
+#![cfg_attr(
+    not(feature = "pbs"),
+    allow(dead_code, reason = "without a PBS only ureq uses it")
+)]
+
+pub(crate) mod address;
+mod connect;
+pub(crate) mod proxy;
+mod socket;
+mod stream;
+mod trouble;
+mod verify;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::ServerName;
+
+use crate::backend::FetchError;
+use crate::backend::tls::address::authority;
+use crate::backend::tls::proxy::Proxy;
+use crate::backend::tls::socket::Socket;
+use crate::backend::tls::verify::Verifier;
+use crate::cancel::Cancel;
+use crate::digest::Fingerprint;
+use crate::error::{Error, ErrorKind, Result};
+
+pub(crate) use socket::Wait;
+pub(crate) use stream::{Received, TlsStream};
+pub use verify::UntrustedCertificate;
+
+/// How long to wait for the steps of a connection. Nothing limits the whole.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeouts {
+    /// For finding a host's addresses and connecting to one of them, and for the proxy to do so.
+    pub(crate) connect: Duration,
+    /// For the TLS handshake.
+    pub(crate) tls: Duration,
+    /// For the next bytes of an answer.
+    pub(crate) progress: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            connect: Duration::from_secs(10),
+            tls: Duration::from_secs(10),
+            progress: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Makes connections, all with the same idea of whom to trust. Cheap to clone; sessions are resumed across clones.
+#[derive(Clone)]
+pub(crate) struct Dialer {
+    config: Arc<ClientConfig>,
+    timeouts: Timeouts,
+    proxy: Option<Arc<Proxy>>,
+}
+
+impl Dialer {
+    /// Trusts the system's roots, those of a PEM file, and the certificate with a fingerprint.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for a PEM file that holds no usable certificate.
+    pub(crate) fn new(
+        pinned: Option<Fingerprint>,
+        ca_pem: Option<&[u8]>,
+        timeouts: Timeouts,
+        proxy: Option<Proxy>,
+    ) -> Result<Dialer> {
+        let provider = Arc::new(ring::default_provider());
+        let verifier = Verifier::new(&provider, pinned, ca_pem)?;
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Error::new(ErrorKind::Invalid, "TLS can't be set up").because(error))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        Ok(Dialer {
+            config: Arc::new(config),
+            timeouts,
+            proxy: proxy.map(Arc::new),
+        })
+    }
+
+    /// The limit for the next bytes of an answer.
+    pub(crate) fn progress(&self) -> Duration {
+        self.timeouts.progress
+    }
+
+    /// Connects to a host (an IPv6 address without brackets) and shakes hands at once: a Proxmox Backup Server gives a
+    /// client one second for its first message.
+    ///
+    /// # Errors
+    /// [`FetchError::Denied`], with an [`UntrustedCertificate`], for a peer that is not who it should be;
+    /// [`FetchError::Fatal`] for one that does not speak TLS; [`FetchError::Transient`] for what may pass;
+    /// [`FetchError::Cancelled`].
+    pub(crate) fn dial(
+        &self,
+        host: &str,
+        port: u16,
+        cancel: &Cancel,
+    ) -> Result<TlsStream, FetchError> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| {
+            let message = format!("{host} is not the name of a host");
+            FetchError::Fatal(
+                Error::new(ErrorKind::Invalid, message)
+                    .because(error)
+                    .into(),
+            )
+        })?;
+        let wait = Wait {
+            cancel,
+            limit: self.timeouts.connect,
+            what: "a connection",
+        };
+        let (first_host, first_port) = match &self.proxy {
+            Some(proxy) => (&*proxy.host, proxy.port),
+            None => (host, port),
+        };
+        let stream = connect::open(first_host, first_port, wait)?;
+        let peer = authority(host, port);
+        let mut socket =
+            Socket::new(stream, peer.clone()).map_err(|error| socket::lost(&peer, error))?;
+        if let Some(proxy) = &self.proxy {
+            let what = "the answer";
+            proxy.pass(&mut socket, host, port, Wait { what, ..wait })?;
+        }
+        let wait = Wait {
+            cancel,
+            limit: self.timeouts.tls,
+            what: "the TLS handshake",
+        };
+        TlsStream::shake_hands(socket, name, Arc::clone(&self.config), wait)
+    }
+}
+
+impl fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialer")
+            .field("timeouts", &self.timeouts)
+            .field("proxy", &self.proxy)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,354 @@
+//! A TLS connection: plaintext in and out, over a socket. Knows nothing of what is said.
+
+use std::fmt;
+use std::io;
+use std::mem;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustls::ClientConfig;
+use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::ServerName;
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+
+use crate::backend::FetchError;
+use crate::backend::tls::socket::{SLICE, Socket, Wait, lost};
+use crate::backend::tls::trouble::{broken, in_handshake, plain_http};
+use crate::buffer::Buffer;
+use crate::cancel::Cancel;
+
+/// How much is read from the socket at once. It holds several of the longest records, 16 KiB and some, and the
+/// longest handshake message that rustls takes, 64 KiB.
+const INCOMING: usize = 128 << 10;
+
+/// A TLS connection whose handshake is done. Closed politely when it is dropped.
+///
+/// It uses rustls's unbuffered interface: records are read into one page-aligned buffer and decrypted in place there.
+/// The buffered one reads at most 4 KiB at once.
+pub(crate) struct TlsStream {
+    socket: Socket,
+    tls: UnbufferedClientConnection,
+    incoming: Buffer,
+    /// Where in `incoming` the bytes lie that are not decrypted yet.
+    start: usize,
+    end: usize,
+    /// Encrypted, and not yet written to the socket.
+    outgoing: Vec<u8>,
+    /// Plaintext that came before anybody asked, with the end of the handshake.
+    early: Vec<u8>,
+    /// The peer said that it will send nothing more.
+    is_closed: bool,
+}
+
+/// What came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// At least one byte, which the sink has got.
+    Data,
+    /// The proper end of everything. An improper one is an error.
+    Closed,
+}
+
+/// What the connection waits for.
+enum Phase {
+    Handshake,
+    Traffic,
+}
+
+impl TlsStream {
+    /// Shakes hands over a socket that has just been connected.
+    pub(super) fn shake_hands(
+        socket: Socket,
+        name: ServerName<'static>,
+        config: Arc<ClientConfig>,
+        wait: Wait<'_>,
+    ) -> Result<TlsStream, FetchError> {
+        let begun = Instant::now();
+        let deadline = wait.deadline();
+        let tls = UnbufferedClientConnection::new(config, name)
+            .map_err(|error| in_handshake(socket.peer(), error))?;
+        let mut incoming = Buffer::new();
+        incoming.space(INCOMING);
+        let mut stream = TlsStream {
+            socket,
+            tls,
+            incoming,
+            start: 0,
+            end: 0,
+            outgoing: Vec::new(),
+            early: Vec::new(),
+            is_closed: false,
+        };
+        let mut early = Vec::new();
+        loop {
+            let phase = stream.advance(&[], &mut |bytes| early.extend_from_slice(bytes));
+            let phase = phase.map_err(|error| {
+                stream.write_alert();
+                if stream.incoming[..stream.end].starts_with(b"HTTP/") {
+                    return plain_http(stream.socket.peer(), begun.elapsed());
+                }
+                in_handshake(stream.socket.peer(), error)
+            })?;
+            stream.flush(wait)?;
+            if let Phase::Traffic = phase {
+                stream.early = early;
+                return Ok(stream);
+            }
+            match stream.fill(deadline, wait.cancel)? {
+                None => return Err(wait.timed_out(stream.socket.peer())),
+                Some(0) => {
+                    let cause = "it was closed during the TLS handshake";
+                    return Err(lost(stream.socket.peer(), io::Error::other(cause)));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// The peer, as messages name it.
+    pub(crate) fn peer(&self) -> &str {
+        self.socket.peer()
+    }
+
+    /// Waits until plaintext has come, and gives it to the sink record by record: all that one read brought.
+    ///
+    /// The limit is for one record at the least to come whole, so a peer that trickles bytes can't hold the call up
+    /// for ever.
+    ///
+    /// # Errors
+    /// [`FetchError::Transient`] where nothing comes within the limit, or the connection breaks, or ends without
+    /// the close that TLS wants; [`FetchError::Cancelled`].
+    pub(crate) fn receive(
+        &mut self,
+        wait: Wait<'_>,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Result<Received, FetchError> {
+        let received = self.receive_until(wait.deadline(), wait.cancel, sink)?;
+        received.ok_or_else(|| wait.timed_out(self.socket.peer()))
+    }
+
+    /// The same until a deadline, at which it is `None`. A deadline that has passed means: take what is there, and
+    /// don't wait.
+    ///
+    /// # Errors
+    /// As [`receive`](TlsStream::receive), time-outs aside.
+    pub(crate) fn receive_until(
+        &mut self,
+        deadline: Instant,
+        cancel: &Cancel,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Result<Option<Received>, FetchError> {
+        if !self.early.is_empty() {
+            sink(&mem::take(&mut self.early));
+            return Ok(Some(Received::Data));
+        }
+        loop {
+            let mut came = false;
+            let advanced = self.advance(&[], &mut |bytes| {
+                came |= !bytes.is_empty();
+                sink(bytes);
+            });
+            advanced.map_err(|error| broken(self.socket.peer(), error))?;
+            if came {
+                return Ok(Some(Received::Data));
+            }
+            if self.is_closed {
+                return Ok(Some(Received::Closed));
+            }
+            if !self.outgoing.is_empty() {
+                // New keys, which the peer asked for: some bytes that any socket takes.
+                let left = deadline.saturating_duration_since(Instant::now());
+                self.flush(Wait {
+                    cancel,
+                    limit: left.max(SLICE),
+                    what: "room for an answer",
+                })?;
+            }
+            match self.fill(deadline, cancel)? {
+                None => return Ok(None),
+                Some(0) => {
+                    let cause = io::ErrorKind::UnexpectedEof;
+                    return Err(lost(self.socket.peer(), cause.into()));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Sends all of it.
+    ///
+    /// # Errors
+    /// [`FetchError::Transient`] where the peer takes nothing within the limit, or the connection breaks;
+    /// [`FetchError::Cancelled`].
+    pub(crate) fn send(&mut self, bytes: &[u8], wait: Wait<'_>) -> Result<(), FetchError> {
+        let mut early = mem::take(&mut self.early);
+        let advanced = self.advance(bytes, &mut |bytes| early.extend_from_slice(bytes));
+        self.early = early;
+        advanced.map_err(|error| broken(self.socket.peer(), error))?;
+        self.flush(wait)
+    }
+
+    /// Decrypts all that was read, then encrypts `plaintext`, if any, behind what is outgoing.
+    fn advance(
+        &mut self,
+        plaintext: &[u8],
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Result<Phase, rustls::Error> {
+        loop {
+            let records = &mut self.incoming[self.start..self.end];
+            let UnbufferedStatus { mut discard, state } = self.tls.process_tls_records(records);
+            let mut phase = None;
+            let result = match state {
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
+                    match traffic.next_record() {
+                        None => break Ok(()),
+                        Some(Err(error)) => break Err(error),
+                        Some(Ok(record)) => {
+                            discard += record.discard;
+                            sink(record.payload);
+                        }
+                    }
+                },
+                Ok(ConnectionState::EncodeTlsData(mut encode)) => {
+                    append(&mut self.outgoing, 0, |space| {
+                        encode.encode(space).map_err(|error| match error {
+                            EncodeError::InsufficientSize(more) => Some(more.required_size),
+                            EncodeError::AlreadyEncoded => None,
+                        })
+                    })
+                }
+                Ok(ConnectionState::TransmitTlsData(transmit)) => {
+                    // What is outgoing is sent before anything is waited for.
+                    transmit.done();
+                    Ok(())
+                }
+                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                    phase = Some(Phase::Traffic);
+                    if plaintext.is_empty() {
+                        Ok(())
+                    } else {
+                        append(
+                            &mut self.outgoing,
+                            plaintext.len() + RECORD_EXTRA,
+                            |space| {
+                                traffic
+                                    .encrypt(plaintext, space)
+                                    .map_err(|error| match error {
+                                        EncryptError::InsufficientSize(more) => {
+                                            Some(more.required_size)
+                                        }
+                                        EncryptError::EncryptExhausted => None,
+                                    })
+                            },
+                        )
+                    }
+                }
+                Ok(ConnectionState::BlockedHandshake) => {
+                    phase = Some(Phase::Handshake);
+                    Ok(())
+                }
+                Ok(ConnectionState::PeerClosed) => {
+                    self.is_closed = true;
+                    Ok(())
+                }
+                Ok(_) => {
+                    // Closed by both sides.
+                    phase = Some(Phase::Traffic);
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            };
+            self.start += discard;
+            result?;
+            if let Some(phase) = phase {
+                return Ok(phase);
+            }
+        }
+    }
+
+    /// One read from the socket: `None` at the deadline, 0 at the end.
+    fn fill(&mut self, deadline: Instant, cancel: &Cancel) -> Result<Option<usize>, FetchError> {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        } else if self.end > INCOMING - INCOMING / 4 {
+            self.incoming.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        let space = &mut self.incoming[self.end..];
+        if space.is_empty() {
+            // rustls refuses whatever is too long before that.
+            let cause = io::Error::other("it sent a record that is too long");
+            return Err(lost(self.socket.peer(), cause));
+        }
+        let count = self.socket.read(space, deadline, cancel)?;
+        self.end += count.unwrap_or(0);
+        Ok(count)
+    }
+
+    fn flush(&mut self, wait: Wait<'_>) -> Result<(), FetchError> {
+        let written = self.socket.write_all(&self.outgoing, wait);
+        self.outgoing.clear();
+        written
+    }
+
+    /// Tells the peer why the connection ends, as rustls has prepared it after an error.
+    fn write_alert(&mut self) {
+        let records = &mut self.incoming[self.start..self.end];
+        let state = self.tls.process_tls_records(records).state;
+        if let Ok(ConnectionState::EncodeTlsData(mut encode)) = state {
+            let mut alert = [0; 256];
+            if let Ok(len) = encode.encode(&mut alert) {
+                self.socket.write_last(&alert[..len]);
+            }
+        }
+        self.socket.shut_down();
+    }
+}
+
+impl Drop for TlsStream {
+    /// Says goodbye, as far as that can be done without waiting.
+    fn drop(&mut self) {
+        let records = &mut self.incoming[self.start..self.end];
+        let state = self.tls.process_tls_records(records).state;
+        if let Ok(ConnectionState::WriteTraffic(mut traffic)) = state {
+            let mut goodbye = [0; 256];
+            if let Ok(len) = traffic.queue_close_notify(&mut goodbye) {
+                self.socket.write_last(&goodbye[..len]);
+            }
+        }
+        self.socket.shut_down();
+    }
+}
+
+impl fmt::Debug for TlsStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TlsStream({})", self.socket.peer())
+    }
+}
+
+/// A guess at what encryption adds to a short message.
+const RECORD_EXTRA: usize = 64;
+
+/// Has something write itself at the end of a buffer; where there is too little room it says how much it needs, and
+/// where it can't be written at all, nothing.
+fn append(
+    buffer: &mut Vec<u8>,
+    mut room: usize,
+    mut write: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>,
+) -> Result<(), rustls::Error> {
+    let len = buffer.len();
+    loop {
+        buffer.resize(len + room, 0);
+        match write(&mut buffer[len..]) {
+            Ok(written) => {
+                buffer.truncate(len + written);
+                return Ok(());
+            }
+            Err(Some(needed)) if needed > room => room = needed,
+            Err(_) => {
+                buffer.truncate(len);
+                return Err(rustls::Error::EncryptError);
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What reaching a place over the network needs: whom to trust, how long to wait, which way. Knows no kind of place.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use crate::backend::tls::proxy::Proxy;
+use crate::backend::tls::{Dialer, Timeouts};
+use crate::cancel::Cancel;
+use crate::digest::Fingerprint;
+use crate::error::{Error, ErrorKind, Result};
+use crate::open::Options;
+
+/// All root certificates of a system take a quarter of that.
+const MAX_CA_FILE: u64 = 1 << 20;
+
+#[derive(Clone, Default)]
+pub(super) struct Network {
+    fingerprint: Option<Fingerprint>,
+    ca_file: Option<PathBuf>,
+    timeouts: Timeouts,
+    /// It may hold a password.
+    proxy: Option<Zeroizing<String>>,
+    #[cfg(feature = "https")]
+    pub(super) credentials: Option<crate::backend::https::Credentials>,
+    #[cfg(feature = "pbs")]
+    pub(super) secret: Option<Zeroizing<String>>,
+    pub(super) cancel: Cancel,
+}
+
+impl Network {
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for a CA file or a proxy that can't be used.
+    pub(super) fn dialer(&self) -> Result<Dialer> {
+        let proxy = self.proxy.as_ref().map(|proxy| Proxy::parse(proxy));
+        let Some(path) = &self.ca_file else {
+            return Dialer::new(self.fingerprint, None, self.timeouts, proxy.transpose()?);
+        };
+        let unusable = || {
+            let message = format!("the CA file {} can't be used", path.display());
+            Error::new(ErrorKind::Invalid, message)
+        };
+        let pem = read_limited(path).map_err(|error| unusable().because(error))?;
+        Dialer::new(
+            self.fingerprint,
+            Some(&pem),
+            self.timeouts,
+            proxy.transpose()?,
+        )
+        .map_err(|error| unusable().because(error))
+    }
+}
+
+fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
+    let mut pem = Vec::new();
+    File::open(path)?.take(MAX_CA_FILE).read_to_end(&mut pem)?;
+    Ok(pem)
+}
+
+impl Options {
+    /// Trusts the server whose certificate has this fingerprint: the SHA-256 of its DER form, which a Proxmox Backup
+    /// Server shows on its dashboard. A certificate that the system's roots vouch for is trusted without.
+    #[must_use]
+    pub fn fingerprint(mut self, fingerprint: Fingerprint) -> Options {
+        self.network.fingerprint = Some(fingerprint);
+        self
+    }
+
+    /// Trusts, besides the system's root certificates, those in a PEM file. It is read when a place is opened.
+    #[must_use]
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Options {
+        self.network.ca_file = Some(path.into());
+        self
+    }
+
+    /// Goes through an HTTP proxy, `http://[user:password@]host:port`, by CONNECT.
+    #[must_use]
+    pub fn proxy(mut self, url: impl Into<String>) -> Options {
+        self.network.proxy = Some(Zeroizing::new(url.into()));
+        self
+    }
+
+    /// How long to wait for a connection, from the name's lookup to the first address that answers; 10 seconds by
+    /// default.
+    #[must_use]
+    pub fn connect_timeout(mut self, limit: Duration) -> Options {
+        self.network.timeouts.connect = limit;
+        self
+    }
+
+    /// How long to wait for the TLS handshake; 10 seconds by default.
+    #[must_use]
+    pub fn tls_timeout(mut self, limit: Duration) -> Options {
+        self.network.timeouts.tls = limit;
+        self
+    }
+
+    /// How long to wait for the next bytes of an answer; 30 seconds by default. Nothing limits the whole, and a
+    /// server that was silent for so long is asked again.
+    #[must_use]
+    pub fn progress_timeout(mut self, limit: Duration) -> Options {
+        self.network.timeouts.progress = limit;
+        self
+    }
+
+    /// Stops what the datastore itself waits for, such as a manifest, when this is cancelled; restores have
+    /// [`a cancel of their own`](crate::Restore::cancel).
+    #[must_use]
+    pub fn cancel(mut self, cancel: &Cancel) -> Options {
+        self.network.cancel = cancel.clone();
+        self
+    }
+}
+
+#[cfg(feature = "pbs")]
+impl Options {
+    /// Signs in to a Proxmox Backup Server with this: the password of the repository's user, or the secret of its token.
+    #[must_use]
+    pub fn password(mut self, secret: impl Into<String>) -> Options {
+        self.network.secret = Some(Zeroizing::new(secret.into()));
+        self
+    }
+}
+
+#[cfg(feature = "https")]
+impl Options {
+    /// Signs in to an `https://` place as a user. Credentials in the URL come first.
+    #[must_use]
+    pub fn basic_auth(mut self, name: impl Into<String>, password: impl Into<String>) -> Options {
+        self.network.credentials = Some(crate::backend::https::Credentials::Basic {
+            name: name.into(),
+            password: Zeroizing::new(password.into()),
+        });
+        self
+    }
+
+    /// Signs in to an `https://` place with a bearer token.
+    #[must_use]
+    pub fn bearer_token(mut self, token: impl Into<String>) -> Options {
+        let token = Zeroizing::new(token.into());
+        self.network.credentials = Some(crate::backend::https::Credentials::Bearer(token));
+        self
+    }
+}
+
+impl fmt::Debug for Network {
+    // The proxy may hold a password; the credentials are one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network")
+            .field("fingerprint", &self.fingerprint)
+            .field("ca_file", &self.ca_file)
+            .field("timeouts", &self.timeouts)
+            .finish_non_exhaustive()
+    }
+}
