@@ -101,8 +101,8 @@ impl Options {
         #[cfg(feature = "https")]
         if place.starts_with("https://") {
             let network = &self.network;
-            let (credentials, cancel) = (network.credentials.clone(), network.cancel.clone());
-            let https = Https::new(place, credentials, network.dialer()?, cancel)?;
+            let credentials = network.credentials.clone();
+            let https = Https::new(place, credentials, network.dialer()?, network.retry())?;
             return Ok(self.open_backend(https));
         }
         let path = match place.strip_prefix("dir:") {
@@ -129,8 +129,8 @@ impl Options {
     fn open_repository(self, place: &str) -> Result<Datastore> {
         let repository = place.parse()?;
         let network = &self.network;
-        let (secret, cancel) = (network.secret.clone(), network.cancel.clone());
-        let pbs = Pbs::new(repository, secret, network.dialer()?, cancel);
+        let secret = network.secret.clone();
+        let pbs = Pbs::new(repository, secret, network.dialer()?, network.retry());
         Ok(self.open_backend(pbs))
     }
 

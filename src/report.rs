@@ -23,6 +23,14 @@ pub struct Report {
     pub retries: u64,
     /// Time since the start.
     pub elapsed: Duration,
+    /// How long the calling thread waited for the next chunk in order.
+    pub waiting: Duration,
+    /// How long the target took for what it was given.
+    pub writing: Duration,
+    /// How long worker threads waited for the place, all together.
+    pub fetching: Duration,
+    /// How long worker threads decrypted, decompressed and verified, all together.
+    pub decoding: Duration,
 }
 
 impl Report {

@@ -6,10 +6,11 @@ use ureq::http::{HeaderValue, Uri};
 use zeroize::Zeroizing;
 
 use crate::backend::http::Client;
+use crate::backend::retry::Retry;
 use crate::backend::tls::Dialer;
 use crate::backend::tls::address::{Address, User};
 use crate::backend::tls::proxy::basic;
-use crate::backend::{Answer, ArchivePath, Backend, Connection, FetchError, Request, retry};
+use crate::backend::{Answer, ArchivePath, Backend, Connection, FetchError, Request};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -31,7 +32,7 @@ pub(crate) struct Https {
     base: String,
     authorization: Option<HeaderValue>,
     dialer: Dialer,
-    cancel: Cancel,
+    retry: Retry,
     /// For small files.
     client: Client,
 }
@@ -45,7 +46,7 @@ impl Https {
         url: &str,
         credentials: Option<Credentials>,
         dialer: Dialer,
-        cancel: Cancel,
+        retry: Retry,
     ) -> Result<Https> {
         // The URL may hold a password, so it is not shown.
         let invalid = || {
@@ -75,9 +76,9 @@ impl Https {
         Ok(Https {
             base,
             authorization: credentials.as_ref().map(header).transpose()?,
-            client: Client::new(dialer.clone(), cancel.clone()),
+            client: Client::new(dialer.clone(), retry.cancel.clone()),
             dialer,
-            cancel,
+            retry,
         })
     }
 
@@ -100,7 +101,7 @@ impl Backend for Https {
         limit: u64,
     ) -> Result<Vec<u8>, FetchError> {
         let url = self.file_url(snapshot, file);
-        retry::again(&self.cancel, || {
+        self.retry.run(|| {
             self.client
                 .get(&url, self.authorization.as_ref())?
                 .read(limit)

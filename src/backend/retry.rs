@@ -13,10 +13,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause, whatever a place asks for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// How many times a small file is asked for.
-#[cfg(feature = "tls")]
-const ATTEMPTS: u32 = 5;
-
 /// The pause after a failed attempt, counted from 1: as long as the place asks for, or else exponential, and up to a
 /// half shorter by chance, so that those that failed together don't come back together. Chance is a byte of the
 /// caller's.
@@ -29,25 +25,37 @@ pub(crate) fn pause(attempt: u32, chance: u8, retry_after: Option<Duration>) -> 
     exponential.min(LONGEST_PAUSE).mul_f64(1.0 - jitter)
 }
 
-/// Does something until it works, fails for good, or was tried often enough.
-///
-/// # Errors
-/// The last one; [`FetchError::Cancelled`].
+/// How often, and for how long, to try something that is not a chunk.
 #[cfg(feature = "tls")]
-pub(crate) fn again<T>(
-    cancel: &Cancel,
-    mut fetch: impl FnMut() -> Result<T, FetchError>,
-) -> Result<T, FetchError> {
-    let mut attempt = 1;
-    loop {
-        match fetch() {
-            Err(FetchError::Transient { retry_after, .. }) if attempt < ATTEMPTS => {
-                if cancel.wait(pause(attempt, 0, retry_after)) {
-                    return Err(FetchError::Cancelled);
+#[derive(Clone, Debug)]
+pub(crate) struct Retry {
+    /// At least 1 is done.
+    pub(crate) attempts: u32,
+    /// Ends the pauses.
+    pub(crate) cancel: Cancel,
+}
+
+#[cfg(feature = "tls")]
+impl Retry {
+    /// Does it until it works, fails for good, or was tried often enough.
+    ///
+    /// # Errors
+    /// The last one; [`FetchError::Cancelled`].
+    pub(crate) fn run<T>(
+        &self,
+        mut fetch: impl FnMut() -> Result<T, FetchError>,
+    ) -> Result<T, FetchError> {
+        let mut attempt = 1;
+        loop {
+            match fetch() {
+                Err(FetchError::Transient { retry_after, .. }) if attempt < self.attempts => {
+                    if self.cancel.wait(pause(attempt, 0, retry_after)) {
+                        return Err(FetchError::Cancelled);
+                    }
+                    attempt += 1;
                 }
-                attempt += 1;
+                result => return result,
             }
-            result => return result,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use crate::backend::retry::Retry;
 use crate::backend::tls::proxy::Proxy;
 use crate::backend::tls::{Dialer, Timeouts};
 use crate::cancel::Cancel;
@@ -18,7 +19,9 @@ use crate::open::Options;
 /// All root certificates of a system take a quarter of that.
 const MAX_CA_FILE: u64 = 1 << 20;
 
-#[derive(Clone, Default)]
+const DEFAULT_ATTEMPTS: u32 = 5;
+
+#[derive(Clone)]
 pub(super) struct Network {
     fingerprint: Option<Fingerprint>,
     ca_file: Option<PathBuf>,
@@ -29,10 +32,33 @@ pub(super) struct Network {
     pub(super) credentials: Option<crate::backend::https::Credentials>,
     #[cfg(feature = "pbs")]
     pub(super) secret: Option<Zeroizing<String>>,
-    pub(super) cancel: Cancel,
+    retry: Retry,
+}
+
+impl Default for Network {
+    fn default() -> Network {
+        Network {
+            fingerprint: None,
+            ca_file: None,
+            timeouts: Timeouts::default(),
+            proxy: None,
+            #[cfg(feature = "https")]
+            credentials: None,
+            #[cfg(feature = "pbs")]
+            secret: None,
+            retry: Retry {
+                attempts: DEFAULT_ATTEMPTS,
+                cancel: Cancel::new(),
+            },
+        }
+    }
 }
 
 impl Network {
+    pub(super) fn retry(&self) -> Retry {
+        self.retry.clone()
+    }
+
     /// # Errors
     /// [`ErrorKind::Invalid`] for a CA file or a proxy that can't be used.
     pub(super) fn dialer(&self) -> Result<Dialer> {
@@ -107,11 +133,19 @@ impl Options {
         self
     }
 
+    /// How many times a manifest, an index or a listing is asked for, where a failure may pass; 5 by default, and 1 at
+    /// the least. Chunks have [`attempts of their own`](crate::Restore::attempts).
+    #[must_use]
+    pub fn attempts(mut self, attempts: u32) -> Options {
+        self.network.retry.attempts = attempts;
+        self
+    }
+
     /// Stops what the datastore itself waits for, such as a manifest, when this is cancelled; restores have
     /// [`a cancel of their own`](crate::Restore::cancel).
     #[must_use]
     pub fn cancel(mut self, cancel: &Cancel) -> Options {
-        self.network.cancel = cancel.clone();
+        self.network.retry.cancel = cancel.clone();
         self
     }
 }

@@ -1,7 +1,7 @@
 //! A worker: pulls jobs, fetches, decodes, answers. Knows nothing of order.
 
-use std::time::Duration;
-use std::{iter, mem};
+use std::time::{Duration, Instant};
+use std::{iter, mem, thread};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
@@ -23,7 +23,16 @@ pub(super) struct Arrival {
     pub(super) job: Job,
     /// The size of the blob that came, in bytes.
     pub(super) fetched: usize,
+    /// What the worker spent its time with since its last arrival.
+    pub(super) spent: Spent,
     pub(super) outcome: Result<Verified, Failure>,
+}
+
+/// Time of one worker.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Spent {
+    pub(super) fetching: Duration,
+    pub(super) decoding: Duration,
 }
 
 /// One thread's work, with its own connection.
@@ -55,6 +64,7 @@ impl<'a> Worker<'a> {
             jobs,
             held: Held {
                 jobs: Vec::new(),
+                spent: Spent::default(),
                 arrivals,
             },
             received: None,
@@ -138,7 +148,10 @@ impl<'a> Worker<'a> {
             blob,
         };
         self.held.jobs.push(job);
-        if let Err(error) = self.connected().and_then(|open| open.request(request)) {
+        let begun = Instant::now();
+        let requested = self.connected().and_then(|open| open.request(request));
+        self.held.spent.fetching += begun.elapsed();
+        if let Err(error) = requested {
             self.lose_connection(error);
         }
     }
@@ -170,7 +183,10 @@ impl<'a> Worker<'a> {
         else {
             return;
         };
-        match connection.receive() {
+        let begun = Instant::now();
+        let received = connection.receive();
+        self.held.spent.fetching += begun.elapsed();
+        match received {
             Ok(answer) if !self.held.has(answer.id) => {
                 let error = FetchError::Fatal("an answer came that was not asked for".into());
                 self.lose_connection(error);
@@ -197,7 +213,10 @@ impl<'a> Worker<'a> {
         let chunk = job.chunk;
         let data = mem::take(&mut job.buffers.data);
         let fetched = blob.len();
-        match self.decoder.decode(&chunk, Buffers { blob, data }) {
+        let begun = Instant::now();
+        let decoded = self.decoder.decode(&chunk, Buffers { blob, data });
+        self.held.spent.decoding += begun.elapsed();
+        match decoded {
             Ok(verified) => self.held.answer(id, fetched, Ok(verified)),
             Err(rejected) => {
                 job.buffers.data = rejected.buffers.data;
@@ -222,10 +241,12 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// The jobs that a worker has taken and not answered. Every one is answered, also when the worker unwinds: the writer
-/// waits for each.
+/// The jobs that a worker has taken and not answered. Every one is answered, also when the worker stops or
+/// unwinds: the writer waits for each.
 struct Held {
     jobs: Vec<Job>,
+    /// Not yet told.
+    spent: Spent,
     arrivals: Sender<Arrival>,
 }
 
@@ -248,6 +269,7 @@ impl Held {
         let arrival = Arrival {
             job: self.jobs.swap_remove(at),
             fetched,
+            spent: mem::take(&mut self.spent),
             outcome,
         };
         // Without a receiver the restore has ended, and nobody waits.
@@ -258,7 +280,12 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         while let Some(job) = self.jobs.last() {
-            self.answer(job.id(), 0, Err(Failure::Panicked));
+            let failure = if thread::panicking() {
+                Failure::Panicked
+            } else {
+                Failure::Fetch(FetchError::Cancelled)
+            };
+            self.answer(job.id(), 0, Err(failure));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The writer: asks in index order, ahead by a window of slots, and commits strictly in that order. It owns retry, and
 //! knows nothing of how a chunk is fetched.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -117,7 +118,7 @@ impl<'a> Writer<'a> {
             self.check_cancelled()?;
             self.ask_ahead()?;
             let piece = left.min(ZEROS_AT_ONCE);
-            (self.target.write_zeros(piece)).map_err(|error| self.target_error("write", error))?;
+            self.give(|target| target.write_zeros(piece))?;
             left -= piece;
             self.report.zeros += piece;
             self.committed(piece)?;
@@ -128,13 +129,19 @@ impl<'a> Writer<'a> {
     /// Waits for the chunk at a position, commits it, and says what comes next.
     fn commit_fetched(&mut self, position: usize) -> Result<usize> {
         let chunk = self.next_arrival()?;
-        let data = chunk.data();
-        let len = data.len() as u64;
-        (self.target.write(data)).map_err(|error| self.target_error("write", error))?;
+        let len = chunk.data().len() as u64;
+        self.give(|target| target.write(chunk.data()))?;
         self.spare.push(chunk.into_buffers());
         self.report.chunks += 1;
         self.committed(len)?;
         Ok(position + 1)
+    }
+
+    fn give(&mut self, write: impl FnOnce(&mut dyn Target) -> io::Result<()>) -> Result<()> {
+        let begun = Instant::now();
+        let written = write(self.target);
+        self.report.writing += begun.elapsed();
+        written.map_err(|error| self.target_error("write", error))
     }
 
     fn next_arrival(&mut self) -> Result<Verified> {
@@ -144,7 +151,10 @@ impl<'a> Writer<'a> {
             if let Some(chunk) = self.arrivals.take_next() {
                 return Ok(chunk);
             }
-            match self.inbox.recv_timeout(self.patience()) {
+            let begun = Instant::now();
+            let received = self.inbox.recv_timeout(self.patience());
+            self.report.waiting += begun.elapsed();
+            match received {
                 Ok(arrival) => self.take(arrival)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(self.stopped()),
@@ -180,8 +190,11 @@ impl<'a> Writer<'a> {
         let Arrival {
             mut job,
             fetched,
+            spent,
             outcome,
         } = arrival;
+        self.report.fetching += spent.fetching;
+        self.report.decoding += spent.decoding;
         match outcome {
             Ok(chunk) => {
                 self.report.fetched += fetched as u64;
@@ -278,7 +291,7 @@ impl<'a> Writer<'a> {
         (self.observe)(Event::Progress(&self.report));
     }
 
-    fn target_error(&self, verb: &str, error: std::io::Error) -> Error {
+    fn target_error(&self, verb: &str, error: io::Error) -> Error {
         let offset = self.report.committed;
         let message = format!("cannot {verb} the target at offset {offset}");
         Error::new(ErrorKind::Target, message)

@@ -19,8 +19,9 @@ use crate::backend::http::Client;
 use crate::backend::pbs::login::Login;
 use crate::backend::pbs::repository::Repository;
 use crate::backend::pbs::session::Session;
+use crate::backend::retry::Retry;
 use crate::backend::tls::Dialer;
-use crate::backend::{Access, ArchivePath, Backend, Connection, FetchError, SnapshotInfo, retry};
+use crate::backend::{Access, ArchivePath, Backend, Connection, FetchError, SnapshotInfo};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind};
 use crate::format::name::{GroupName, Namespace, SnapshotPath};
@@ -30,7 +31,7 @@ pub(crate) struct Pbs {
     repository: Repository,
     login: Login,
     dialer: Dialer,
-    cancel: Cancel,
+    retry: Retry,
     /// For signing in and listing.
     client: Client,
     /// The session that small files were read with, for the next one; or for the first worker.
@@ -59,14 +60,14 @@ impl Pbs {
         repository: Repository,
         secret: Option<Zeroizing<String>>,
         dialer: Dialer,
-        cancel: Cancel,
+        retry: Retry,
     ) -> Pbs {
         Pbs {
             login: Login::new(&repository, secret),
             repository,
-            client: Client::new(dialer.clone(), cancel.clone()),
+            client: Client::new(dialer.clone(), retry.cancel.clone()),
             dialer,
-            cancel,
+            retry,
             last: Mutex::new(None),
             indexes: Mutex::new(HashMap::new()),
         }
@@ -108,7 +109,7 @@ impl Pbs {
         let mut last = match last {
             Some(last) => last,
             None => Last {
-                session: self.session(snapshot, &self.cancel)?,
+                session: self.session(snapshot, &self.retry.cancel)?,
                 snapshot: snapshot.clone(),
                 index: None,
             },
@@ -145,7 +146,7 @@ impl Backend for Pbs {
         file: &str,
         limit: u64,
     ) -> Result<Vec<u8>, FetchError> {
-        let bytes = retry::again(&self.cancel, || self.read_once(snapshot, file, limit))?;
+        let bytes = self.retry.run(|| self.read_once(snapshot, file, limit))?;
         if is_index(file) {
             let path = ArchivePath {
                 snapshot: snapshot.clone(),
@@ -165,7 +166,7 @@ impl Backend for Pbs {
         namespace: &Namespace,
         group: Option<&GroupName>,
     ) -> Result<Vec<SnapshotInfo>, FetchError> {
-        retry::again(&self.cancel, || {
+        self.retry.run(|| {
             listing::snapshots(
                 &self.client,
                 &self.login,
@@ -177,9 +178,8 @@ impl Backend for Pbs {
     }
 
     fn namespaces(&self, parent: &Namespace) -> Result<Vec<Namespace>, FetchError> {
-        retry::again(&self.cancel, || {
-            listing::namespaces(&self.client, &self.login, &self.repository, parent)
-        })
+        self.retry
+            .run(|| listing::namespaces(&self.client, &self.login, &self.repository, parent))
     }
 
     fn access(&self) -> Access {

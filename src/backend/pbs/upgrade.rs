@@ -138,7 +138,7 @@ fn receive(stream: &mut TlsStream, wait: Wait<'_>, bytes: &mut Vec<u8>) -> Resul
     match stream.receive(wait, &mut |piece| bytes.extend_from_slice(piece))? {
         Received::Data => Ok(()),
         Received::Closed => {
-            let message = format!("{} closed the connection before it answered", stream.peer());
+            let message = "the server closed the connection before it answered";
             Err(FetchError::transient(Error::new(
                 ErrorKind::Unavailable,
                 message,

@@ -9,6 +9,8 @@ mod connect;
 pub(crate) mod proxy;
 mod socket;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod trouble;
 mod verify;
 

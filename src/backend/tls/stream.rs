@@ -38,6 +38,8 @@ pub(crate) struct TlsStream {
     early: Vec<u8>,
     /// The peer said that it will send nothing more.
     is_closed: bool,
+    /// rustls reported an error, after which it is not to be asked for anything.
+    is_broken: bool,
 }
 
 /// What came.
@@ -78,12 +80,12 @@ impl TlsStream {
             outgoing: Vec::new(),
             early: Vec::new(),
             is_closed: false,
+            is_broken: false,
         };
         let mut early = Vec::new();
         loop {
             let phase = stream.advance(&[], &mut |bytes| early.extend_from_slice(bytes));
             let phase = phase.map_err(|error| {
-                stream.write_alert();
                 if stream.incoming[..stream.end].starts_with(b"HTTP/") {
                     return plain_http(stream.socket.peer(), begun.elapsed());
                 }
@@ -103,11 +105,6 @@ impl TlsStream {
                 Some(_) => {}
             }
         }
-    }
-
-    /// The peer, as messages name it.
-    pub(crate) fn peer(&self) -> &str {
-        self.socket.peer()
     }
 
     /// Waits until plaintext has come, and gives it to the sink record by record: all that one read brought.
@@ -259,7 +256,11 @@ impl TlsStream {
                 Err(error) => Err(error),
             };
             self.start += discard;
-            result?;
+            if let Err(error) = result {
+                self.is_broken = true;
+                self.write_alert();
+                return Err(error);
+            }
             if let Some(phase) = phase {
                 return Ok(phase);
             }
@@ -308,6 +309,9 @@ impl TlsStream {
 impl Drop for TlsStream {
     /// Says goodbye, as far as that can be done without waiting.
     fn drop(&mut self) {
+        if self.is_broken {
+            return;
+        }
         let records = &mut self.incoming[self.start..self.end];
         let state = self.tls.process_tls_records(records).state;
         if let Ok(ConnectionState::WriteTraffic(mut traffic)) = state {

@@ -111,7 +111,8 @@ impl Body for PlayBody {
                     return Poll::Ready(Some(Err(end(&step, &self.control))));
                 }
                 Some(step) => {
-                    self.steps.extend([Step::Wait(FLUSH), step]);
+                    self.steps.push_front(step);
+                    self.steps.push_front(Step::Wait(FLUSH));
                     self.is_flushed = true;
                 }
             }

@@ -73,40 +73,28 @@ pub(crate) async fn run(pbs: Arc<Pbs>, session: Session, stream: Stream, start: 
     let _open = Open::new(&pbs.tally.open_sessions);
     let (watched, watch, back) = Watched::new(Arc::clone(&pbs), stream, start);
     let command = talk(&pbs, session, watched, &watch).await;
-    let Ok(mut stream) = back.await else { return };
-    let end = match command {
+    let Ok(mut watched) = back.await else { return };
+    let read_rest = async {
+        let mut rest = [0; 4096];
+        while let Ok(1..) = watched.read(&mut rest).await {}
+    };
+    match command {
         Some(Command::Close) => {
-            stream.cut().await;
-            SessionEnd::ByServer
+            if let Some(stream) = watched.into_stream() {
+                stream.cut().await;
+            }
         }
         Some(Command::Reset) => {
-            stream.wire().control().reset();
-            SessionEnd::ByServer
-        }
-        Some(_) => {
-            drop(timeout(Duration::from_secs(1), read_rest(&mut stream, &watch)).await);
-            SessionEnd::ByServer
-        }
-        None => {
-            if watch.end().is_none() {
-                drop(timeout(Duration::from_secs(1), read_rest(&mut stream, &watch)).await);
+            if let Some(mut stream) = watched.into_stream() {
+                stream.wire().control().reset();
             }
-            watch.end().unwrap_or(SessionEnd::ByServer)
         }
-    };
-    pbs.tally.ended(end);
-}
-
-/// Reads until the client has gone.
-async fn read_rest(stream: &mut Stream, watch: &Watch) {
-    let mut rest = [0; 4096];
-    loop {
-        match stream.read(&mut rest).await {
-            Ok(0) => return watch.note(&Ok(())),
-            Ok(_) => {}
-            Err(error) => return watch.note(&Err(error)),
-        }
+        // What the client says last may not have come yet.
+        None if watch.end().is_some() => {}
+        _ => drop(timeout(Duration::from_secs(1), read_rest).await),
     }
+    let end = watch.end().filter(|_| command.is_none());
+    pbs.tally.ended(end.unwrap_or(SessionEnd::ByServer));
 }
 
 /// Answers requests; gives the command that ended the connection, if it was one.

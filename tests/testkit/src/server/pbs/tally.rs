@@ -47,7 +47,7 @@ pub enum SessionEnd {
     CloseNotify,
     /// The client closed the connection without close_notify.
     Fin,
-    /// The client reset the connection: PBS logs a failed task.
+    /// The client reset the connection, of which PBS logs a failed task. Closing a socket with something unread does it too.
     Reset,
     /// The server ended it, by a fault or because the client broke the rules.
     ByServer,

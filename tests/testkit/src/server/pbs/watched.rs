@@ -1,6 +1,7 @@
 //! Looks at what a client sends in a session, and how it goes. Knows nothing of what the frames are for.
 
 use std::io::{self, IoSlice};
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,7 +19,7 @@ use crate::server::wire::Stream;
 /// How many streams a client may reset before one is answered again.
 const MAX_RESETS: u64 = 100;
 
-/// A stream under observation. When it is dropped, its end goes on to whoever waits for it.
+/// A stream under observation. When whoever uses it drops it, it goes on to the one who waits for it.
 pub(crate) struct Watched {
     stream: Option<Stream>,
     /// What was read before the session began.
@@ -26,7 +27,7 @@ pub(crate) struct Watched {
     frames: Frames,
     watch: Arc<Watch>,
     pbs: Arc<Pbs>,
-    back: Option<oneshot::Sender<Stream>>,
+    back: Option<oneshot::Sender<Watched>>,
 }
 
 /// What was seen.
@@ -51,7 +52,7 @@ impl Watch {
     }
 
     /// Notes how reading ended.
-    pub(crate) fn note(&self, result: &io::Result<()>) {
+    fn note(&self, result: &io::Result<()>) {
         let end = match result {
             Ok(()) if self.has_goaway.load(Ordering::Relaxed) => SessionEnd::Clean,
             Ok(()) => SessionEnd::CloseNotify,
@@ -76,7 +77,7 @@ impl Watched {
         pbs: Arc<Pbs>,
         stream: Stream,
         start: Bytes,
-    ) -> (Watched, Arc<Watch>, oneshot::Receiver<Stream>) {
+    ) -> (Watched, Arc<Watch>, oneshot::Receiver<Watched>) {
         let (back, comes_back) = oneshot::channel();
         let watch = Arc::new(Watch::default());
         let watched = Watched {
@@ -88,6 +89,11 @@ impl Watched {
             back: Some(back),
         };
         (watched, watch, comes_back)
+    }
+
+    /// The stream, for good.
+    pub(crate) fn into_stream(mut self) -> Option<Stream> {
+        self.stream.take()
     }
 
     fn see(&mut self, bytes: &[u8]) {
@@ -117,10 +123,17 @@ impl Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        if let (Some(back), Some(stream)) = (self.back.take(), self.stream.take()) {
-            // If no one waits, the connection just ends.
-            drop(back.send(stream));
-        }
+        let Some(back) = self.back.take() else { return };
+        let watched = Watched {
+            stream: self.stream.take(),
+            start: mem::take(&mut self.start),
+            frames: mem::take(&mut self.frames),
+            watch: Arc::clone(&self.watch),
+            pbs: Arc::clone(&self.pbs),
+            back: None,
+        };
+        // If no one waits, the connection just ends.
+        drop(back.send(watched));
     }
 }
 
