@@ -180,24 +180,41 @@ fn show(name: &str, ratios: Vec<f64>) {
 /// with many in flight.
 fn small_chunks() {
     const CHUNK: u64 = 64 << 10;
-    let many = if is_trial() { 128 } else { 1920 };
-    let place = Place::new(&[
-        ("few.img", Workload::Incompressible, 24 * CHUNK, CHUNK),
-        ("many.img", Workload::Incompressible, many * CHUNK, CHUNK),
-    ]);
-    let server = place.serve(50, &[]);
-    let (few, many) = (open(&server, "few.img"), open(&server, "many.img"));
-    let settings: &[usize] = if is_trial() {
+    /// As many chunks for each that is in flight.
+    const ROUNDS: u64 = 30;
+    let settings: &[u64] = if is_trial() {
         &[16]
     } else {
         &[2, 4, 8, 16, 32, 64]
     };
+    let names: Vec<String> = settings
+        .iter()
+        .map(|in_flight| format!("for-{in_flight}.img"))
+        .collect();
+    let mut disks = vec![(
+        "serial.img",
+        Workload::Incompressible,
+        ROUNDS * CHUNK,
+        CHUNK,
+    )];
+    for (name, in_flight) in names.iter().zip(settings) {
+        disks.push((
+            name,
+            Workload::Incompressible,
+            ROUNDS * in_flight * CHUNK,
+            CHUNK,
+        ));
+    }
+    let place = Place::new(&disks);
+    let server = place.serve(50, &[]);
+    let serial = open(&server, "serial.img");
     let mut control = Vec::new();
-    for &in_flight in settings {
+    for (name, in_flight) in names.iter().zip(settings) {
+        let archive = open(&server, name);
         let ratios = (0..pairs()).map(|_| {
-            let serial = Run::of(&few, 1).speed();
-            control.push(Run::of(&few, 1).speed() / serial);
-            Run::of(&many, in_flight).speed() / serial
+            let one = Run::of(&serial, 1).speed();
+            control.push(Run::of(&serial, 1).speed() / one);
+            Run::of(&archive, *in_flight as usize).speed() / one
         });
         show(
             &format!("64 KiB, 50 ms, {in_flight} in flight / 1"),

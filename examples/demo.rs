@@ -1,4 +1,5 @@
-//! Makes a datastore of about 1 GiB in a temporary folder and restores it, with one thread and with all. Needs nothing.
+//! Makes a datastore of about 1 GiB in a temporary folder and restores it: from the folder, and from a server in another
+//! process that takes 20 ms for each chunk, as one that is far away does. Needs nothing.
 //!
 //! `cargo run --release --example demo`, or with the size in MiB: `cargo run --release --example demo -- 64`
 
@@ -8,15 +9,17 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Instant;
 
-use chunk_restore::{FileTarget, Options, Report, Restore};
+use chunk_restore::{Datastore, FileTarget, Options, Report, Restore};
 use sha2::{Digest, Sha256};
-use testkit::{Folder, Image, SnapshotBuilder, Workload};
+use testkit::{Folder, Image, ServerProcess, SnapshotBuilder, Workload};
 
 const MIB: u64 = 1 << 20;
 const SNAPSHOT: &str = "vm/100/2026-11-23T00:00:00Z";
 const DISK: &str = "drive-scsi0.img";
 
 fn main() -> Result<(), Box<dyn Error>> {
+    // The server is this program, run once more.
+    testkit::serve_if_asked();
     let size = match std::env::args().nth(1) {
         None => 1024,
         Some(argument) => argument
@@ -39,38 +42,50 @@ fn main() -> Result<(), Box<dyn Error>> {
         "made in {:.1} s; SHA-256 of the disk: {sha256}\n",
         made.elapsed().as_secs_f64()
     );
+    let path = store.path().display().to_string();
+    let server = ServerProcess::start(&["--folder", &path, "--latency-ms", "20"]);
 
     // What follows is all that a program needs that restores.
-    let datastore = Options::new().open(&store.path().display().to_string())?;
-    let archive = datastore.snapshot("vm/100")?.archive(DISK)?;
-    let all = std::thread::available_parallelism()?.get();
-    println!("threads   seconds   MiB/s   fetched   zeros   SHA-256");
-    for threads in [1, all] {
-        let path = folder.path().join(format!("disk-{threads}.raw"));
-        let report = Restore::new()
-            .threads(threads)
-            .run(&archive, &mut FileTarget::create(&path)?)?;
-        let verdict = if hash(&path)? == sha256 {
-            "equal"
-        } else {
-            "DIFFERENT"
-        };
-        print_row(threads, &report, verdict);
-        std::fs::remove_file(path)?;
-        if verdict != "equal" {
+    let from_folder = Options::new().open(&path)?;
+    let from_server = Options::new()
+        .fingerprint(server.fingerprint().parse()?)
+        .password(server.secret())
+        .open(server.place())?;
+    let serial = Restore::new().threads(1).in_flight(1);
+    let default = Restore::new();
+
+    println!("from                              seconds   MiB/s   fetched     zeros   SHA-256");
+    let disk = folder.path().join("disk.raw");
+    for (name, datastore, restore) in [
+        ("the folder, one thread", &from_folder, &serial),
+        ("the folder, by default", &from_folder, &default),
+        ("the server, 1 chunk in flight", &from_server, &serial),
+        ("the server, by default", &from_server, &default),
+    ] {
+        let report = run(datastore, restore, &disk)?;
+        let is_equal = hash(&disk)? == sha256;
+        print_row(name, &report, is_equal);
+        std::fs::remove_file(&disk)?;
+        if !is_equal {
             return Err("a restored disk is not what was backed up".into());
         }
     }
     Ok(())
 }
 
-fn print_row(threads: usize, report: &Report, verdict: &str) {
+fn run(datastore: &Datastore, restore: &Restore, disk: &Path) -> chunk_restore::Result<Report> {
+    let archive = datastore.snapshot("vm/100")?.archive(DISK)?;
+    restore.run(&archive, &mut FileTarget::create(disk)?)
+}
+
+fn print_row(name: &str, report: &Report, is_equal: bool) {
     println!(
-        "{threads:>7} {:>9.2} {:>7.0} {:>5} MiB {:>3} MiB   {verdict}",
+        "{name:<31} {:>9.2} {:>7.0} {:>5} MiB {:>5} MiB   {}",
         report.elapsed.as_secs_f64(),
         report.speed() / MIB as f64,
         report.fetched / MIB,
         report.zeros / MIB,
+        if is_equal { "equal" } else { "DIFFERENT" },
     );
 }
 

@@ -30,6 +30,16 @@ pub fn passphrase() -> Result<Option<Zeroizing<String>>> {
     secret("PBS_ENCRYPTION_PASSWORD")
 }
 
+/// The password of a Proxmox Backup Server's user, or the secret of a token: the first line of what PBS_PASSWORD, _FD, _FILE
+/// or _CMD gives, the first that is set. A descriptor can be read only once.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] where what a variable names can't be read.
+#[cfg(feature = "pbs")]
+pub fn password() -> Result<Option<Zeroizing<String>>> {
+    secret("PBS_PASSWORD")
+}
+
 impl KeyFile {
     /// Reads a key file.
     ///
@@ -88,11 +98,6 @@ pub(crate) fn namespace() -> Result<Option<Namespace>> {
             Err(Error::new(ErrorKind::Invalid, "PBS_NAMESPACE is not a namespace").because(error))
         }
     }
-}
-
-#[cfg(feature = "pbs")]
-pub(crate) fn password() -> Result<Option<Zeroizing<String>>> {
-    secret("PBS_PASSWORD")
 }
 
 #[cfg(feature = "tls")]

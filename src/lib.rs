@@ -21,6 +21,23 @@
 //! of a *snapshot*, and snapshots live in a *datastore*, which a [`Backend`] reads. A *position* is a chunk's place in the
 //! index, an *offset* a byte in the archive.
 //!
+//! # Places
+//!
+//! [`Options::open`] takes the name of a place, and [`Datastore::open`] does so with what the environment says:
+//!
+//! | name | place |
+//! |---|---|
+//! | `restore@pbs!ci@pbs.example.org:store1` | a datastore of a running Proxmox Backup Server, with the secret of the token, or the password of the user, from `Options::password` |
+//! | `https://backups.example.org/` | a datastore that a web server publishes, with `Options::basic_auth`, `Options::bearer_token` or nothing; it can't be listed, so snapshots are named in full |
+//! | `/mnt/datastore`, `dir:PATH` | a datastore in a folder |
+//!
+//! A server is trusted if the system's root certificates, or those in `Options::ca_file`, vouch for it, or else if its
+//! certificate has the fingerprint in `Options::fingerprint`. A program can find out the fingerprint of a certificate
+//! that is not trusted, to ask somebody: `UntrustedCertificate` is the cause of the error.
+//!
+//! What fails in passing, such as a lost connection or an overloaded server, is tried again, for chunks up to
+//! [`Restore::attempts`] times. While a restore has a session with a Proxmox Backup Server, its snapshot can't be pruned.
+//!
 //! # The road of a chunk
 //!
 //! [`Restore::run`] turns the calling thread into the writer. It walks the index in order, skips chunks that are known to be
@@ -46,11 +63,11 @@
 //!
 //! # Features
 //!
-//! `master-key` (off): [`recover_key`], which needs the `rsa` crate.
-#![cfg_attr(
-    not(feature = "master-key"),
-    doc = "\n[`recover_key`]: https://docs.rs/chunk-restore"
-)]
+//! - `pbs` (on): Proxmox Backup Servers, over HTTP/2 of our own on rustls.
+//! - `https` (on): datastores that a web server publishes.
+//! - `master-key` (off): `recover_key`, which needs the `rsa` crate.
+//!
+//! Folders need none of them. `tls` is what the first two share, and no use by itself.
 #![forbid(unsafe_code)]
 
 mod backend;
@@ -78,6 +95,8 @@ pub use datastore::Datastore;
 pub use datastore::snapshot::{Archive, Snapshot};
 pub use digest::{Digest, Fingerprint, NotHex};
 pub use environment::passphrase;
+#[cfg(feature = "pbs")]
+pub use environment::password;
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use format::blob::{ChunkDecoder, Rejected, Verified};
 pub use format::index::{Chunk, Index};

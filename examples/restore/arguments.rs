@@ -11,14 +11,20 @@ Examples:
   restore list --repository /mnt/datastore
   restore image vm/100 drive-scsi0.img disk.raw --repository /mnt/datastore
   restore image vm/100 drive-scsi0.img - | zstd > disk.raw.zst
-  restore verify vm/100/2026-11-23T00:00:00Z --keyfile backup.key";
+  restore verify vm/100/2026-11-23T00:00:00Z --keyfile backup.key
+  restore list --repository 'backup@pbs!restore@pbs.example.org:store'
+  restore get vm/100/2026-11-23T00:00:00Z disks --repository https://example.org/store/";
 
 const ENVIRONMENT: &str = "\
 Environment:
-  PBS_REPOSITORY           the datastore, where --repository is not given
+  PBS_REPOSITORY           the datastore, where --repository is not given; or in parts:
+  PBS_DATASTORE            its name, with PBS_SERVER, PBS_PORT and PBS_AUTH_ID
   PBS_NAMESPACE            the namespace, where --ns is not given
-  PBS_ENCRYPTION_PASSWORD  the passphrase of key files; else, the first that is set:
-                           _FD, _FILE, _CMD: read from a descriptor, a file, a command";
+  PBS_PASSWORD             the password, or a token's secret; else, the first that is set:
+                           _FD, _FILE, _CMD: read from a descriptor, a file, a command
+  PBS_FINGERPRINT          the server's, where --fingerprint is not given
+  PBS_ENCRYPTION_PASSWORD  the passphrase of key files; else _FD, _FILE, _CMD
+  ALL_PROXY                an HTTP proxy to servers, http://[user:password@]host:port";
 
 /// Restores Proxmox Backup Server backups: in order, every byte verified.
 ///
@@ -53,6 +59,11 @@ pub(crate) enum Command {
         #[arg(value_name = "ARCHIVE")]
         archives: Vec<String>,
     },
+    /// Measure how fast an archive comes with 1, 2, 4 .. 32 chunks in flight, and choose
+    ///
+    /// Verifies the beginning of the archive with each setting, at most 256 MiB of it as stored. It is read once before
+    /// that, so the server's disks count for little where its memory holds so much.
+    Bench(Bench),
 }
 
 impl Command {
@@ -91,16 +102,39 @@ pub(crate) struct Get {
     pub(crate) folder: PathBuf,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct Bench {
+    /// The snapshot
+    pub(crate) snapshot: String,
+    /// What to fetch of it, such as drive-scsi0.img
+    pub(crate) archive: String,
+    /// How long each setting may take
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) seconds: u64,
+}
+
 /// What may be given before or after the subcommand.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Options for all commands")]
 pub(crate) struct Options {
-    /// The datastore: a path with a '/' in it, or dir:PATH
+    /// The datastore: on a PBS, at an https:// URL, or in a folder
     ///
-    /// A plain name such as `store` is the datastore of a PBS, which this version can't reach yet; the folder `store`
-    /// is ./store or dir:store. Else the environment's PBS_REPOSITORY.
+    /// On a Proxmox Backup Server: [[user@realm[!token]@]host[:port]:]datastore. On a web server that publishes a
+    /// datastore's folder: https://[user:password@]host[:port]/path/. A folder is a path with a '/' in it, or dir:PATH; so
+    /// `store` is a datastore on localhost, and ./store or dir:store a folder. Else the environment's PBS_REPOSITORY.
     #[arg(long, global = true, value_name = "PLACE")]
     pub(crate) repository: Option<String>,
+
+    /// Trust the server whose certificate has this SHA-256; else PBS_FINGERPRINT
+    ///
+    /// A certificate that the system's roots vouch for needs none. Else the fingerprint that was trusted before is taken, or
+    /// asked about on a terminal, and remembered in ~/.config/proxmox-backup/fingerprints.
+    #[arg(long, global = true, value_name = "FINGERPRINT")]
+    pub(crate) fingerprint: Option<String>,
+
+    /// Trust the root certificates in this PEM file too
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
 
     /// The namespace, such as team/a; else PBS_NAMESPACE, else the top
     #[arg(long, global = true, value_name = "NAMESPACE")]
@@ -131,6 +165,16 @@ pub(crate) struct Options {
         hide_default_value = true
     )]
     pub(crate) threads: usize,
+
+    /// How many chunks to have in flight at once; 0 chooses
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    pub(crate) streams: usize,
 
     /// How much memory chunks may take: bytes, or with K, M, G, KiB, MiB, GiB [default: 256MiB]
     #[arg(long, global = true, value_name = "SIZE", value_parser = size::parse)]

@@ -48,6 +48,11 @@ impl Failure {
         Failure::new(Exit::Key, name_of(ErrorKind::Key), message.into()).because(cause)
     }
 
+    /// Signing in, or trusting the server, could not be tried.
+    pub(crate) fn denied(message: impl Into<String>, cause: &io::Error) -> Failure {
+        Failure::new(Exit::Denied, name_of(ErrorKind::Denied), message.into()).because(cause)
+    }
+
     /// What the program says, rather than what it restores, can't be written.
     pub(crate) fn output(cause: &io::Error) -> Failure {
         let message = "cannot write to standard output";
@@ -75,6 +80,12 @@ impl Failure {
     /// Says which thing it is about, where the message alone does not.
     pub(crate) fn about(mut self, thing: impl Display) -> Failure {
         self.0.message = format!("{thing}: {}", self.0.message);
+        self
+    }
+
+    /// Says what the first cause means here, and what to do.
+    pub(crate) fn means(mut self, text: impl Into<String>) -> Failure {
+        self.0.causes.insert(0, text.into());
         self
     }
 

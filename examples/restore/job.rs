@@ -46,7 +46,10 @@ impl<'a> Job<'a> {
     /// From here on a signal cancels instead of killing.
     pub(crate) fn new(options: &Options, output: &'a Output) -> Job<'a> {
         let cancel = interrupt::watch(output);
-        let mut restore = Restore::new().threads(options.threads).cancel(&cancel);
+        let mut restore = Restore::new()
+            .threads(options.threads)
+            .in_flight(options.streams)
+            .cancel(&cancel);
         if let Some(bytes) = options.memory {
             restore = restore.memory(bytes);
         }

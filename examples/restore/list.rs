@@ -32,8 +32,7 @@ pub(crate) fn run(
 }
 
 fn snapshots(options: &Options, output: &Output) -> Result<(), Failure> {
-    let datastore = place::datastore(options)?;
-    let snapshots = datastore.snapshots()?;
+    let (datastore, snapshots) = place::snapshots(options)?;
     for snapshot in &snapshots {
         let name = snapshot.name.to_string();
         let json = json!({ "event": "snapshot", "name": name, "finished": snapshot.is_finished });

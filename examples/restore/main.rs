@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod bench;
 mod content;
 mod exit;
 mod failure;
@@ -15,7 +16,9 @@ mod list;
 mod output;
 mod place;
 mod progress;
+mod repository;
 mod size;
+mod trust;
 mod verify;
 
 use std::process::ExitCode;
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Command::Verify { snapshot, archives } => {
             verify::run(snapshot, archives, &options, &output)
         }
+        Command::Bench(arguments) => bench::run(arguments, &options, &output),
     };
     let exit = result.unwrap_or_else(|failure| {
         output.fail(&failure);

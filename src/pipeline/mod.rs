@@ -28,7 +28,7 @@ use crate::target::Target;
 pub(crate) struct Settings {
     /// Worker threads; at least 1.
     pub(crate) workers: usize,
-    /// Jobs that may be with the workers at once; at least 1.
+    /// Requests that the workers may have in flight at once, all together; at least as many as there are workers.
     pub(crate) in_flight: usize,
     /// Jobs that may be asked for and not yet committed; at least `in_flight`. Each has its own pair of buffers.
     pub(crate) slots: usize,
@@ -51,6 +51,14 @@ struct Job {
     /// The last answer was corrupt: don't ask over the same connection again.
     fresh_connection: bool,
     buffers: Buffers,
+}
+
+impl Settings {
+    /// Jobs that may be with the workers at once. Beyond those in flight there is one waiting for each worker, which takes
+    /// it the moment an answer comes: a worker that waits for another answer hears of no new job.
+    fn queued(&self) -> usize {
+        self.in_flight + self.workers
+    }
 }
 
 impl Job {
@@ -76,7 +84,8 @@ pub(crate) fn run(
         let stop_all = CancelOnDrop(&stop);
         let mut threads = Vec::new();
         for number in 0..settings.workers.min(plan.chunks_to_fetch()) {
-            let share = settings.in_flight.div_ceil(settings.workers);
+            let rest = usize::from(number < settings.in_flight % settings.workers);
+            let share = settings.in_flight / settings.workers + rest;
             let (jobs, arrivals) = (job_receiver.clone(), arrival_sender.clone());
             let stop = &stop;
             let thread = thread::Builder::new()

@@ -42,7 +42,7 @@ pub(super) struct Writer<'a> {
     /// The turn of the next chunk that is asked for the first time.
     next_turn: usize,
     /// Jobs that are with the workers.
-    in_flight: usize,
+    queued: usize,
     /// Jobs that wait to be asked for again.
     retries: Vec<(Instant, Job)>,
     /// Buffers of slots that are free.
@@ -78,7 +78,7 @@ impl<'a> Writer<'a> {
             arrivals: Arrivals::new(settings.slots),
             ask_from: 0,
             next_turn: 0,
-            in_flight: 0,
+            queued: 0,
             retries: Vec::new(),
             spare: Vec::new(),
             report,
@@ -186,7 +186,7 @@ impl<'a> Writer<'a> {
     }
 
     fn take(&mut self, arrival: Arrival) -> Result<()> {
-        self.in_flight -= 1;
+        self.queued -= 1;
         let Arrival {
             mut job,
             fetched,
@@ -219,13 +219,13 @@ impl<'a> Writer<'a> {
     /// Gives the workers as many jobs as they may have: first those that are due again, which the writer waits for
     /// soonest.
     fn ask_ahead(&mut self) -> Result<()> {
-        while self.in_flight < self.settings.in_flight {
+        while self.queued < self.settings.queued() {
             let Some(job) = self.due_again().or_else(|| self.next_job()) else {
                 break;
             };
             // The channel has room for every slot, so this does not wait.
             self.jobs.send(job).map_err(|_| self.stopped())?;
-            self.in_flight += 1;
+            self.queued += 1;
         }
         Ok(())
     }

@@ -32,7 +32,7 @@ fn a_plain_name_is_no_folder() {
     let home = Home::new();
     home.datastore();
     home.run("list --repository datastore")
-        .expect(1)
+        .expect(4)
         .says("dir:datastore");
     home.run("list --repository dir:datastore").expect(0);
 }

@@ -1,5 +1,5 @@
 //! The program `restore`, as its users meet it: run as a program, against a datastore that a real PBS wrote.
-
+#![cfg(all(feature = "pbs", feature = "https"))]
 #![allow(
     clippy::unwrap_used,
     reason = "a test that panics has failed, which is what it is for; also in what it calls"
@@ -10,6 +10,7 @@ mod home;
 mod interrupt;
 mod keys;
 mod listing;
+mod network;
 mod restoring;
 
 use crate::home::Home;
@@ -22,6 +23,7 @@ fn help_and_version_tell() {
         "Exit codes:",
         "130  interrupted",
         "PBS_ENCRYPTION_PASSWORD",
+        "PBS_PASSWORD",
         "Examples:",
     ] {
         assert!(help.contains(part), "{help}");

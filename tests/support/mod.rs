@@ -1,7 +1,7 @@
 //! A backend that does as it is told, and a target that remembers, for the tests of the pipeline.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -64,7 +64,7 @@ pub(crate) struct Watch {
     pub(crate) requests: AtomicUsize,
     /// Connections made.
     pub(crate) connections: AtomicUsize,
-    asked: Mutex<HashSet<[u8; 32]>>,
+    asked: Mutex<HashMap<[u8; 32], usize>>,
     committed: AtomicUsize,
     most_outstanding: AtomicUsize,
     /// Set when a connection begins to stall.
@@ -81,6 +81,12 @@ impl Watch {
         self.requests.load(Ordering::SeqCst)
     }
 
+    /// Requests for one chunk, retries included.
+    pub(crate) fn requests_for(&self, digest: &[u8; 32]) -> usize {
+        let asked = self.asked.lock().expect(UNPOISONED);
+        asked.get(digest).copied().unwrap_or_default()
+    }
+
     pub(crate) fn has_stalled(&self) -> bool {
         self.stalled.load(Ordering::SeqCst)
     }
@@ -88,7 +94,7 @@ impl Watch {
     fn asks(&self, digest: &[u8; 32]) {
         self.requests.fetch_add(1, Ordering::SeqCst);
         let mut asked = self.asked.lock().expect(UNPOISONED);
-        asked.insert(*digest);
+        *asked.entry(*digest).or_default() += 1;
         let outstanding = asked.len() - self.committed.load(Ordering::SeqCst).min(asked.len());
         self.most_outstanding
             .fetch_max(outstanding, Ordering::SeqCst);

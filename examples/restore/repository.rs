@@ -1,0 +1,86 @@
+//! Which datastore is meant: its name, and what the name says. Opens nothing.
+
+use std::env;
+use std::path::Path;
+
+use crate::arguments::Options;
+use crate::failure::Failure;
+
+/// The name of a datastore, as [`chunk_restore::Options::open`] reads it.
+#[derive(Debug)]
+pub(crate) struct Repository(String);
+
+impl Repository {
+    /// What the command line names, else the environment, as a whole or in parts.
+    pub(crate) fn find(options: &Options) -> Result<Repository, Failure> {
+        if let Some(name) = given(options.repository.as_deref(), "PBS_REPOSITORY")? {
+            return Ok(Repository(name));
+        }
+        let Some(store) = given(None, "PBS_DATASTORE")? else {
+            return Err(Failure::usage(
+                "which datastore? name it with --repository, or in PBS_REPOSITORY",
+            ));
+        };
+        if store.contains('/') {
+            return Err(Failure::usage("PBS_DATASTORE is not a datastore's name"));
+        }
+        let identity = given(None, "PBS_AUTH_ID")?.unwrap_or_else(|| "root@pam".to_owned());
+        let server = given(None, "PBS_SERVER")?.unwrap_or_else(|| "localhost".to_owned());
+        let server = match server.contains(':') && !server.starts_with('[') {
+            true => format!("[{server}]"),
+            false => server,
+        };
+        let port = given(None, "PBS_PORT")?.unwrap_or_else(|| "8007".to_owned());
+        Ok(Repository(format!("{identity}@{server}:{port}:{store}")))
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is on a Proxmox Backup Server.
+    pub(crate) fn is_on_server(&self) -> bool {
+        !self.0.contains('/') && !self.0.starts_with("dir:")
+    }
+
+    /// The user or token to sign in as on a Proxmox Backup Server.
+    pub(crate) fn identity(&self) -> &str {
+        (self.0.rsplit_once('@')).map_or("root@pam", |(identity, _)| identity)
+    }
+
+    /// The host of a server, without its port; `None` for a folder.
+    pub(crate) fn host(&self) -> Option<&str> {
+        let place = match self.0.strip_prefix("https://") {
+            Some(url) => url.split('/').next().unwrap_or_default(),
+            None if !self.is_on_server() => return None,
+            None => match self.0.rsplit_once(':') {
+                Some((place, _)) => place,
+                None => return Some("localhost"),
+            },
+        };
+        let place = place.rsplit_once('@').map_or(place, |(_, place)| place);
+        match place.strip_prefix('[') {
+            Some(rest) => rest.split(']').next(),
+            None => place.split(':').next(),
+        }
+    }
+
+    /// Whether a folder has this name, which was taken for one on a server.
+    pub(crate) fn is_also_a_folder(&self) -> bool {
+        self.is_on_server() && Path::new(&self.0).is_dir()
+    }
+}
+
+/// What the command line says, else the environment. An empty variable counts as none.
+pub(crate) fn given(option: Option<&str>, variable: &str) -> Result<Option<String>, Failure> {
+    if let Some(option) = option {
+        return Ok(Some(option.to_owned()));
+    }
+    match env::var(variable) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => {
+            Err(Failure::usage(format!("{variable} is not UTF-8")))
+        }
+    }
+}
