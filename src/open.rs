@@ -108,7 +108,9 @@ impl Options {
         let path = match place.strip_prefix("dir:") {
             Some(path) => path,
             None if place.contains("://") => {
-                let message = format!("no kind of place is known by {place}");
+                // What follows may hold a password.
+                let scheme = place.split("://").next().unwrap_or_default();
+                let message = format!("no kind of place is known by {scheme}://");
                 return Err(Error::new(ErrorKind::Unsupported, message));
             }
             None if !place.contains('/') => return self.open_repository(place),

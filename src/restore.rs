@@ -61,8 +61,8 @@ impl Restore {
         Restore { threads, ..self }
     }
 
-    /// How many chunks may be asked for and unanswered at once; 0, the default, takes twice the number of threads, and 16 at
-    /// the least where they come over a network. The memory caps it.
+    /// How many requests may be unanswered at once; 0, the default, takes twice the number of threads, and 16 at the least,
+    /// where chunks come over a network, else one for each thread. The memory caps it.
     #[must_use]
     pub fn in_flight(self, chunks: usize) -> Restore {
         Restore {
@@ -166,7 +166,7 @@ impl Restore {
         // An index never has more chunks to offer; and a ring of so many slots is made at once.
         let slots = slots.min(archive.index().count().max(1));
         let ahead = match access {
-            Access::Local => 2 * workers,
+            Access::Local => workers,
             _ => 16.max(2 * workers),
         };
         let in_flight = or(self.in_flight, ahead).min(slots);

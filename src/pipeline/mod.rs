@@ -54,10 +54,10 @@ struct Job {
 }
 
 impl Settings {
-    /// Jobs that may be with the workers at once. Beyond those in flight there is one waiting for each worker, which takes
-    /// it the moment an answer comes: a worker that waits for another answer hears of no new job.
+    /// Jobs that may be with the workers at once: as many wait as are in flight, since a worker takes its next one the
+    /// moment an answer comes, and while it waits for another answer it hears of no new job.
     fn queued(&self) -> usize {
-        self.in_flight + self.workers
+        2 * self.in_flight
     }
 }
 

@@ -8,6 +8,7 @@ use crate::backend::pbs::login::Login;
 use crate::backend::pbs::refusal::{self, Asked};
 use crate::backend::pbs::repository::Repository;
 use crate::backend::{FetchError, SnapshotInfo};
+use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind};
 use crate::format::name::{BackupType, GroupName, Namespace, SnapshotName};
 
@@ -18,6 +19,7 @@ const MANIFEST: &str = "index.json.blob";
 
 pub(super) fn snapshots(
     client: &Client,
+    cancel: &Cancel,
     login: &Login,
     repository: &Repository,
     namespace: &Namespace,
@@ -32,18 +34,25 @@ pub(super) fn snapshots(
             group.id()
         );
     }
-    let listed = get(client, login, repository, &format!("snapshots{query}"))?;
+    let listed = get(
+        client,
+        cancel,
+        login,
+        repository,
+        &format!("snapshots{query}"),
+    )?;
     // What has a name that no snapshot can have is none that could be asked for.
     Ok(listed.iter().filter_map(snapshot).collect())
 }
 
 pub(super) fn namespaces(
     client: &Client,
+    cancel: &Cancel,
     login: &Login,
     repository: &Repository,
     parent: &Namespace,
 ) -> Result<Vec<Namespace>, FetchError> {
-    let listed = get(client, login, repository, "namespace")?;
+    let listed = get(client, cancel, login, repository, "namespace")?;
     let all: Vec<Namespace> = (listed.iter())
         .filter_map(|entry| entry.get("ns")?.as_str()?.parse().ok())
         .collect();
@@ -88,6 +97,7 @@ fn snapshot(entry: &Value) -> Option<SnapshotInfo> {
 
 fn get(
     client: &Client,
+    cancel: &Cancel,
     login: &Login,
     repository: &Repository,
     what: &str,
@@ -97,7 +107,7 @@ fn get(
     debug_assert!(url.parse::<Uri>().is_ok());
     let mut is_second = false;
     loop {
-        let proof = login.proof(client)?;
+        let proof = login.proof(client, cancel)?;
         let reply = client.exchange(&url, Some((proof.name, &proof.value)), None, MAX_LISTING)?;
         match reply.status {
             200 => return parse(&reply.body),

@@ -12,10 +12,14 @@ use crate::backend::FetchError;
 use crate::backend::http::{Client, Reply};
 use crate::backend::pbs::refusal::{self, Asked};
 use crate::backend::pbs::repository::Repository;
+use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind};
 
 /// A ticket lives for two hours; one of half that age is renewed.
 const RENEWED_AFTER: Duration = Duration::from_secs(3600);
+
+/// The longest wait for another thread's sign-in without a look at the cancel.
+const SLICE: Duration = Duration::from_millis(250);
 
 /// An answer with a ticket has some hundred bytes.
 const MAX_ANSWER: u64 = 64 << 10;
@@ -60,8 +64,9 @@ impl Login {
     /// The header for the next request; signs in where that is needed.
     ///
     /// # Errors
-    /// [`FetchError::Denied`] where the server does not take the credentials, or there are none; why it can't be reached.
-    pub(super) fn proof(&self, client: &Client) -> Result<Proof, FetchError> {
+    /// [`FetchError::Denied`] where the server does not take the credentials, or there are none; why it can't be reached;
+    /// [`FetchError::Cancelled`], for which the client must listen to the same cancel.
+    pub(super) fn proof(&self, client: &Client, cancel: &Cancel) -> Result<Proof, FetchError> {
         let Some(secret) = &self.secret else {
             let what = if self.is_token {
                 "secret of the token"
@@ -77,7 +82,15 @@ impl Login {
             let text = Zeroizing::new(format!("PBSAPIToken={}:{}", self.identity, &**secret));
             return proof("Authorization", &text);
         }
-        let mut ticket = self.ticket.lock();
+        // Another thread may be signing in, and take long.
+        let mut ticket = loop {
+            if cancel.is_cancelled() {
+                return Err(FetchError::Cancelled);
+            }
+            if let Some(ticket) = self.ticket.try_lock_for(SLICE) {
+                break ticket;
+            }
+        };
         let current = match ticket.take() {
             Some(current) if current.since.elapsed() < RENEWED_AFTER => current,
             // An old ticket serves as a password, unless it was kept too long.
@@ -97,7 +110,10 @@ impl Login {
         if self.is_token {
             return false;
         }
-        let mut ticket = self.ticket.lock();
+        // Who signs in holds the lock, and replaces the ticket anyway.
+        let Some(mut ticket) = self.ticket.try_lock() else {
+            return true;
+        };
         let is_current = ticket.as_ref().is_some_and(|ticket| {
             let text = Zeroizing::new(format!("{}={}", ticket.cookie, &*ticket.text));
             refused.value.as_bytes() == text.as_bytes()

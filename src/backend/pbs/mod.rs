@@ -32,7 +32,7 @@ pub(crate) struct Pbs {
     login: Login,
     dialer: Dialer,
     retry: Retry,
-    /// For signing in and listing.
+    /// For listing, and signing in to do so.
     client: Client,
     /// The session that small files were read with, for the next one; or for the first worker.
     last: Mutex<Option<Last>>,
@@ -75,9 +75,11 @@ impl Pbs {
 
     /// A new session for a snapshot. A ticket that has expired is replaced once.
     fn session(&self, snapshot: &SnapshotPath, cancel: &Cancel) -> Result<Session, FetchError> {
+        // The one for listing does not listen to a restore's cancel.
+        let client = Client::new(self.dialer.clone(), cancel.clone());
         let mut is_second = false;
         loop {
-            let proof = self.login.proof(&self.client)?;
+            let proof = self.login.proof(&client, cancel)?;
             let request = upgrade::request(&self.repository, snapshot, &proof);
             let stream = self
                 .dialer
@@ -169,6 +171,7 @@ impl Backend for Pbs {
         self.retry.run(|| {
             listing::snapshots(
                 &self.client,
+                &self.retry.cancel,
                 &self.login,
                 &self.repository,
                 namespace,
@@ -178,8 +181,10 @@ impl Backend for Pbs {
     }
 
     fn namespaces(&self, parent: &Namespace) -> Result<Vec<Namespace>, FetchError> {
-        self.retry
-            .run(|| listing::namespaces(&self.client, &self.login, &self.repository, parent))
+        self.retry.run(|| {
+            let cancel = &self.retry.cancel;
+            listing::namespaces(&self.client, cancel, &self.login, &self.repository, parent)
+        })
     }
 
     fn access(&self) -> Access {

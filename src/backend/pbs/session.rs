@@ -121,7 +121,7 @@ impl Session {
     /// does not count, and other frames are no progress.
     fn next_event(&mut self, drain: &mut dyn FnMut(&mut Codec)) -> Result<Event, FetchError> {
         let mut received = self.codec.received();
-        let mut deadline = Instant::now() + self.progress;
+        let mut deadline = self.deadline();
         loop {
             if let Some(event) = self.codec.next_event() {
                 if let Event::GoAway { code } = &event {
@@ -139,7 +139,7 @@ impl Session {
             drain(&mut self.codec);
             if self.codec.received() > received {
                 received = self.codec.received();
-                deadline = Instant::now() + self.progress;
+                deadline = self.deadline();
             }
         }
     }
@@ -173,6 +173,16 @@ impl Session {
                 )))
             }
         }
+    }
+
+    /// When the server has been silent for too long, counted from now.
+    fn deadline(&self) -> Instant {
+        let wait = Wait {
+            cancel: &self.cancel,
+            limit: self.progress,
+            what: "an answer",
+        };
+        wait.deadline()
     }
 
     fn flush(&mut self) -> Result<(), FetchError> {
@@ -211,7 +221,7 @@ impl Connection for Session {
         self.awaits_pong = true;
         self.flush()?;
         // The pong is waited for, so that a dead connection is found before it is needed.
-        let deadline = Instant::now() + self.progress;
+        let deadline = self.deadline();
         while self.awaits_pong {
             if !self.receive_some(deadline)? {
                 return Err(FetchError::transient("the server did not answer a ping"));

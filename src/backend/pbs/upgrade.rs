@@ -1,5 +1,7 @@
 //! From HTTP/1.1 to the reader protocol: the request for a session, and the server's answer. Knows nothing of HTTP/2.
 
+use std::time::{Duration, Instant};
+
 use crate::backend::FetchError;
 use crate::backend::pbs::listing::namespace_parameter;
 use crate::backend::pbs::login::Proof;
@@ -42,9 +44,11 @@ pub(super) fn request(repository: &Repository, snapshot: &SnapshotPath, proof: &
 
 /// Waits for the answer. The bytes that came behind a good one are HTTP/2.
 pub(super) fn response(stream: &mut TlsStream, wait: Wait<'_>) -> Result<Vec<u8>, FetchError> {
+    // The limit is for the whole answer, which is short: a trickle must not hold it up.
+    let deadline = wait.deadline();
     let mut bytes = Vec::new();
     let head = loop {
-        receive(stream, wait, &mut bytes)?;
+        receive(stream, wait, deadline, &mut bytes)?;
         if let Some(head) = Head::parse(&bytes)? {
             break head;
         }
@@ -63,13 +67,18 @@ pub(super) fn response(stream: &mut TlsStream, wait: Wait<'_>) -> Result<Vec<u8>
         }
         return Ok(body);
     }
-    let message = message(stream, wait, &head, body)?;
+    let message = message(stream, wait, deadline, &head, body)?;
     if (200..300).contains(&head.status) {
         return Err(fatal(
             "the server did not switch to the reader protocol; is a proxy in between?",
         ));
     }
-    Err(refusal::sort(Asked::Ordinary, head.status, &message, None))
+    Err(refusal::sort(
+        Asked::Ordinary,
+        head.status,
+        &message,
+        head.retry_after,
+    ))
 }
 
 /// What matters of the head of an HTTP/1.1 answer.
@@ -77,6 +86,8 @@ struct Head {
     len: usize,
     status: u16,
     content_length: Option<usize>,
+    /// How long the server wants to be left alone. A date instead of seconds counts as nothing.
+    retry_after: Option<Duration>,
     /// It names the protocol that was asked for.
     is_ours: bool,
 }
@@ -108,6 +119,9 @@ impl Head {
             len,
             status: response.code.unwrap_or_default(),
             content_length: header("content-length").and_then(|len| len.parse().ok()),
+            retry_after: header("retry-after")
+                .and_then(|seconds| seconds.parse().ok())
+                .map(Duration::from_secs),
             is_ours: header("upgrade")
                 .is_some_and(|protocol| protocol.eq_ignore_ascii_case(PROTOCOL)),
         }))
@@ -118,13 +132,14 @@ impl Head {
 fn message(
     stream: &mut TlsStream,
     wait: Wait<'_>,
+    deadline: Instant,
     head: &Head,
     mut body: Vec<u8>,
 ) -> Result<Vec<u8>, FetchError> {
     let len = head.content_length.unwrap_or(MAX_MESSAGE).min(MAX_MESSAGE);
     let is_endless = head.content_length.is_none();
     while body.len() < len && !(is_endless && body.ends_with(b"0\r\n\r\n")) {
-        match receive(stream, wait, &mut body) {
+        match receive(stream, wait, deadline, &mut body) {
             Ok(()) => {}
             Err(FetchError::Cancelled) => return Err(FetchError::Cancelled),
             Err(_) => break,
@@ -134,10 +149,17 @@ fn message(
     Ok(body)
 }
 
-fn receive(stream: &mut TlsStream, wait: Wait<'_>, bytes: &mut Vec<u8>) -> Result<(), FetchError> {
-    match stream.receive(wait, &mut |piece| bytes.extend_from_slice(piece))? {
-        Received::Data => Ok(()),
-        Received::Closed => {
+fn receive(
+    stream: &mut TlsStream,
+    wait: Wait<'_>,
+    deadline: Instant,
+    bytes: &mut Vec<u8>,
+) -> Result<(), FetchError> {
+    let mut sink = |piece: &[u8]| bytes.extend_from_slice(piece);
+    match stream.receive_until(deadline, wait.cancel, &mut sink)? {
+        None => Err(wait.timed_out(stream.peer())),
+        Some(Received::Data) => Ok(()),
+        Some(Received::Closed) => {
             let message = "the server closed the connection before it answered";
             Err(FetchError::transient(Error::new(
                 ErrorKind::Unavailable,

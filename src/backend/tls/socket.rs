@@ -23,14 +23,14 @@ pub(crate) struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    pub(super) fn deadline(&self) -> Instant {
+    pub(crate) fn deadline(&self) -> Instant {
         let now = Instant::now();
         // A limit beyond the clock's range is as good as none; a year is too.
         now.checked_add(self.limit)
             .unwrap_or(now + Duration::from_secs(365 * 86400))
     }
 
-    pub(super) fn timed_out(&self, peer: &str) -> FetchError {
+    pub(crate) fn timed_out(&self, peer: &str) -> FetchError {
         let message = format!(
             "waited {:?} for {} of {peer} in vain",
             self.limit, self.what

@@ -107,6 +107,11 @@ impl TlsStream {
         }
     }
 
+    /// The peer, as messages name it.
+    pub(crate) fn peer(&self) -> &str {
+        self.socket.peer()
+    }
+
     /// Waits until plaintext has come, and gives it to the sink record by record: all that one read brought.
     ///
     /// The limit is for one record at the least to come whole, so a peer that trickles bytes can't hold the call up
@@ -191,6 +196,10 @@ impl TlsStream {
         plaintext: &[u8],
         sink: &mut dyn FnMut(&[u8]),
     ) -> Result<Phase, rustls::Error> {
+        if self.is_broken {
+            // As for the goodbye of a session.
+            return Err(rustls::Error::General("it is broken already".to_owned()));
+        }
         loop {
             let records = &mut self.incoming[self.start..self.end];
             let UnbufferedStatus { mut discard, state } = self.tls.process_tls_records(records);

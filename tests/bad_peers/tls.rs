@@ -1,0 +1,182 @@
+//! Servers that are not who they should be, and connections that break below HTTP.
+
+use std::time::{Duration, Instant};
+
+use chunk_restore::{Cancel, ErrorKind, Options};
+use tempfile::NamedTempFile;
+use testkit::{Authority, ConnectionFault, Identity, PbsOptions, PbsServer, When, within};
+
+use crate::{LIMIT, Peer, assert_error, each, serial};
+
+fn ca_file(pem: &str) -> NamedTempFile {
+    let file = NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), pem).unwrap();
+    file
+}
+
+#[test]
+fn plain_http_and_garbage_on_the_port_are_said_and_not_tried_again() {
+    within(LIMIT, || {
+        for (fault, words) in [
+            (ConnectionFault::PlainHttp, "plain HTTP"),
+            (ConnectionFault::Garbage, "cannot set up TLS"),
+        ] {
+            let peer = Peer::new();
+            peer.server.on_connection(When::Always, fault);
+            let error = peer.look(peer.options()).unwrap_err();
+            assert_error(words, &error, ErrorKind::Unavailable, words);
+            assert_eq!(peer.server.counts().connections, 1, "{fault:?}");
+        }
+    });
+}
+
+#[test]
+fn a_certificate_must_be_valid_and_of_this_host() {
+    within(LIMIT, || {
+        let authority = Authority::new();
+        let expired = Identity::expired();
+        let expired_pem = expired.pem().to_owned();
+        let stranger = Identity::for_host("other.example");
+        let stranger_pem = stranger.pem().to_owned();
+        for (name, identity, pem) in [
+            ("expired", expired, expired_pem),
+            ("wrong host", stranger, stranger_pem),
+            (
+                "wrong host of an authority",
+                authority.identity_for("other.example"),
+                authority.pem(),
+            ),
+            (
+                "another authority",
+                Authority::new().identity_for("127.0.0.1"),
+                authority.pem(),
+            ),
+        ] {
+            let peer = Peer::with(PbsOptions::new().identity(identity));
+            let file = ca_file(&pem);
+            let options = Options::new()
+                .password(PbsServer::SECRET)
+                .ca_file(file.path());
+            let error = peer.look(options).unwrap_err();
+            assert_error(name, &error, ErrorKind::Denied, &peer.server.fingerprint());
+            assert_eq!(peer.server.counts().connections, 1, "{name}");
+        }
+        let identity = authority.identity_for("127.0.0.1");
+        let peer = Peer::with(PbsOptions::new().identity(identity));
+        let file = ca_file(&authority.pem());
+        let options = Options::new()
+            .password(PbsServer::SECRET)
+            .ca_file(file.path());
+        peer.look(options).unwrap();
+    });
+}
+
+#[test]
+fn a_connection_that_fails_before_it_stands_is_made_again() {
+    within(LIMIT, || {
+        each(
+            vec![
+                ("closed", ConnectionFault::Close),
+                ("reset", ConnectionFault::Reset),
+                ("silent in TLS", ConnectionFault::StallInTls),
+                ("cut in TLS", ConnectionFault::CutAfter(100)),
+                ("stalled in TLS", ConnectionFault::StallAfter(100)),
+            ],
+            |name, fault| {
+                let peer = Peer::new();
+                peer.server.on_connection(When::First(2), fault);
+                let restored = peer.restore(&serial());
+                restored.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+                assert!(peer.server.counts().connections >= 3, "{name}");
+                peer.wait_until_left();
+            },
+        );
+    });
+}
+
+#[test]
+fn a_connection_that_never_stands_is_given_up_after_five_attempts() {
+    within(LIMIT, || {
+        each(
+            vec![
+                ("closed", (ConnectionFault::Close, "lost the connection")),
+                (
+                    "silent in TLS",
+                    (ConnectionFault::StallInTls, "the TLS handshake"),
+                ),
+                (
+                    "stalled in the answer",
+                    (ConnectionFault::StallAfter(600), "in vain"),
+                ),
+            ],
+            |name, (fault, words)| {
+                let peer = Peer::new();
+                peer.server.on_connection(When::Always, fault);
+                let error = peer.look(peer.options()).unwrap_err();
+                assert_error(name, &error, ErrorKind::Unavailable, words);
+                assert_eq!(peer.server.counts().connections, 5, "{name}");
+                peer.wait_until_left();
+            },
+        );
+    });
+}
+
+#[test]
+fn a_connection_may_end_at_any_byte() {
+    within(LIMIT, || {
+        // The handshake and the files take about 3 KB, the chunks 66 KB.
+        let early = (0..3500).step_by(250);
+        let late = (3500..75_000).step_by(5501);
+        for offset in early.chain(late) {
+            each(
+                vec![
+                    ("cut", ConnectionFault::CutAfter(offset)),
+                    ("reset", ConnectionFault::ResetAfter(offset)),
+                    ("stalled", ConnectionFault::StallAfter(offset)),
+                ],
+                |name, fault| {
+                    let peer = Peer::new();
+                    peer.server.on_connection(When::First(1), fault);
+                    let restored = peer.restore(&serial());
+                    restored.unwrap_or_else(|error| panic!("{name} after {offset}: {error:?}"));
+                    peer.wait_until_left();
+                },
+            );
+        }
+    });
+}
+
+#[test]
+fn cancel_is_seen_within_a_second_while_the_connection_hangs() {
+    within(LIMIT, || {
+        each(
+            vec![
+                ("in TLS", ConnectionFault::StallInTls),
+                ("in the middle of TLS", ConnectionFault::StallAfter(100)),
+                (
+                    "in the upgrade or the file",
+                    ConnectionFault::StallAfter(600),
+                ),
+                ("while it pauses", ConnectionFault::Close),
+            ],
+            |name, fault| {
+                let peer = Peer::new();
+                peer.server.on_connection(When::Always, fault);
+                let cancel = Cancel::new();
+                let options = peer.options().cancel(&cancel);
+                let options = options
+                    .tls_timeout(Duration::from_secs(60))
+                    .progress_timeout(Duration::from_secs(60));
+                std::thread::scope(|scope| {
+                    let looking = scope.spawn(|| peer.look(options));
+                    std::thread::sleep(Duration::from_millis(500));
+                    let begun = Instant::now();
+                    cancel.cancel();
+                    let error = looking.join().unwrap().unwrap_err();
+                    assert_error(name, &error, ErrorKind::Cancelled, "");
+                    assert!(begun.elapsed() < Duration::from_secs(1), "{name}");
+                });
+            },
+        );
+    });
+}
