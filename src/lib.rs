@@ -59,7 +59,8 @@
 //!   Archives that the manifest says are encrypted take encrypted chunks only, others only plain ones.
 //! - No restore goes on for more than a second after [`Cancel::cancel`], what the file system takes aside; its threads have
 //!   ended when it returns. A panic in a target, a backend or an observer is raised again on the calling thread.
-//! - Neither errors nor `Debug` show secrets, and nothing panics on what a server, a file or a user says.
+//! - Neither errors nor `Debug` nor logs, at trace level too, show secrets, and nothing panics on what a server, a file
+//!   or a user says.
 //!
 //! # Features
 //!

@@ -55,6 +55,15 @@ impl Measured {
 pub(crate) fn run(bench: &Bench, options: &Options, output: &Output) -> Result<Exit, Failure> {
     let snapshot = place::snapshot(options, &bench.snapshot)?;
     let archive = snapshot.archive(&bench.archive)?;
+    if let Some(speed) = snapshot.speedtest()? {
+        output.answer(
+            format!(
+                "speed test of the server, one connection: {:.1} MiB/s",
+                speed / MIB
+            ),
+            &json!({ "event": "speedtest", "bytes_per_second": speed }),
+        )?;
+    }
     let limit = Duration::from_secs(bench.seconds);
     let interrupted = interrupt::watch(output);
     let mut restore = Restore::new().threads(options.threads);

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use ureq::http::{HeaderValue, Uri};
+use ureq::http::Uri;
 use zeroize::Zeroizing;
 
 use crate::backend::http::Client;
 use crate::backend::retry::Retry;
+use crate::backend::secret::SecretValue;
 use crate::backend::tls::Dialer;
 use crate::backend::tls::address::{Address, User};
 use crate::backend::tls::proxy::basic;
@@ -30,7 +31,7 @@ pub(crate) enum Credentials {
 pub(crate) struct Https {
     /// Ends with a slash; has no credentials in it.
     base: String,
-    authorization: Option<HeaderValue>,
+    authorization: Option<SecretValue>,
     dialer: Dialer,
     retry: Retry,
     /// For small files.
@@ -73,10 +74,11 @@ impl Https {
             Some(User { name, password }) => Some(Credentials::Basic { name, password }),
             None => credentials,
         };
+        let authorization = credentials.as_ref().map(header).transpose()?;
         Ok(Https {
             base,
-            authorization: credentials.as_ref().map(header).transpose()?,
-            client: Client::new(dialer.clone(), retry.cancel.clone()),
+            client: Client::new(dialer.clone(), authorization.clone(), retry.cancel.clone()),
+            authorization,
             dialer,
             retry,
         })
@@ -101,11 +103,7 @@ impl Backend for Https {
         limit: u64,
     ) -> Result<Vec<u8>, FetchError> {
         let url = self.file_url(snapshot, file);
-        self.retry.run(|| {
-            self.client
-                .get(&url, self.authorization.as_ref())?
-                .read(limit)
-        })
+        self.retry.run(|| self.client.get(&url)?.read(limit))
     }
 
     /// Each connection has a client of its own, and with it one TCP connection that is kept alive: it ends with its
@@ -115,10 +113,10 @@ impl Backend for Https {
         _archive: &ArchivePath,
         cancel: &'a Cancel,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
+        let (dialer, authorization) = (self.dialer.clone(), self.authorization.clone());
         Ok(Box::new(Chunks {
-            client: Client::new(self.dialer.clone(), cancel.clone()),
+            client: Client::new(dialer, authorization, cancel.clone()),
             base: &self.base,
-            authorization: self.authorization.as_ref(),
             requested: None,
         }))
     }
@@ -128,7 +126,6 @@ impl Backend for Https {
 struct Chunks<'a> {
     client: Client,
     base: &'a str,
-    authorization: Option<&'a HeaderValue>,
     requested: Option<Request>,
 }
 
@@ -155,7 +152,7 @@ impl Connection for Chunks<'_> {
 impl Chunks<'_> {
     fn fetch(&self, request: &mut Request) -> Result<(), FetchError> {
         let url = chunk_url(self.base, &request.digest);
-        let answer = self.client.get(&url, self.authorization)?;
+        let answer = self.client.get(&url)?;
         answer.read_into(&mut request.blob, request.limit)
     }
 }
@@ -165,17 +162,15 @@ fn chunk_url(base: &str, digest: &Digest) -> String {
     format!("{base}.chunks/{}/{name}", &name[..4])
 }
 
-fn header(credentials: &Credentials) -> Result<HeaderValue> {
+fn header(credentials: &Credentials) -> Result<SecretValue> {
     let text = match credentials {
         Credentials::Basic { name, password } => basic(name, password),
-        Credentials::Bearer(token) => Zeroizing::new(format!("Bearer {}", **token)),
+        Credentials::Bearer(token) => Zeroizing::new(["Bearer ", token].concat()),
     };
-    let mut value = HeaderValue::from_str(&text).map_err(|error| {
+    SecretValue::new(text).ok_or_else(|| {
         let message = "the credentials hold a character that they may not";
-        Error::new(ErrorKind::Invalid, message).because(error)
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
+        Error::new(ErrorKind::Invalid, message)
+    })
 }
 
 impl fmt::Debug for Credentials {

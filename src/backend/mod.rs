@@ -1,13 +1,15 @@
 //! What a kind of place must do to be restored from. Knows nothing of any one kind.
 
 pub(crate) mod directory;
-#[cfg(any(feature = "https", feature = "pbs"))]
+#[cfg(feature = "https")]
 mod http;
 #[cfg(feature = "https")]
 pub(crate) mod https;
 #[cfg(feature = "pbs")]
 pub(crate) mod pbs;
 pub(crate) mod retry;
+#[cfg(any(feature = "https", feature = "pbs"))]
+mod secret;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
 
@@ -63,6 +65,15 @@ pub trait Backend: Send + Sync {
     /// How chunks come from here, by which the number of threads is chosen.
     fn access(&self) -> Access {
         Access::OneByOne
+    }
+
+    /// Fetches some MiB that cost the place nothing to find, over one connection; says how many bytes came.
+    ///
+    /// # Errors
+    /// [`FetchError::Unsupported`], the default, where a place has no such thing; why they could not be fetched.
+    fn speedtest(&self, snapshot: &SnapshotPath) -> Result<u64, FetchError> {
+        let _ = snapshot;
+        Err(FetchError::Unsupported)
     }
 
     /// Opens a connection for the chunks of one archive; called on the worker thread that will use it.

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
-use crate::backend::{ArchivePath, Backend};
+use crate::backend::{ArchivePath, Backend, FetchError};
 use crate::datastore::{Place, cannot, few, within};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -144,6 +145,24 @@ impl Snapshot {
         }
         decode_blob(&raw, key.as_ref(), MAX_BLOB)
             .map_err(|error| within(file.name(), &self.0.path, error))
+    }
+
+    /// How fast bytes come from the place over one connection, in bytes per second: bytes that it need not look for.
+    /// `None` where the place offers no such test; a Proxmox Backup Server does.
+    ///
+    /// # Errors
+    /// Why they could not be fetched.
+    pub fn speedtest(&self) -> Result<Option<f64>> {
+        let begun = Instant::now();
+        match self.0.place.backend.speedtest(&self.0.path) {
+            Ok(len) => Ok(Some(len as f64 / begun.elapsed().as_secs_f64())),
+            Err(FetchError::Unsupported) => Ok(None),
+            Err(error) => Err(cannot(
+                "test the speed of the place of",
+                &self.0.path,
+                error,
+            )),
+        }
     }
 
     fn file(&self, name: &str) -> Result<&ManifestFile> {

@@ -269,6 +269,49 @@ fn small_files_that_are_wrong_are_corrupt_and_those_that_come_badly_are_asked_fo
 }
 
 #[test]
+fn lists_and_tickets_that_come_badly_are_asked_for_again() {
+    within(LIMIT, || {
+        let list = |peer: &Peer| {
+            let options = peer.options().password(PbsServer::PASSWORD);
+            let datastore = options.open(&peer.server.user_repository("store1"));
+            datastore.unwrap().snapshots()
+        };
+        each(
+            vec![
+                ("500", Fault::Status(500)),
+                ("stall", Fault::Stall),
+                ("trickle", Fault::Trickle),
+                ("reset", Fault::Reset),
+                ("cut", Fault::CutAfter(20)),
+            ],
+            |name, fault| {
+                for options in [PbsOptions::new(), PbsOptions::new().chunked_listing()] {
+                    let peer = Peer::with(options);
+                    peer.server.on_login(When::First(1), fault.clone());
+                    peer.server.on_list(When::First(1), fault.clone());
+                    let listed = list(&peer).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+                    assert_eq!(listed.len(), 1, "{name}");
+                }
+            },
+        );
+        // What is something else, or has no end, is not asked for again.
+        let peer = Peer::new();
+        let other = Fault::Replace(b"no JSON".to_vec());
+        peer.server.on_list(When::Always, other.clone());
+        let error = list(&peer).unwrap_err();
+        assert_error("list", &error, ErrorKind::Unavailable, "not a listing");
+        peer.server.on_login(When::Always, other);
+        let error = list(&peer).unwrap_err();
+        assert_error("ticket", &error, ErrorKind::Unavailable, "holds no ticket");
+        let endless = Fault::Replace(vec![b' '; 128 << 10]);
+        peer.server.clear_faults();
+        peer.server.on_login(When::Always, endless);
+        let error = list(&peer).unwrap_err();
+        assert_error("endless", &error, ErrorKind::Corrupt, "longer than");
+    });
+}
+
+#[test]
 fn a_trickle_of_a_byte_a_second_is_a_stall_where_less_patience_is_asked_for() {
     within(LIMIT, || {
         let peer = Peer::new();

@@ -238,9 +238,10 @@ fn bench_measures_and_chooses() {
     let bench = "bench vm/200 drive-scsi0.img --seconds 2";
     let text = run(&home, &server, bench).expect(0).text();
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.len(), 8, "{text}");
-    assert!(lines[0].starts_with("in flight "), "{text}");
-    assert!(lines[7].starts_with("choose --streams "), "{text}");
+    assert_eq!(lines.len(), 9, "{text}");
+    assert!(lines[0].starts_with("speed test of the server"), "{text}");
+    assert!(lines[1].starts_with("in flight "), "{text}");
+    assert!(lines[8].starts_with("choose --streams "), "{text}");
 
     let json = home
         .run(&format!("{bench} --output-format json"))

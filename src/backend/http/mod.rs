@@ -1,8 +1,4 @@
 //! HTTP/1.1 requests over our own TLS connections, by ureq. Knows nothing of what the answers mean.
-#![cfg_attr(
-    not(feature = "https"),
-    allow(dead_code, reason = "without web trees only exchanges are used")
-)]
 
 mod status;
 mod transport;
@@ -11,12 +7,12 @@ use std::fmt;
 use std::io::{self, Read};
 use std::time::Duration;
 
-use ureq::http::HeaderValue;
 use ureq::{Agent, Body};
 
 use crate::backend::FetchError;
 use crate::backend::http::status::refusal;
-use crate::backend::http::transport::{Dial, NoResolver};
+use crate::backend::http::transport::{Dial, NoResolver, PLACEHOLDER};
+use crate::backend::secret::SecretValue;
 use crate::backend::tls::Dialer;
 use crate::buffer::Buffer;
 use crate::cancel::Cancel;
@@ -30,11 +26,16 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// One client for one thread at a time: it keeps one connection alive, and drops it when it is dropped.
 pub(crate) struct Client {
     agent: Agent,
+    is_authorized: bool,
 }
 
 impl Client {
-    /// Whatever it waits for ends soon after `cancel`.
-    pub(crate) fn new(dialer: Dialer, cancel: Cancel) -> Client {
+    /// Whatever it waits for ends soon after `cancel`. Each request carries the authorization.
+    pub(crate) fn new(
+        dialer: Dialer,
+        authorization: Option<SecretValue>,
+        cancel: Cancel,
+    ) -> Client {
         let config = Agent::config_builder()
             .https_only(true)
             .proxy(None)
@@ -45,8 +46,15 @@ impl Client {
             .user_agent(USER_AGENT)
             .accept_encoding("identity")
             .build();
+        let is_authorized = authorization.is_some();
+        let dial = Dial {
+            dialer,
+            authorization,
+            cancel,
+        };
         Client {
-            agent: Agent::with_parts(config, Dial { dialer, cancel }, NoResolver),
+            agent: Agent::with_parts(config, dial, NoResolver),
+            is_authorized,
         }
     }
 
@@ -56,14 +64,10 @@ impl Client {
     /// [`FetchError::Missing`] and [`FetchError::Denied`] by the answer's status, and for an untrusted certificate;
     /// [`FetchError::Transient`] for what may pass; [`FetchError::Fatal`] for all other answers;
     /// [`FetchError::Cancelled`].
-    pub(crate) fn get(
-        &self,
-        url: &str,
-        authorization: Option<&HeaderValue>,
-    ) -> Result<Answer, FetchError> {
+    pub(crate) fn get(&self, url: &str) -> Result<Answer, FetchError> {
         let mut request = self.agent.get(url);
-        if let Some(value) = authorization {
-            request = request.header("Authorization", value);
+        if self.is_authorized {
+            request = request.header("Authorization", PLACEHOLDER);
         }
         let response = request.call().map_err(sort)?;
         if let Some(error) = refusal(url, &response) {
@@ -76,68 +80,6 @@ impl Client {
             body,
         })
     }
-}
-
-#[cfg(feature = "pbs")]
-impl Client {
-    /// Asks for what lies at a URL, or posts JSON to it, and takes whatever status comes.
-    ///
-    /// # Errors
-    /// [`FetchError::TooLong`] for an answer of more than `limit` bytes, and as [`get`](Client::get) for the connection.
-    pub(crate) fn exchange(
-        &self,
-        url: &str,
-        header: Option<(&str, &HeaderValue)>,
-        json: Option<&str>,
-        limit: u64,
-    ) -> Result<Reply, FetchError> {
-        let response = match json {
-            Some(json) => {
-                let request = self
-                    .agent
-                    .post(url)
-                    .header("Content-Type", "application/json");
-                request.send(json)
-            }
-            None => {
-                let mut request = self.agent.get(url);
-                if let Some((name, value)) = header {
-                    request = request.header(name, value);
-                }
-                request.call()
-            }
-        };
-        let (head, body) = response.map_err(sort)?.into_parts();
-        let cookies = head.headers.get_all("set-cookie").into_iter();
-        let cookies = cookies
-            .filter_map(|value| value.to_str().ok().map(str::to_owned))
-            .collect();
-        let retry_after = head
-            .headers
-            .get("retry-after")
-            .and_then(|value| value.to_str().ok());
-        Ok(Reply {
-            status: head.status.as_u16(),
-            retry_after: retry_after
-                .and_then(|value| status::retry_after(value, jiff::Timestamp::now())),
-            cookies,
-            body: Answer {
-                len: body.content_length(),
-                body,
-            }
-            .read(limit)?,
-        })
-    }
-}
-
-/// An answer of any status.
-#[cfg(feature = "pbs")]
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) retry_after: Option<Duration>,
-    /// The values of `Set-Cookie`.
-    pub(crate) cookies: Vec<String>,
-    pub(crate) body: Vec<u8>,
 }
 
 impl fmt::Debug for Client {

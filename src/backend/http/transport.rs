@@ -8,8 +8,10 @@ use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
+use zeroize::Zeroizing;
 
 use crate::backend::FetchError;
+use crate::backend::secret::SecretValue;
 use crate::backend::tls::{Dialer, Received, TlsStream, Wait};
 use crate::buffer::Buffer;
 use crate::cancel::Cancel;
@@ -19,10 +21,14 @@ const HTTPS_PORT: u16 = 443;
 /// The longest piece of a request that is sent at once.
 const OUTPUT: usize = 16 << 10;
 
+/// What ureq takes for the authorization. ureq logs what it sends, so the real one is put in behind its back.
+pub(super) const PLACEHOLDER: &str = "chunk-restore-authorization";
+
 /// Connects ureq. Time-outs and cancelling are all done below it, so ureq itself is told of no time-outs.
 #[derive(Debug)]
 pub(super) struct Dial {
     pub(super) dialer: Dialer,
+    pub(super) authorization: Option<SecretValue>,
     pub(super) cancel: Cancel,
 }
 
@@ -46,6 +52,7 @@ impl Connector for Dial {
                 progress: false,
                 output: vec![0; OUTPUT],
             },
+            authorization: self.authorization.clone(),
             limit: self.dialer.progress(),
             cancel: self.cancel.clone(),
         }))
@@ -71,6 +78,7 @@ impl Resolver for NoResolver {
 pub(super) struct Line {
     stream: TlsStream,
     buffers: LineBuffers,
+    authorization: Option<SecretValue>,
     limit: Duration,
     cancel: Cancel,
 }
@@ -86,7 +94,10 @@ impl Transport for Line {
             limit: self.limit,
             what: "room for a request",
         };
-        (self.stream.send(&self.buffers.output[..amount], wait)).map_err(carry)
+        let output = &self.buffers.output[..amount];
+        let authorized = (self.authorization.as_ref()).and_then(|value| authorize(output, value));
+        let output = authorized.as_ref().map_or(output, |bytes| bytes);
+        self.stream.send(output, wait).map_err(carry)
     }
 
     fn await_input(&mut self, _timeout: NextTimeout) -> Result<bool, ureq::Error> {
@@ -118,6 +129,19 @@ impl fmt::Debug for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.stream, f)
     }
+}
+
+/// Puts the authorization where its placeholder is, if it is there. ureq writes a header at once, never half of it.
+fn authorize(output: &[u8], value: &SecretValue) -> Option<Zeroizing<Vec<u8>>> {
+    // A URL can hold the placeholder too, but neither a space before it nor a line end behind it.
+    let header = format!(": {PLACEHOLDER}\r\n");
+    let at = (output.windows(header.len())).position(|window| window == header.as_bytes())?;
+    let (before, rest) = output.split_at(at);
+    let rest = &rest[header.len()..];
+    let value = value.reveal().as_bytes();
+    Some(Zeroizing::new(
+        [before, b": ", value, b"\r\n", rest].concat(),
+    ))
 }
 
 struct LineBuffers {
@@ -168,4 +192,23 @@ impl Buffers for LineBuffers {
 /// Sends an error of ours through ureq.
 fn carry(error: FetchError) -> ureq::Error {
     ureq::Error::Io(io::Error::other(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_authorization_goes_into_its_header_and_nowhere_else() {
+        let value = SecretValue::new(Zeroizing::new("Bearer x".to_owned())).expect("it is ASCII");
+        let put_in = |head: &str| {
+            let bytes = authorize(head.as_bytes(), &value)?;
+            Some(String::from_utf8(bytes.to_vec()).expect("it is ASCII"))
+        };
+        let path = "GET /:%20chunk-restore-authorization HTTP/1.1\r\nhost: a\r\n";
+        let head = format!("{path}authorization: {PLACEHOLDER}\r\n\r\n");
+        let expected = format!("{path}authorization: Bearer x\r\n\r\n");
+        assert_eq!(put_in(&head), Some(expected));
+        assert_eq!(put_in(path), None);
+    }
 }

@@ -1,27 +1,22 @@
 //! What is in a datastore, by the server's REST interface. Knows nothing of reader sessions.
 
 use serde_json::Value;
-use ureq::http::Uri;
 
-use crate::backend::http::Client;
+use crate::backend::pbs::exchange::Server;
 use crate::backend::pbs::login::Login;
 use crate::backend::pbs::refusal::{self, Asked};
-use crate::backend::pbs::repository::Repository;
 use crate::backend::{FetchError, SnapshotInfo};
-use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind};
 use crate::format::name::{BackupType, GroupName, Namespace, SnapshotName};
 
 /// A snapshot takes some hundred bytes of it.
-const MAX_LISTING: u64 = 256 << 20;
+const MAX_LISTING: usize = 64 << 20;
 
 const MANIFEST: &str = "index.json.blob";
 
 pub(super) fn snapshots(
-    client: &Client,
-    cancel: &Cancel,
+    server: &Server<'_>,
     login: &Login,
-    repository: &Repository,
     namespace: &Namespace,
     group: Option<&GroupName>,
 ) -> Result<Vec<SnapshotInfo>, FetchError> {
@@ -34,25 +29,17 @@ pub(super) fn snapshots(
             group.id()
         );
     }
-    let listed = get(
-        client,
-        cancel,
-        login,
-        repository,
-        &format!("snapshots{query}"),
-    )?;
+    let listed = get(server, login, &format!("snapshots{query}"))?;
     // What has a name that no snapshot can have is none that could be asked for.
     Ok(listed.iter().filter_map(snapshot).collect())
 }
 
 pub(super) fn namespaces(
-    client: &Client,
-    cancel: &Cancel,
+    server: &Server<'_>,
     login: &Login,
-    repository: &Repository,
     parent: &Namespace,
 ) -> Result<Vec<Namespace>, FetchError> {
-    let listed = get(client, cancel, login, repository, "namespace")?;
+    let listed = get(server, login, "namespace")?;
     let all: Vec<Namespace> = (listed.iter())
         .filter_map(|entry| entry.get("ns")?.as_str()?.parse().ok())
         .collect();
@@ -95,20 +82,13 @@ fn snapshot(entry: &Value) -> Option<SnapshotInfo> {
     })
 }
 
-fn get(
-    client: &Client,
-    cancel: &Cancel,
-    login: &Login,
-    repository: &Repository,
-    what: &str,
-) -> Result<Vec<Value>, FetchError> {
-    let (authority, store) = (repository.authority(), &repository.store);
-    let url = format!("https://{authority}/api2/json/admin/datastore/{store}/{what}");
-    debug_assert!(url.parse::<Uri>().is_ok());
+fn get(server: &Server<'_>, login: &Login, what: &str) -> Result<Vec<Value>, FetchError> {
+    let store = &server.repository.store;
+    let path = format!("/api2/json/admin/datastore/{store}/{what}");
     let mut is_second = false;
     loop {
-        let proof = login.proof(client, cancel)?;
-        let reply = client.exchange(&url, Some((proof.name, &proof.value)), None, MAX_LISTING)?;
+        let proof = login.proof(server)?;
+        let reply = server.get(&path, &proof, MAX_LISTING)?;
         match reply.status {
             200 => return parse(&reply.body),
             401 if !is_second && login.forget(&proof) => is_second = true,

@@ -1,18 +1,18 @@
 //! Who asks: an API token, or a user with a ticket that is renewed. Knows nothing of what is asked for.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use serde_json::{Value, json};
-use ureq::http::HeaderValue;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::backend::FetchError;
-use crate::backend::http::{Client, Reply};
+use crate::backend::pbs::exchange::{Reply, Server};
 use crate::backend::pbs::refusal::{self, Asked};
 use crate::backend::pbs::repository::Repository;
-use crate::cancel::Cancel;
+use crate::backend::secret::SecretValue;
 use crate::error::{Error, ErrorKind};
 
 /// A ticket lives for two hours; one of half that age is renewed.
@@ -22,14 +22,15 @@ const RENEWED_AFTER: Duration = Duration::from_secs(3600);
 const SLICE: Duration = Duration::from_millis(250);
 
 /// An answer with a ticket has some hundred bytes.
-const MAX_ANSWER: u64 = 64 << 10;
+const MAX_ANSWER: usize = 64 << 10;
+
+const SIGN_IN: &str = "/api2/json/access/ticket";
 
 /// The cookies that a ticket may be sent in; the first is of PBS 3, the other one of PBS 4.
 const COOKIES: [&str; 2] = ["PBSAuthCookie", "__Host-PBSAuthCookie"];
 
 /// The identity that requests are made with.
 pub(super) struct Login {
-    url: String,
     identity: String,
     is_token: bool,
     secret: Option<Zeroizing<String>>,
@@ -39,21 +40,27 @@ pub(super) struct Login {
 
 struct Ticket {
     text: Zeroizing<String>,
-    cookie: &'static str,
+    /// The name of the cookie that it is sent in.
+    name: &'static str,
     since: Instant,
+}
+
+impl Ticket {
+    fn cookie(&self) -> Zeroizing<String> {
+        Zeroizing::new([self.name, "=", &self.text].concat())
+    }
 }
 
 /// The header that says who asks.
 pub(super) struct Proof {
     pub(super) name: &'static str,
-    pub(super) value: HeaderValue,
+    pub(super) value: SecretValue,
 }
 
 impl Login {
     /// With a password, or a token's secret. It is missed only when it is needed.
     pub(super) fn new(repository: &Repository, secret: Option<Zeroizing<String>>) -> Login {
         Login {
-            url: format!("https://{}/api2/json/access/ticket", repository.authority()),
             identity: repository.identity.clone(),
             is_token: repository.is_token(),
             secret,
@@ -65,8 +72,8 @@ impl Login {
     ///
     /// # Errors
     /// [`FetchError::Denied`] where the server does not take the credentials, or there are none; why it can't be reached;
-    /// [`FetchError::Cancelled`], for which the client must listen to the same cancel.
-    pub(super) fn proof(&self, client: &Client, cancel: &Cancel) -> Result<Proof, FetchError> {
+    /// [`FetchError::Cancelled`].
+    pub(super) fn proof(&self, server: &Server<'_>) -> Result<Proof, FetchError> {
         let Some(secret) = &self.secret else {
             let what = if self.is_token {
                 "secret of the token"
@@ -79,12 +86,12 @@ impl Login {
             )));
         };
         if self.is_token {
-            let text = Zeroizing::new(format!("PBSAPIToken={}:{}", self.identity, &**secret));
-            return proof("Authorization", &text);
+            let text = ["PBSAPIToken=", &self.identity, ":", secret].concat();
+            return proof("authorization", Zeroizing::new(text));
         }
         // Another thread may be signing in, and take long.
         let mut ticket = loop {
-            if cancel.is_cancelled() {
+            if server.cancel.is_cancelled() {
                 return Err(FetchError::Cancelled);
             }
             if let Some(ticket) = self.ticket.try_lock_for(SLICE) {
@@ -94,15 +101,14 @@ impl Login {
         let current = match ticket.take() {
             Some(current) if current.since.elapsed() < RENEWED_AFTER => current,
             // An old ticket serves as a password, unless it was kept too long.
-            Some(old) => match self.sign_in(client, &old.text) {
-                Err(FetchError::Denied(_)) => self.sign_in(client, secret)?,
+            Some(old) => match self.sign_in(server, &old.text) {
+                Err(FetchError::Denied(_)) => self.sign_in(server, secret)?,
                 renewed => renewed?,
             },
-            None => self.sign_in(client, secret)?,
+            None => self.sign_in(server, secret)?,
         };
         let current = ticket.insert(current);
-        let text = Zeroizing::new(format!("{}={}", current.cookie, &*current.text));
-        proof("Cookie", &text)
+        proof("cookie", current.cookie())
     }
 
     /// The server refused a proof: where a new ticket could be better, the next proof has one. Says whether it could.
@@ -114,20 +120,18 @@ impl Login {
         let Some(mut ticket) = self.ticket.try_lock() else {
             return true;
         };
-        let is_current = ticket.as_ref().is_some_and(|ticket| {
-            let text = Zeroizing::new(format!("{}={}", ticket.cookie, &*ticket.text));
-            refused.value.as_bytes() == text.as_bytes()
-        });
+        let refused = refused.value.reveal();
+        let is_current =
+            (ticket.as_ref()).is_some_and(|ticket| ticket.cookie().as_str() == refused);
         if is_current {
             *ticket = None;
         }
         true
     }
 
-    fn sign_in(&self, client: &Client, password: &str) -> Result<Ticket, FetchError> {
-        let form = json!({ "username": self.identity, "password": password });
-        let form = Zeroizing::new(form.to_string());
-        let reply = client.exchange(&self.url, None, Some(&form), MAX_ANSWER)?;
+    fn sign_in(&self, server: &Server<'_>, password: &str) -> Result<Ticket, FetchError> {
+        let form = form(&self.identity, password)?;
+        let reply = server.post(SIGN_IN, &form, MAX_ANSWER)?;
         if reply.status != 200 {
             return Err(
                 match refusal::sort(
@@ -146,7 +150,7 @@ impl Login {
                 },
             );
         }
-        let Some((cookie, text)) = ticket_of(&reply) else {
+        let Some((name, text)) = ticket_of(&reply) else {
             let message = "the server's answer to the sign-in holds no ticket; is it a Proxmox Backup Server?";
             return Err(FetchError::Fatal(
                 Error::new(ErrorKind::Unavailable, message).into(),
@@ -160,7 +164,7 @@ impl Login {
         }
         Ok(Ticket {
             text,
-            cookie,
+            name,
             since: Instant::now(),
         })
     }
@@ -187,10 +191,19 @@ fn ticket_of(reply: &Reply) -> Option<(&'static str, Zeroizing<String>)> {
     }
 }
 
-fn proof(name: &'static str, text: &str) -> Result<Proof, FetchError> {
-    let mut value = HeaderValue::from_str(text)
-        .map_err(|_| denied("the secret has a byte in it that no header can carry".to_owned()))?;
-    value.set_sensitive(true);
+/// The sign-in as JSON.
+fn form(identity: &str, password: &str) -> Result<Zeroizing<Vec<u8>>, FetchError> {
+    let form = BTreeMap::from([("username", identity), ("password", password)]);
+    // No byte takes more than six, and all is allocated at once, so that no copy of the password is left behind.
+    let capacity = 6 * (identity.len() + password.len()) + 64;
+    let mut json = Zeroizing::new(Vec::with_capacity(capacity));
+    serde_json::to_writer(&mut *json, &form).map_err(|error| FetchError::Fatal(error.into()))?;
+    Ok(json)
+}
+
+fn proof(name: &'static str, text: Zeroizing<String>) -> Result<Proof, FetchError> {
+    let value = SecretValue::new(text)
+        .ok_or_else(|| denied("the secret has a byte in it that no header can carry".to_owned()))?;
     Ok(Proof { name, value })
 }
 

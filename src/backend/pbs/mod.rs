@@ -1,6 +1,9 @@
 //! A Proxmox Backup Server, over its reader protocol. Knows nothing of what is done with the chunks.
 
+mod body;
+mod exchange;
 mod h2;
+mod head;
 mod listing;
 mod login;
 mod refusal;
@@ -15,7 +18,7 @@ use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use crate::backend::http::Client;
+use crate::backend::pbs::exchange::Server;
 use crate::backend::pbs::login::Login;
 use crate::backend::pbs::repository::Repository;
 use crate::backend::pbs::session::Session;
@@ -26,14 +29,16 @@ use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind};
 use crate::format::name::{GroupName, Namespace, SnapshotPath};
 
+/// Each brings 1 MiB; enough of them to speak of a speed.
+const SPEEDTESTS: usize = 64;
+const MAX_SPEEDTEST: u64 = 16 << 20;
+
 /// A datastore of a server.
 pub(crate) struct Pbs {
     repository: Repository,
     login: Login,
     dialer: Dialer,
     retry: Retry,
-    /// For listing, and signing in to do so.
-    client: Client,
     /// The session that small files were read with, for the next one; or for the first worker.
     last: Mutex<Option<Last>>,
     /// The SHA-256 of every index that was read: each session that fetches chunks must be given the same.
@@ -65,7 +70,6 @@ impl Pbs {
         Pbs {
             login: Login::new(&repository, secret),
             repository,
-            client: Client::new(dialer.clone(), retry.cancel.clone()),
             dialer,
             retry,
             last: Mutex::new(None),
@@ -73,20 +77,25 @@ impl Pbs {
         }
     }
 
+    fn server<'a>(&'a self, cancel: &'a Cancel) -> Server<'a> {
+        Server {
+            repository: &self.repository,
+            dialer: &self.dialer,
+            cancel,
+        }
+    }
+
     /// A new session for a snapshot. A ticket that has expired is replaced once.
     fn session(&self, snapshot: &SnapshotPath, cancel: &Cancel) -> Result<Session, FetchError> {
-        // The one for listing does not listen to a restore's cancel.
-        let client = Client::new(self.dialer.clone(), cancel.clone());
+        let server = self.server(cancel);
         let mut is_second = false;
         loop {
-            let proof = self.login.proof(&client, cancel)?;
+            let proof = self.login.proof(&server)?;
             let request = upgrade::request(&self.repository, snapshot, &proof);
-            let stream = self
-                .dialer
-                .dial(&self.repository.host, self.repository.port, cancel)?;
+            let stream = server.dial()?;
             let authority = self.repository.authority();
             let progress = self.dialer.progress();
-            match Session::open(stream, request, authority, progress, cancel.clone()) {
+            match Session::open(stream, &request, authority, progress, cancel.clone()) {
                 Err(FetchError::Denied(_)) if !is_second && self.login.forget(&proof) => {
                     is_second = true
                 }
@@ -168,23 +177,24 @@ impl Backend for Pbs {
         namespace: &Namespace,
         group: Option<&GroupName>,
     ) -> Result<Vec<SnapshotInfo>, FetchError> {
-        self.retry.run(|| {
-            listing::snapshots(
-                &self.client,
-                &self.retry.cancel,
-                &self.login,
-                &self.repository,
-                namespace,
-                group,
-            )
-        })
+        let server = self.server(&self.retry.cancel);
+        (self.retry).run(|| listing::snapshots(&server, &self.login, namespace, group))
     }
 
     fn namespaces(&self, parent: &Namespace) -> Result<Vec<Namespace>, FetchError> {
-        self.retry.run(|| {
-            let cancel = &self.retry.cancel;
-            listing::namespaces(&self.client, cancel, &self.login, &self.repository, parent)
-        })
+        let server = self.server(&self.retry.cancel);
+        (self.retry).run(|| listing::namespaces(&server, &self.login, parent))
+    }
+
+    fn speedtest(&self, snapshot: &SnapshotPath) -> Result<u64, FetchError> {
+        let mut session = self.session(snapshot, &self.retry.cancel)?;
+        let mut len = 0;
+        for _ in 0..SPEEDTESTS {
+            session.fetch("/speedtest", MAX_SPEEDTEST, &mut |piece| {
+                len += piece.len() as u64
+            })?;
+        }
+        Ok(len)
     }
 
     fn access(&self) -> Access {

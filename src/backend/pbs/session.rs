@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use zeroize::Zeroizing;
+
 use crate::backend::pbs::h2::{Codec, Config, ErrorCode, Event, Head, StreamError};
 use crate::backend::pbs::refusal::{self, Asked};
 use crate::backend::pbs::upgrade;
@@ -36,13 +38,13 @@ impl Session {
     /// As the server refuses, or the connection breaks.
     pub(super) fn open(
         mut stream: TlsStream,
-        mut request: Vec<u8>,
+        request: &str,
         authority: String,
         progress: Duration,
         cancel: Cancel,
     ) -> Result<Session, FetchError> {
         let mut codec = Codec::new(Config::default());
-        request.extend_from_slice(codec.output());
+        let request = Zeroizing::new([request.as_bytes(), codec.output()].concat());
         codec.sent(codec.output().len());
         let wait = Wait {
             cancel: &cancel,
@@ -84,8 +86,21 @@ impl Session {
         limit: u64,
         sink: &mut dyn FnMut(&[u8]),
     ) -> Result<(), FetchError> {
+        self.fetch(&format!("/download?file-name={file}"), limit, sink)
+    }
+
+    /// Fetches what lies at a path, piece by piece.
+    ///
+    /// # Errors
+    /// As [`download`](Session::download).
+    pub(super) fn fetch(
+        &mut self,
+        path: &str,
+        limit: u64,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), FetchError> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let stream = self.ask(&format!("/download?file-name={file}"), Buffer::new(), limit)?;
+        let stream = self.ask(path, Buffer::new(), limit)?;
         loop {
             let event = self.next_event(&mut |codec| codec.drain(stream, sink))?;
             match event {
