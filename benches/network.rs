@@ -33,7 +33,7 @@ impl Target for Null {
     fn write_zeros(&mut self, _len: u64) -> io::Result<()> {
         Ok(())
     }
-    fn finish(&mut self) -> io::Result<()> {
+    fn finish(&mut self, _damaged: bool) -> io::Result<()> {
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ impl Target for Checksum {
         Ok(())
     }
 
-    fn finish(&mut self) -> io::Result<()> {
+    fn finish(&mut self, _damaged: bool) -> io::Result<()> {
         Ok(())
     }
 }

@@ -90,7 +90,7 @@ pub use backend::tls::UntrustedCertificate;
 pub use backend::{
     Access, Answer, ArchivePath, Backend, Connection, FetchError, Request, SnapshotInfo,
 };
-pub use buffer::{Buffer, Buffers};
+pub use buffer::Buffer;
 pub use cancel::Cancel;
 pub use datastore::Datastore;
 pub use datastore::snapshot::{Archive, Snapshot};
@@ -108,8 +108,11 @@ pub use format::manifest::{CryptMode, Manifest, ManifestFile};
 pub use format::name::{BackupType, GroupName, Namespace, SnapshotName, SnapshotPath};
 pub use open::Options;
 pub use pipeline::plan::Plan;
-pub use report::{Event, Report};
+pub use pipeline::seed::Seed;
+pub use report::{Damage, Event, Report};
 pub use restore::Restore;
-pub use target::Target;
+pub use target::device::DeviceTarget;
 pub use target::file::FileTarget;
 pub use target::stream::StreamTarget;
+pub use target::zeros::Zeros;
+pub use target::{Existing, ReadAt, Target};

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::error::Error;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind};
+use crate::format::index::Chunk;
 
 /// What a restore has done so far, and in the end what it did. All in bytes, unless said otherwise.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +17,12 @@ pub struct Report {
     pub committed: u64,
     /// How much of that was chunks of zeros, which are known by their digest and not fetched.
     pub zeros: u64,
+    /// How much of it the target held already.
+    pub kept: u64,
+    /// How much of it occurred before in the same archive, and was fetched no second time.
+    pub repeated: u64,
+    /// How much of it came from seeds.
+    pub seeded: u64,
     /// How many chunks were fetched and committed.
     pub chunks: u64,
     /// The size of their blobs, as the datastore holds them.
@@ -31,6 +39,40 @@ pub struct Report {
     pub fetching: Duration,
     /// How long worker threads decrypted, decompressed and verified, all together.
     pub decoding: Duration,
+    /// What could not be had, in the order of the archive: zeros stand in for it. Only a
+    /// [`salvage`](crate::Restore::salvage) goes on after damage.
+    pub damage: Vec<Damage>,
+}
+
+/// A chunk that could not be had: the datastore lacks it, or what it holds is not the chunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Damage {
+    /// Its place in the index, from 0.
+    pub position: usize,
+    /// Where it begins in the archive, in bytes.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub len: u32,
+    /// Its name.
+    pub digest: Digest,
+    /// [`Missing`](ErrorKind::Missing), [`Corrupt`](ErrorKind::Corrupt) or [`Unreadable`](ErrorKind::Unreadable). What
+    /// could not be fetched is none of these, and fails the restore.
+    pub kind: ErrorKind,
+}
+
+impl Damage {
+    /// The damage that an error tells of, if it does.
+    pub(crate) fn of(chunk: &Chunk, position: usize, error: &Error) -> Option<Damage> {
+        use ErrorKind::{Corrupt, Missing, Unreadable};
+        matches!(error.kind(), Missing | Corrupt | Unreadable).then(|| Damage {
+            position,
+            offset: chunk.offset,
+            len: chunk.len,
+            digest: chunk.digest,
+            kind: error.kind(),
+        })
+    }
 }
 
 impl Report {
@@ -51,15 +93,28 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} in {:.1} s ({}/s): {} chunk{} fetched as {}, {} zeros",
+            "{} in {:.1} s ({}/s): {} chunk{} fetched as {}",
             Size(self.committed as f64),
             self.elapsed.as_secs_f64(),
             Size(self.speed()),
             self.chunks,
             if self.chunks == 1 { "" } else { "s" },
             Size(self.fetched as f64),
-            Size(self.zeros as f64),
         )?;
+        let parts = [
+            (self.zeros, "zeros"),
+            (self.kept, "kept"),
+            (self.seeded, "from seeds"),
+            (self.repeated, "repeated"),
+        ];
+        for (bytes, what) in parts.iter().filter(|(bytes, _)| *bytes > 0) {
+            write!(f, ", {} {what}", Size(*bytes as f64))?;
+        }
+        match self.damage.len() {
+            0 => {}
+            1 => f.write_str(", 1 chunk lost")?,
+            lost => write!(f, ", {lost} chunks lost")?,
+        }
         match self.retries {
             0 => Ok(()),
             1 => f.write_str(", 1 retry"),
@@ -76,6 +131,8 @@ pub enum Event<'a> {
     Progress(&'a Report),
     /// A chunk is asked for again, because of this.
     Retried(&'a Error),
+    /// A chunk can't be had, and the restore goes on with zeros in its place.
+    Lost(&'a Damage),
 }
 
 struct Size(f64);

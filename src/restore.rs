@@ -1,6 +1,8 @@
 //! `Restore`: how an archive is restored, and doing it. Knows nothing of how the pipeline works.
 
 use std::io;
+use std::ops::Range;
+use std::sync::Arc;
 use std::thread;
 
 use crate::backend::Access;
@@ -9,9 +11,10 @@ use crate::datastore::snapshot::Archive;
 use crate::error::Result;
 use crate::format::blob::ChunkDecoder;
 use crate::pipeline::plan::Plan;
+use crate::pipeline::seed::Seed;
 use crate::pipeline::{self, Settings};
 use crate::report::{Event, Report};
-use crate::target::Target;
+use crate::target::{Existing, ReadAt, Target};
 
 const DEFAULT_MEMORY: u64 = 256 << 20;
 const DEFAULT_ATTEMPTS: u32 = 5;
@@ -32,6 +35,9 @@ pub struct Restore {
     in_flight: usize,
     memory: u64,
     attempts: u32,
+    range: Range<u64>,
+    salvage: bool,
+    seeds: Vec<Seed>,
     cancel: Cancel,
 }
 
@@ -42,6 +48,9 @@ impl Default for Restore {
             in_flight: 0,
             memory: DEFAULT_MEMORY,
             attempts: DEFAULT_ATTEMPTS,
+            range: 0..u64::MAX,
+            salvage: false,
+            seeds: Vec::new(),
             cancel: Cancel::new(),
         }
     }
@@ -72,7 +81,7 @@ impl Restore {
     }
 
     /// How many bytes chunks may take in memory, encoded and decoded together; 256 MiB by default. It is room for one
-    /// chunk at the least. The index comes on top, with 33 to 41 bytes for each chunk.
+    /// chunk at the least, encoded and decoded. The index comes on top, with 33 to 41 bytes for each chunk.
     #[must_use]
     pub fn memory(self, bytes: u64) -> Restore {
         Restore {
@@ -87,6 +96,29 @@ impl Restore {
         Restore { attempts, ..self }
     }
 
+    /// Restores only these bytes of the archive, as far as it has them: the first of them becomes the target's first.
+    #[must_use]
+    pub fn range(self, range: Range<u64>) -> Restore {
+        Restore { range, ..self }
+    }
+
+    /// Goes on where a chunk is missing, corrupt or unreadable after all attempts: zeros take its place, and
+    /// [`Report::damage`] lists it. A chunk that could not be fetched for another reason fails the restore all the same.
+    #[must_use]
+    pub fn salvage(self, yes: bool) -> Restore {
+        Restore {
+            salvage: yes,
+            ..self
+        }
+    }
+
+    /// Looks for chunks in another image before it fetches them. May be called several times; seeds are tried in turn.
+    #[must_use]
+    pub fn seed(mut self, seed: Seed) -> Restore {
+        self.seeds.push(seed);
+        self
+    }
+
     /// Stops when this is cancelled, with an error of kind [`Cancelled`](crate::ErrorKind::Cancelled).
     #[must_use]
     pub fn cancel(self, cancel: &Cancel) -> Restore {
@@ -99,7 +131,7 @@ impl Restore {
     /// What a restore of this archive would do. Fetches nothing.
     #[must_use]
     pub fn plan(&self, archive: &Archive) -> Plan {
-        Plan::new(archive.index(), archive.key())
+        Plan::new(archive.index(), archive.key(), self.range.clone())
     }
 
     /// Restores an archive into a target: `Ok` means that the target holds every byte, verified and durable.
@@ -134,7 +166,7 @@ impl Restore {
     ) -> Result<Report> {
         let plan = self.plan(archive);
         let settings = self.choose(archive);
-        pipeline::run(archive, &plan, &settings, target, &mut observer)
+        pipeline::run(archive, plan, settings, target, &mut observer)
     }
 
     /// Does everything but the writing: fetches, decrypts and checks every chunk.
@@ -157,12 +189,12 @@ impl Restore {
             Access::OneByOne => 32,
             _ => cores.clamp(4, 16),
         };
-        let workers = or(self.threads, workers);
         let largest = archive.index().largest_chunk();
-        let slot = ChunkDecoder::blob_limit(largest) as u64 + u64::from(largest);
-        let slots = usize::try_from(self.memory / slot)
-            .unwrap_or(usize::MAX)
-            .max(1);
+        // A chunk takes one buffer from its request to its commit, and each worker has one more to decompress into.
+        let buffer = ChunkDecoder::blob_limit(largest) as u64;
+        let buffers = usize::try_from(self.memory / buffer).unwrap_or(usize::MAX);
+        let workers = or(self.threads, workers).min(buffers / 2).max(1);
+        let slots = buffers.saturating_sub(workers).max(1);
         // An index never has more chunks to offer; and a ring of so many slots is made at once.
         let slots = slots.min(archive.index().count().max(1));
         let ahead = match access {
@@ -175,15 +207,21 @@ impl Restore {
             in_flight,
             slots,
             attempts: self.attempts.max(1),
+            salvage: self.salvage,
+            seeds: self.seeds.clone(),
             cancel: self.cancel.clone(),
         }
     }
 }
 
-/// Takes everything, keeps nothing.
+/// Takes everything, keeps nothing, and is content with each chunk once.
 struct Nowhere;
 
 impl Target for Nowhere {
+    fn existing(&self) -> Existing {
+        Existing::Nothing(Arc::new(Nowhere))
+    }
+
     fn write(&mut self, _data: &[u8]) -> io::Result<()> {
         Ok(())
     }
@@ -192,7 +230,17 @@ impl Target for Nowhere {
         Ok(())
     }
 
-    fn finish(&mut self) -> io::Result<()> {
+    fn copy(&mut self, _from: u64, _len: u64) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    fn finish(&mut self, _damaged: bool) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl ReadAt for Nowhere {
+    fn read_exact_at(&self, _buffer: &mut [u8], _offset: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }

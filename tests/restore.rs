@@ -263,7 +263,7 @@ proptest! {
         count in 1_usize..60,
         tail in 1_usize..=4096,
         zeros in prop::collection::vec(any::<bool>(), 60),
-        slots in 1_usize..12,
+        buffers in 1_usize..24,
         depth in 1_usize..10,
         threads in 1_usize..5,
         in_flight in 0_usize..12,
@@ -290,18 +290,18 @@ proptest! {
         for (position, fault) in faults {
             script = script.fault(digests[position % count], fault);
         }
-        let slot = chunk_restore::ChunkDecoder::blob_limit(4096) as u64 + 4096;
+        let buffer = chunk_restore::ChunkDecoder::blob_limit(4096) as u64;
         let (archive, watch) = script.archive();
         let mut target = Memory::watched(&watch);
         let result = Restore::new()
-            .memory(slots as u64 * slot)
+            .memory(buffers as u64 * buffer)
             .threads(threads)
             .in_flight(in_flight)
             .attempts(attempts)
             .run(&archive, &mut target);
         prop_assert_eq!(&target.data[..], &bytes[..target.data.len()]);
         prop_assert_eq!(result.is_ok(), target.is_finished);
-        prop_assert!(watch.most_outstanding() <= slots, "{} outstanding", watch.most_outstanding());
+        prop_assert!(watch.most_outstanding() <= buffers, "{} outstanding", watch.most_outstanding());
         match result {
             Ok(report) => {
                 prop_assert_eq!(&target.data, &bytes);
@@ -325,7 +325,7 @@ fn a_target_without_zeros_of_its_own_gets_them_written() {
             self.0.extend_from_slice(data);
             Ok(())
         }
-        fn finish(&mut self) -> std::io::Result<()> {
+        fn finish(&mut self, _damaged: bool) -> std::io::Result<()> {
             Ok(())
         }
     }

@@ -68,7 +68,7 @@ fn a_panic_of_the_target_is_raised_again_with_its_own_payload() {
         fn write(&mut self, _data: &[u8]) -> io::Result<()> {
             panic!("scripted panic of the target")
         }
-        fn finish(&mut self) -> io::Result<()> {
+        fn finish(&mut self, _damaged: bool) -> io::Result<()> {
             Ok(())
         }
     }
@@ -152,7 +152,7 @@ fn cancel_is_seen_during_a_long_run_of_zeros() {
             }
             Ok(())
         }
-        fn finish(&mut self) -> io::Result<()> {
+        fn finish(&mut self, _damaged: bool) -> io::Result<()> {
             panic!("a cancelled restore is not finished")
         }
     }

@@ -1,7 +1,9 @@
 //! The command line. Knows what can be said, and nothing of what is done then.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
+use chunk_restore::Zeros;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{exit, size};
@@ -11,6 +13,7 @@ Examples:
   restore list --repository /mnt/datastore
   restore image vm/100 drive-scsi0.img disk.raw --repository /mnt/datastore
   restore image vm/100 drive-scsi0.img - | zstd > disk.raw.zst
+  restore image vm/100 drive-scsi0.img /dev/vg/vm-100-disk-0 --reuse
   restore verify vm/100/2026-11-23T00:00:00Z --keyfile backup.key
   restore list --repository 'backup@pbs!restore@pbs.example.org:store'
   restore get vm/100/2026-11-23T00:00:00Z disks --repository https://example.org/store/";
@@ -45,11 +48,15 @@ pub(crate) enum Command {
         /// The snapshot whose archives to list
         snapshot: Option<String>,
     },
-    /// Restore one archive into a file, or to standard output
+    /// Restore one archive into a file or a block device, or to standard output
+    ///
+    /// What stopped before it was done goes on when the same command runs again: what is there is verified and kept. A file
+    /// has the name TARGET.partial until it is complete.
     Image(Image),
     /// Restore archives into a folder, each under its own name
     ///
     /// Disks become raw images, small files such as qemu-server.conf are decoded, and pxar archives stay pxar streams.
+    /// What stopped before it was done goes on when the same command runs again.
     Get(Get),
     /// Fetch, decrypt and check everything, and write nothing
     Verify {
@@ -79,8 +86,69 @@ pub(crate) struct Image {
     pub(crate) snapshot: String,
     /// What to restore of it, such as drive-scsi0.img
     pub(crate) archive: String,
-    /// The file to make; `-` is standard output, and messages go to standard error then
+    /// The file to make, or a block device; `-` is standard output, and messages go to standard error then
     pub(crate) target: PathBuf,
+    /// Write into the file or device as it is, and fetch only what differs
+    ///
+    /// Meanwhile a file has the name TARGET.partial. A device can't be renamed: don't use it before the restore is done.
+    #[arg(long)]
+    pub(crate) reuse: bool,
+    /// Take chunks that another image at hand has; may be repeated
+    ///
+    /// It is read where the archive has its chunks, and what comes from it is verified.
+    #[arg(long = "seed", value_name = "FILE")]
+    pub(crate) seeds: Vec<PathBuf>,
+    /// The snapshot that the seeds are restores of: they are read only where both have the same chunks
+    #[arg(long, value_name = "SNAPSHOT", requires = "seeds")]
+    pub(crate) base: Option<String>,
+    /// Restore only these bytes, such as 1GiB+512MiB
+    #[arg(long, value_name = "OFFSET+LEN", value_parser = size::parse_range)]
+    pub(crate) range: Option<Range<u64>>,
+    #[command(flatten)]
+    pub(crate) writing: Writing,
+}
+
+/// How archives are written.
+#[derive(Args, Debug)]
+pub(crate) struct Writing {
+    /// Put zeros where chunks are missing or damaged, and go on
+    ///
+    /// A file then gets the name NAME.damaged, and NAME.damaged.json lists what was lost; the exit code is 3. The same command
+    /// on a healed datastore fetches just that, and gives the file its name.
+    #[arg(long)]
+    pub(crate) salvage: bool,
+    /// Where to list what was lost, instead of NAME.damaged.json
+    #[arg(long, value_name = "FILE", requires = "salvage")]
+    pub(crate) damage_map: Option<PathBuf>,
+    /// How zeros get into files and devices
+    #[arg(long, value_name = "POLICY", default_value = "auto")]
+    pub(crate) zeros: ZeroPolicy,
+    /// Don't look whether there is room for a file before it is written, as where the file system compresses
+    #[arg(long)]
+    pub(crate) skip_space_check: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ZeroPolicy {
+    /// Holes in files; on devices the quickest way that promises zeros
+    Auto,
+    /// Written out, also where they are zeros already
+    Write,
+    /// Holes, also on devices; an error where they can't be made
+    Punch,
+    /// The whole target is discarded first, where that promises zeros
+    Discard,
+}
+
+impl From<ZeroPolicy> for Zeros {
+    fn from(policy: ZeroPolicy) -> Zeros {
+        match policy {
+            ZeroPolicy::Auto => Zeros::Auto,
+            ZeroPolicy::Write => Zeros::Write,
+            ZeroPolicy::Punch => Zeros::Punch,
+            ZeroPolicy::Discard => Zeros::Discard,
+        }
+    }
 }
 
 impl Image {
@@ -100,6 +168,8 @@ pub(crate) struct Get {
     /// The folder; it is made if the one above it exists
     #[arg(value_name = "DIR", required = true)]
     pub(crate) folder: PathBuf,
+    #[command(flatten)]
+    pub(crate) writing: Writing,
 }
 
 #[derive(Args, Debug)]

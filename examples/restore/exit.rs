@@ -11,7 +11,7 @@ pub(crate) enum Exit {
     Done = 0,
     Failed = 1,
     Usage = 2,
-    // 3 is for a restore that is done, with damage: not made yet.
+    Damaged = 3,
     Denied = 4,
     NotFound = 5,
     Key = 6,
@@ -25,7 +25,7 @@ Exit codes:
   0    done
   1    failed, for none of the reasons below
   2    the command line or a name makes no sense
-  3    done, with damage (reserved)
+  3    done, with zeros for what --salvage could not get
   4    sign-in, TLS or permission
   5    no such datastore, namespace, snapshot or archive
   6    a key is missing, wrong or locked, or a snapshot is not signed by it

@@ -5,9 +5,10 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use chunk_restore::{Error, ErrorKind};
+use chunk_restore::{Damage, Error, ErrorKind};
 use serde_json::{Value, json};
 
+use crate::damage;
 use crate::exit::Exit;
 
 /// Why the program fails, and what it leaves behind.
@@ -43,6 +44,15 @@ impl Failure {
         Failure::new(Exit::Target, name_of(ErrorKind::Target), message.into()).because(cause)
     }
 
+    /// There is a file already, and not the one that would be restored.
+    pub(crate) fn exists(path: &Path) -> Failure {
+        let message = format!(
+            "{} exists already, and holds something else: --overwrite replaces it",
+            path.display()
+        );
+        Failure::new(Exit::Target, name_of(ErrorKind::Target), message)
+    }
+
     /// A passphrase could not be asked for.
     pub(crate) fn key(message: impl Into<String>, cause: &io::Error) -> Failure {
         Failure::new(Exit::Key, name_of(ErrorKind::Key), message.into()).because(cause)
@@ -51,6 +61,13 @@ impl Failure {
     /// Signing in, or trusting the server, could not be tried.
     pub(crate) fn denied(message: impl Into<String>, cause: &io::Error) -> Failure {
         Failure::new(Exit::Denied, name_of(ErrorKind::Denied), message.into()).because(cause)
+    }
+
+    /// Chunks of an archive can't be had.
+    pub(crate) fn damaged(name: &str, damage: &[Damage]) -> Failure {
+        let kind = name_of(ErrorKind::Corrupt);
+        let message = format!("{name} is damaged: {}", damage::summary(damage));
+        Failure::new(Exit::Integrity, kind, message)
     }
 
     /// What the program says, rather than what it restores, can't be written.
@@ -104,7 +121,9 @@ impl Failure {
         let left = self.0.left.as_ref().map(|path| path.display());
         if self.0.exit == Exit::Interrupted {
             return match left {
-                Some(path) => format!("interrupted; {path} stays, and is incomplete"),
+                Some(path) => {
+                    format!("interrupted; {path} stays: the same command goes on with it")
+                }
                 None => "interrupted".to_owned(),
             };
         }
@@ -113,7 +132,8 @@ impl Failure {
             text += &format!("\n  because: {cause}");
         }
         if let Some(path) = left {
-            text += &format!("\n  {path} stays, and is incomplete");
+            text +=
+                &format!("\n  {path} stays, and is incomplete: the same command goes on with it");
         }
         text
     }
@@ -163,7 +183,7 @@ impl Failure {
 }
 
 /// A kind as programs read it.
-fn name_of(kind: ErrorKind) -> &'static str {
+pub(crate) fn name_of(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Invalid => "invalid",
         ErrorKind::Unsupported => "unsupported",

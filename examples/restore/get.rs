@@ -6,9 +6,10 @@ use std::path::Path;
 
 use crate::arguments::{Get, Options};
 use crate::content::{self, Content};
+use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::job::{Destination, Job};
+use crate::job::Job;
 use crate::output::Output;
 use crate::place;
 
@@ -26,18 +27,26 @@ pub(crate) fn run(get: &Get, options: &Options, output: &Output) -> Result<Exit,
     let contents = names.iter().map(|name| Content::open(&snapshot, name));
     let contents = contents.collect::<Result<Vec<_>, Failure>>()?;
 
-    let job = Job::new(options, output);
+    let job = Job::new(options, output).salvaging(get.writing.salvage);
     make(&get.folder)?;
     // All before the first byte, so that what stands in the way of the last is found at once.
     let mut pairs = Vec::new();
     for content in contents {
-        let destination = Destination::open(get.folder.join(content.name()), options)?;
+        let path = get.folder.join(content.name());
+        let destination = match path.is_file() && !options.overwrite {
+            // It may be there because an earlier run was cut off after it.
+            true => Destination::compare(path, &content)?,
+            false => Destination::open(path, false, &get.writing, options)?,
+        };
         pairs.push((content, destination));
     }
+    let mut exit = Exit::Done;
     for (content, destination) in pairs {
-        job.to_file(&content, destination)?;
+        if job.to_destination(&content, destination, None)? != Exit::Done {
+            exit = Exit::Damaged;
+        }
     }
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 fn make(folder: &Path) -> Result<(), Failure> {

@@ -1,12 +1,17 @@
 //! `restore image`: one archive into a file, or to standard output.
 
+use std::fs::File;
 use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+
+use chunk_restore::Seed;
 
 use crate::arguments::{Image, Options};
 use crate::content::Content;
+use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::job::{Destination, Job};
+use crate::job::Job;
 use crate::output::Output;
 use crate::place;
 
@@ -18,11 +23,35 @@ pub(crate) fn run(image: &Image, options: &Options, output: &Output) -> Result<E
     }
     let snapshot = place::snapshot(options, &image.snapshot)?;
     let content = Content::open(&snapshot, &image.archive)?;
-    let job = Job::new(options, output);
-    if image.is_to_stdout() {
-        job.to_stdout(&content)?;
-    } else {
-        job.to_file(&content, Destination::open(image.target.clone(), options)?)?;
+    let mut job = Job::new(options, output).salvaging(image.writing.salvage);
+    if let Content::Archive(archive) = &content {
+        job = job.with_seeds(seeds(image, archive.path().archive_name(), options)?);
     }
-    Ok(Exit::Done)
+    if let Some(range) = &image.range {
+        job = job.only(range.clone());
+    }
+    let damage_map = image.writing.damage_map.as_deref();
+    if image.is_to_stdout() {
+        return job.to_stdout(&content, damage_map);
+    }
+    let target = image.target.clone();
+    let destination = Destination::open(target, image.reuse, &image.writing, options)?;
+    job.to_destination(&content, destination, damage_map)
+}
+
+fn seeds(image: &Image, archive: &str, options: &Options) -> Result<Vec<Seed>, Failure> {
+    let base = match &image.base {
+        Some(base) => Some(place::snapshot(options, base)?.archive(archive)?),
+        None => None,
+    };
+    let open = |path: &PathBuf| {
+        let cannot =
+            |error| Failure::target(format!("cannot read the seed {}", path.display()), &error);
+        let file = File::open(path).map_err(cannot)?;
+        Ok(match &base {
+            Some(base) => Seed::of(file, base),
+            None => Seed::new(file),
+        })
+    };
+    image.seeds.iter().map(open).collect()
 }

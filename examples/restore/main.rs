@@ -5,6 +5,8 @@
 mod arguments;
 mod bench;
 mod content;
+mod damage;
+mod destination;
 mod exit;
 mod failure;
 mod get;

@@ -67,6 +67,15 @@ impl Output {
         }
     }
 
+    /// What is wrong with what was done: said even where the program is to be quiet.
+    pub(crate) fn warn(&self, text: impl Display, json: &Value) {
+        if self.is_json {
+            let _ = self.answer("", json);
+        } else {
+            let _ = writeln!(io::stderr(), "warning: {text}");
+        }
+    }
+
     pub(crate) fn fail(&self, failure: &Failure) {
         if self.is_json {
             let _ = self.answer("", &failure.json());

@@ -4,10 +4,11 @@ use std::fmt;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use chunk_restore::{Event, Report};
+use chunk_restore::{Damage, Event, Report};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
+use crate::damage;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::size::Size;
@@ -57,6 +58,7 @@ impl<'a> Progress<'a> {
             Event::Retried(error) => {
                 self.retried(&Failure::from_library(error).about(self.name));
             }
+            Event::Lost(damage) => self.lost(damage),
             _ => {}
         }
     }
@@ -103,6 +105,19 @@ impl<'a> Progress<'a> {
     }
 }
 
+impl Progress<'_> {
+    fn lost(&self, damage: &Damage) {
+        let mut json = damage::json(damage);
+        json["event"] = "lost".into();
+        json["archive"] = self.name.into();
+        let text = format!("{}: {}", self.name, damage::text(damage));
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => self.output.remark(text, &json),
+        }
+    }
+}
+
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
@@ -126,6 +141,9 @@ pub(crate) fn numbers(report: &Report) -> Value {
         "len": report.len,
         "committed": report.committed,
         "zeros": report.zeros,
+        "kept": report.kept,
+        "repeated": report.repeated,
+        "seeded": report.seeded,
         "chunks": report.chunks,
         "fetched": report.fetched,
         "retries": report.retries,

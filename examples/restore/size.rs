@@ -1,6 +1,7 @@
 //! Sizes, as people type and read them.
 
 use std::fmt;
+use std::ops::Range;
 
 /// Bytes, with the unit that suits them: `612 MiB`, `12.5 GiB`.
 pub(crate) struct Size(pub(crate) f64);
@@ -29,6 +30,16 @@ impl fmt::Display for Size {
     }
 }
 
+/// Reads `1GiB+512MiB`: where a range begins, and how long it is.
+pub(crate) fn parse_range(text: &str) -> Result<Range<u64>, String> {
+    let (offset, len) = text
+        .split_once('+')
+        .ok_or("not a range such as 1GiB+512MiB")?;
+    let start = parse(offset)?;
+    let end = start.checked_add(parse(len)?).ok_or("too large")?;
+    Ok(start..end)
+}
+
 /// Reads `256MiB`, `256M`, `1G`, `65536`: the units are powers of 1024.
 pub(crate) fn parse(text: &str) -> Result<u64, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
@@ -38,6 +49,7 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
         "k" | "kib" => 10,
         "m" | "mib" => 20,
         "g" | "gib" => 30,
+        "t" | "tib" => 40,
         _ => return Err("not a size such as 256MiB, 1G or 65536".to_owned()),
     };
     let number: u64 = match number.parse() {

@@ -2,12 +2,12 @@
 
 mod small;
 
-use std::fmt;
+use std::{fmt, mem};
 
 use zstd::bulk::Decompressor;
 use zstd::zstd_safe;
 
-use crate::buffer::Buffers;
+use crate::buffer::Buffer;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::format::index::Chunk;
@@ -80,6 +80,8 @@ fn decrypt(blob: &mut [u8], key: &Key) -> Result<(), Reason> {
 pub struct ChunkDecoder {
     key: Option<Key>,
     zstd: Option<Decompressor<'static>>,
+    /// What the next compressed chunk is decompressed into. Its blob's memory takes this one's place.
+    spare: Buffer,
 }
 
 impl ChunkDecoder {
@@ -87,7 +89,11 @@ impl ChunkDecoder {
     /// anything else is damage or an attack.
     #[must_use]
     pub fn new(key: Option<Key>) -> ChunkDecoder {
-        ChunkDecoder { key, zstd: None }
+        ChunkDecoder {
+            key,
+            zstd: None,
+            spare: Buffer::new(),
+        }
     }
 
     /// The most bytes that the blob of a chunk of `len` bytes can have. PBS keeps a compressed chunk only where it is
@@ -97,26 +103,57 @@ impl ChunkDecoder {
         ENCRYPTED_HEADER + zstd_safe::compress_bound(len as usize)
     }
 
-    /// Decodes the blob of a chunk, and compares the chunk's digest and length with what comes out.
+    /// Decodes the blob of a chunk, and compares the chunk's digest and length with what comes out. The data of a
+    /// compressed chunk is in other memory than its blob was, which the decoder keeps for the next one.
     ///
     /// # Errors
-    /// The blob is not that of the chunk. Both buffers come back either way.
-    pub fn decode(&mut self, chunk: &Chunk, mut buffers: Buffers) -> Result<Verified, Rejected> {
-        match self.try_decode(chunk, &mut buffers) {
-            Ok(place) => Ok(Verified { buffers, place }),
+    /// The blob is not that of the chunk.
+    pub fn decode(&mut self, chunk: &Chunk, mut blob: Buffer) -> Result<Verified, Rejected> {
+        match self.try_decode(chunk, &mut blob) {
+            Ok(Place::Blob { header }) => Ok(Verified {
+                buffer: blob,
+                header,
+            }),
+            Ok(Place::Spare) => Ok(Verified {
+                buffer: mem::replace(&mut self.spare, blob),
+                header: 0,
+            }),
             Err(reason) => {
                 let message = format!("chunk {} is corrupt", chunk.digest);
                 let error = Error::new(ErrorKind::Corrupt, message)
                     .because(reason)
                     .of_chunk(chunk.digest)
                     .at_offset(chunk.offset);
-                Err(Rejected { buffers, error })
+                Err(Rejected {
+                    buffer: blob,
+                    error,
+                })
             }
         }
     }
 
-    fn try_decode(&mut self, chunk: &Chunk, buffers: &mut Buffers) -> Result<Place, Reason> {
-        let blob = &mut *buffers.blob;
+    /// Takes data that is not in a blob, such as another disk's, for a chunk's if it is that.
+    ///
+    /// # Errors
+    /// The data, where it is not the chunk's.
+    pub(crate) fn recognise(&self, chunk: &Chunk, data: Buffer) -> Result<Verified, Buffer> {
+        if data.len() == chunk.len as usize && self.digest(&data) == chunk.digest {
+            return Ok(Verified {
+                buffer: data,
+                header: 0,
+            });
+        }
+        Err(data)
+    }
+
+    fn digest(&self, data: &[u8]) -> Digest {
+        match &self.key {
+            Some(key) => key.digest(data),
+            None => Digest::of(data),
+        }
+    }
+
+    fn try_decode(&mut self, chunk: &Chunk, blob: &mut [u8]) -> Result<Place, Reason> {
         let kind = Kind::of(blob)?;
         match (&self.key, kind.is_encrypted) {
             // The tag is checked first, so that what the CRC is asked about is still as it came.
@@ -125,69 +162,37 @@ impl ChunkDecoder {
             (Some(_), false) => return Err(Reason::Plain),
             (None, true) => return Err(Reason::Encrypted),
         }
-        let result = self.verify(chunk, kind, buffers);
+        let result = self.verify(chunk, kind, blob);
         // What was decrypted was whole, by its tag; and the CRC is of what it was before.
         result.map_err(|reason| match kind.is_encrypted {
             true => reason,
-            false => reason.blaming(&buffers.blob, kind),
+            false => reason.blaming(blob, kind),
         })
     }
 
-    fn verify(
-        &mut self,
-        chunk: &Chunk,
-        kind: Kind,
-        buffers: &mut Buffers,
-    ) -> Result<Place, Reason> {
-        let payload = &buffers.blob[kind.header()..];
+    fn verify(&mut self, chunk: &Chunk, kind: Kind, blob: &[u8]) -> Result<Place, Reason> {
+        let header = kind.header();
+        let payload = &blob[header..];
         let (data, place): (&[u8], _) = if kind.is_compressed {
-            let data = buffers.data.space(chunk.len as usize);
-            self.decompress(payload, data)?;
-            (data, Place::Data)
-        } else {
-            (
+            // It will hold a blob in its turn.
+            self.spare.reserve(ChunkDecoder::blob_limit(chunk.len));
+            decompress(
+                &mut self.zstd,
                 payload,
-                Place::Blob {
-                    header: kind.header(),
-                },
-            )
+                self.spare.space(chunk.len as usize),
+            )?;
+            (&self.spare, Place::Spare)
+        } else {
+            (payload, Place::Blob { header })
         };
         if data.len() != chunk.len as usize {
             return Err(Reason::Length(data.len(), chunk.len));
         }
-        let digest = match &self.key {
-            Some(key) => key.digest(data),
-            None => Digest::of(data),
-        };
+        let digest = self.digest(data);
         if digest != chunk.digest {
             return Err(Reason::Digest(digest));
         }
         Ok(place)
-    }
-
-    /// Fills exactly the given slice, from exactly one frame.
-    fn decompress(&mut self, payload: &[u8], data: &mut [u8]) -> Result<(), Reason> {
-        // The slice bounds the output, whatever the frame says of itself. Two frames could hide in one blob.
-        match zstd_safe::find_frame_compressed_size(payload) {
-            Ok(len) if len == payload.len() => {}
-            Ok(_) => return Err(Reason::Trailing),
-            Err(code) => return Err(Reason::Zstd(zstd_safe::get_error_name(code).to_owned())),
-        }
-        let zstd = match &mut self.zstd {
-            Some(zstd) => zstd,
-            none => {
-                none.insert(Decompressor::new().map_err(|error| Reason::Zstd(error.to_string()))?)
-            }
-        };
-        let len = (zstd.decompress_to_buffer(payload, data))
-            .map_err(|error| Reason::Zstd(error.to_string()))?;
-        if len != data.len() {
-            return Err(Reason::Length(
-                len,
-                u32::try_from(data.len()).unwrap_or(u32::MAX),
-            ));
-        }
-        Ok(())
     }
 }
 
@@ -199,34 +204,58 @@ impl fmt::Debug for ChunkDecoder {
     }
 }
 
-/// The data of a chunk, proven to be what its digest names. Only [`ChunkDecoder::decode`] makes it.
-#[derive(Debug)]
-pub struct Verified {
-    buffers: Buffers,
-    place: Place,
+/// Fills exactly the given slice, from exactly one frame.
+fn decompress(
+    zstd: &mut Option<Decompressor<'static>>,
+    payload: &[u8],
+    data: &mut [u8],
+) -> Result<(), Reason> {
+    // The slice bounds the output, whatever the frame says of itself. Two frames could hide in one blob.
+    match zstd_safe::find_frame_compressed_size(payload) {
+        Ok(len) if len == payload.len() => {}
+        Ok(_) => return Err(Reason::Trailing),
+        Err(code) => return Err(Reason::Zstd(zstd_safe::get_error_name(code).to_owned())),
+    }
+    let zstd = match zstd {
+        Some(zstd) => zstd,
+        none => none.insert(Decompressor::new().map_err(|error| Reason::Zstd(error.to_string()))?),
+    };
+    let len = (zstd.decompress_to_buffer(payload, data))
+        .map_err(|error| Reason::Zstd(error.to_string()))?;
+    if len != data.len() {
+        return Err(Reason::Length(
+            len,
+            u32::try_from(data.len()).unwrap_or(u32::MAX),
+        ));
+    }
+    Ok(())
 }
 
-/// Which bytes are the data: an uncompressed chunk is not copied out of its blob.
-#[derive(Clone, Copy, Debug)]
+/// The data of a chunk, proven to be what its digest names. Only a [`ChunkDecoder`] makes it.
+#[derive(Debug)]
+pub struct Verified {
+    buffer: Buffer,
+    /// An uncompressed chunk is not copied out of its blob.
+    header: usize,
+}
+
+/// Where the data of a chunk is.
 enum Place {
     Blob { header: usize },
-    Data,
+    Spare,
 }
 
 impl Verified {
     /// The chunk's data.
     #[must_use]
     pub fn data(&self) -> &[u8] {
-        match self.place {
-            Place::Blob { header } => &self.buffers.blob[header..],
-            Place::Data => &self.buffers.data,
-        }
+        &self.buffer[self.header..]
     }
 
     /// Gives the data up, for its memory.
     #[must_use]
-    pub fn into_buffers(self) -> Buffers {
-        self.buffers
+    pub fn into_buffer(self) -> Buffer {
+        self.buffer
     }
 }
 
@@ -234,7 +263,7 @@ impl Verified {
 #[derive(Debug)]
 pub struct Rejected {
     /// The memory, for the next blob.
-    pub buffers: Buffers,
+    pub buffer: Buffer,
     /// Why, of kind [`ErrorKind::Corrupt`].
     pub error: Error,
 }

@@ -77,6 +77,26 @@ impl Index {
         (position < self.count()).then(|| self.listed(position))
     }
 
+    /// The position of the chunk that holds the byte at an offset; `None` from [`len`](Index::len) on.
+    #[must_use]
+    pub fn position_at(&self, offset: u64) -> Option<usize> {
+        if offset >= self.len {
+            return None;
+        }
+        let Some(size) = self.chunk_size else {
+            let (mut first, mut end) = (0, self.count());
+            while end - first > 1 {
+                let middle = first.midpoint(end);
+                match self.listed(middle).offset <= offset {
+                    true => first = middle,
+                    false => end = middle,
+                }
+            }
+            return Some(first);
+        };
+        usize::try_from(offset / u64::from(size)).ok()
+    }
+
     /// All chunks, in the order of the archive.
     pub fn chunks(&self) -> impl ExactSizeIterator<Item = Chunk> {
         (0..self.count()).map(|position| self.listed(position))

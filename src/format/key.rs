@@ -15,7 +15,7 @@ use hmac::{Hmac, Mac};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroize;
 
-use crate::digest::{Digest, Fingerprint};
+use crate::digest::{Digest, Fingerprint, Hasher};
 
 pub use file::KeyFile;
 #[cfg(feature = "master-key")]
@@ -77,12 +77,15 @@ impl Key {
     /// The digest of an encrypted chunk, from its decoded data.
     #[must_use]
     pub fn digest(&self, data: &[u8]) -> Digest {
-        let hash: [u8; 32] = Sha256::new()
-            .chain_update(data)
-            .chain_update(&self.0.id_key)
-            .finalize()
-            .into();
-        hash.into()
+        let mut hasher = Hasher::default();
+        hasher.update(data);
+        self.digest_of(hasher)
+    }
+
+    /// The same, of data that came in pieces.
+    pub(crate) fn digest_of(&self, mut data: Hasher) -> Digest {
+        data.update(&self.0.id_key);
+        data.finish()
     }
 
     /// Decrypts in place. With a wrong tag the data is left as it was.

@@ -1,11 +1,22 @@
 //! The waiting room: chunks that came before their turn. Knows nothing of who waits for them.
 
 use crate::format::blob::Verified;
+use crate::report::Damage;
 
-/// Verified chunks by their turn, of which at most a window's worth can be outstanding.
+/// What became of a chunk that was asked for.
+#[derive(Debug)]
+pub(super) enum Arrived {
+    Fetched(Verified),
+    /// A seed had it.
+    Seeded(Verified),
+    /// It can't be had, and the restore goes on without.
+    Lost(Damage),
+}
+
+/// What came, by its turn, of which at most a window's worth can be outstanding.
 #[derive(Debug)]
 pub(super) struct Arrivals {
-    ring: Vec<Option<Verified>>,
+    ring: Vec<Option<Arrived>>,
     next: usize,
 }
 
@@ -24,17 +35,17 @@ impl Arrivals {
     }
 
     /// Keeps a chunk for its turn, which must be less than a window's worth ahead.
-    pub(super) fn insert(&mut self, turn: usize, chunk: Verified) {
+    pub(super) fn insert(&mut self, turn: usize, arrived: Arrived) {
         debug_assert!((self.next..self.next + self.ring.len()).contains(&turn));
         let place = turn % self.ring.len();
-        self.ring[place] = Some(chunk);
+        self.ring[place] = Some(arrived);
     }
 
     /// The chunk whose turn it is, if it has come.
-    pub(super) fn take_next(&mut self) -> Option<Verified> {
+    pub(super) fn take_next(&mut self) -> Option<Arrived> {
         let place = self.next % self.ring.len();
-        let chunk = self.ring[place].take()?;
+        let arrived = self.ring[place].take()?;
         self.next += 1;
-        Some(chunk)
+        Some(arrived)
     }
 }

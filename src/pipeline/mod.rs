@@ -1,27 +1,37 @@
 //! The road of a chunk: a writer that asks in index order, workers that answer, and one path to stop them all. Knows
 //! no kind of place and no kind of target.
 
+mod ahead;
 mod arrivals;
+mod cache;
 pub(crate) mod plan;
+mod repeats;
 mod retry;
+mod scan;
+pub(crate) mod seed;
 mod worker;
 mod writer;
 
 use std::panic;
-use std::thread;
+use std::sync::Arc;
+use std::thread::{self, Scope, ScopedJoinHandle};
 
 use crossbeam_channel::bounded;
 
-use crate::buffer::Buffers;
+use crate::buffer::Spares;
 use crate::cancel::Cancel;
 use crate::datastore::snapshot::Archive;
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::blob::ChunkDecoder;
 use crate::format::index::Chunk;
 use crate::pipeline::plan::Plan;
+use crate::pipeline::repeats::repeats_within;
+use crate::pipeline::scan::Scan;
+use crate::pipeline::seed::{Seed, Seeds};
 use crate::pipeline::worker::{Arrival, Worker};
-use crate::pipeline::writer::Writer;
+use crate::pipeline::writer::{Writer, check_cancelled, target_error};
 use crate::report::{Event, Report};
-use crate::target::Target;
+use crate::target::{Existing, ReadAt, Target};
 
 /// How a restore is run, with everything chosen.
 #[derive(Debug)]
@@ -30,15 +40,19 @@ pub(crate) struct Settings {
     pub(crate) workers: usize,
     /// Requests that the workers may have in flight at once, all together; at least as many as there are workers.
     pub(crate) in_flight: usize,
-    /// Jobs that may be asked for and not yet committed; at least `in_flight`. Each has its own pair of buffers.
+    /// Jobs that may be asked for and not yet committed; at least `in_flight`. Each takes a buffer at the most.
     pub(crate) slots: usize,
     /// How many times a chunk is asked for before it is given up; at least 1.
     pub(crate) attempts: u32,
+    /// Whether zeros take the place of chunks that can't be had.
+    pub(crate) salvage: bool,
+    /// Where to look before a chunk is fetched.
+    pub(crate) seeds: Vec<Seed>,
     /// Set by the user alone.
     pub(crate) cancel: Cancel,
 }
 
-/// A chunk to fetch, and the memory to answer in.
+/// A chunk to fetch.
 #[derive(Debug)]
 struct Job {
     /// Its number among those that are fetched, in index order.
@@ -50,7 +64,6 @@ struct Job {
     attempt: u32,
     /// The last answer was corrupt: don't ask over the same connection again.
     fresh_connection: bool,
-    buffers: Buffers,
 }
 
 impl Settings {
@@ -67,49 +80,88 @@ impl Job {
     }
 }
 
+/// What the threads of a restore share.
+#[derive(Debug)]
+struct Common<'a> {
+    archive: &'a Archive,
+    plan: &'a Plan,
+    settings: &'a Settings,
+    seeds: Seeds<'a>,
+    /// Set with the user's, and when the restore ends.
+    stop: Cancel,
+    spares: Spares,
+}
+
 /// Restores an archive into a target. The calling thread is the writer.
 pub(crate) fn run(
     archive: &Archive,
-    plan: &Plan,
-    settings: &Settings,
+    mut plan: Plan,
+    mut settings: Settings,
     target: &mut dyn Target,
     observe: &mut dyn FnMut(Event<'_>),
 ) -> Result<Report> {
-    let stop = settings.cancel.child();
+    check_cancelled(&settings, 0, plan.len())?;
+    (target.begin(plan.len(), plan.zeros())).map_err(|error| target_error("prepare", 0, error))?;
+    let (readable, to_scan) = match target.existing() {
+        Existing::Unreadable => {
+            keep_repeats_in_memory(&mut plan, &mut settings);
+            (None, None)
+        }
+        Existing::Nothing(target) => (Some(target), None),
+        Existing::Perhaps(target) => (Some(Arc::clone(&target)), Some((target, false))),
+        Existing::Similar(target) => (Some(Arc::clone(&target)), Some((target, true))),
+    };
+    let common = Common {
+        archive,
+        plan: &plan,
+        settings: &settings,
+        seeds: Seeds::new(&settings.seeds),
+        stop: settings.cancel.child(),
+        spares: Spares::new(ChunkDecoder::blob_limit(archive.index().largest_chunk())),
+    };
+    let scan =
+        to_scan.map(|(target, is_whole)| Scan::new(archive, &plan, target, is_whole, &common.stop));
+    let scan = scan.transpose()?;
+    run_threads(&common, scan.as_ref(), readable, target, observe)
+}
+
+/// Where the target can't be read back, a part of the memory holds what is needed again.
+fn keep_repeats_in_memory(plan: &mut Plan, settings: &mut Settings) {
+    let room = (settings.slots / 2).min(plan.repeats().len());
+    plan.repeat_only(repeats_within(room, plan.repeats()));
+    settings.slots -= room;
+    settings.in_flight = settings.in_flight.min(settings.slots);
+    settings.workers = settings.workers.min(settings.in_flight);
+}
+
+fn run_threads(
+    common: &Common<'_>,
+    scan: Option<&Scan<'_>>,
+    readable: Option<Arc<dyn ReadAt>>,
+    target: &mut dyn Target,
+    observe: &mut dyn FnMut(Event<'_>),
+) -> Result<Report> {
+    let settings = common.settings;
     // Both hold every job that can be outstanding, so no send blocks.
     let (job_sender, job_receiver) = bounded::<Job>(settings.slots);
     let (arrival_sender, arrival_receiver) = bounded::<Arrival>(settings.slots);
     thread::scope(|scope| {
         // Dropped when the writer returns or unwinds: nothing else ends a fetch that hangs.
-        let stop_all = CancelOnDrop(&stop);
+        let stop_all = CancelOnDrop(&common.stop);
         let mut threads = Vec::new();
-        for number in 0..settings.workers.min(plan.chunks_to_fetch()) {
+        for number in 0..settings.workers.min(common.plan.chunks_to_fetch()) {
             let rest = usize::from(number < settings.in_flight % settings.workers);
             let share = settings.in_flight / settings.workers + rest;
             let (jobs, arrivals) = (job_receiver.clone(), arrival_sender.clone());
-            let stop = &stop;
-            let thread = thread::Builder::new()
-                .name(format!("restore-{number}"))
-                .spawn_scoped(scope, move || {
-                    Worker::new(archive, share, stop, jobs, arrivals).run();
-                })
-                .map_err(|error| {
-                    let message = format!("cannot start worker thread {number}; use fewer threads");
-                    Error::new(ErrorKind::Resources, message).because(error)
-                })?;
-            threads.push(thread);
+            let work = move || Worker::new(common, share, jobs, arrivals).run();
+            threads.push(start(scope, format!("restore-{number}"), work)?);
+        }
+        if let Some(scan) = scan {
+            threads.push(start(scope, "restore-scan".to_owned(), || scan.run())?);
         }
         drop((job_receiver, arrival_sender));
-        let writer = Writer::new(
-            archive,
-            plan,
-            settings,
-            target,
-            observe,
-            job_sender,
-            arrival_receiver,
-        );
-        let result = writer.run();
+        let writer = Writer::new(common, scan, readable, target, observe);
+        let result = writer.run(job_sender, arrival_receiver);
         drop(stop_all);
         for thread in threads {
             if let Err(payload) = thread.join() {
@@ -118,6 +170,16 @@ pub(crate) fn run(
         }
         result
     })
+}
+
+fn start<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: String,
+    work: impl FnOnce() + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, ()>> {
+    let message = format!("cannot start the thread {name}; use fewer threads");
+    let thread = thread::Builder::new().name(name).spawn_scoped(scope, work);
+    thread.map_err(|error| Error::new(ErrorKind::Resources, message).because(error))
 }
 
 struct CancelOnDrop<'a>(&'a Cancel);

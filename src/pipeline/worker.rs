@@ -6,12 +6,14 @@ use std::{iter, mem, thread};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use crate::backend::{Answer, Connection, FetchError, Request};
-use crate::buffer::{Buffer, Buffers};
+use crate::buffer::{Buffer, Spares};
 use crate::cancel::Cancel;
 use crate::datastore::snapshot::Archive;
 use crate::format::blob::{ChunkDecoder, Verified};
-use crate::pipeline::Job;
+use crate::format::index::Chunk;
 use crate::pipeline::retry::Failure;
+use crate::pipeline::seed::Seeds;
+use crate::pipeline::{Common, Job};
 
 /// How long a connection is left alone while there is nothing to fetch. Proxies forget one after half a minute or more.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
@@ -19,10 +21,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// A job that comes back.
 #[derive(Debug)]
 pub(super) struct Arrival {
-    /// Its buffers are in the verified chunk, or else still its own.
     pub(super) job: Job,
-    /// The size of the blob that came, in bytes.
-    pub(super) fetched: usize,
+    /// The size of the blob that came, in bytes; `None` where none was fetched.
+    pub(super) fetched: Option<usize>,
     /// What the worker spent its time with since its last arrival.
     pub(super) spent: Spent,
     pub(super) outcome: Result<Verified, Failure>,
@@ -42,6 +43,8 @@ pub(super) struct Worker<'a> {
     share: usize,
     stop: &'a Cancel,
     jobs: Receiver<Job>,
+    seeds: &'a Seeds<'a>,
+    spares: &'a Spares,
     held: Held,
     /// A blob that came and is not decoded yet. Its job is still held.
     received: Option<Answer>,
@@ -51,17 +54,18 @@ pub(super) struct Worker<'a> {
 
 impl<'a> Worker<'a> {
     pub(super) fn new(
-        archive: &'a Archive,
+        common: &'a Common<'a>,
         share: usize,
-        stop: &'a Cancel,
         jobs: Receiver<Job>,
         arrivals: Sender<Arrival>,
     ) -> Worker<'a> {
         Worker {
-            archive,
+            archive: common.archive,
             share,
-            stop,
+            stop: &common.stop,
             jobs,
+            seeds: &common.seeds,
+            spares: &common.spares,
             held: Held {
                 jobs: Vec::new(),
                 spent: Spent::default(),
@@ -69,7 +73,7 @@ impl<'a> Worker<'a> {
             },
             received: None,
             connection: None,
-            decoder: ChunkDecoder::new(archive.key().cloned()),
+            decoder: ChunkDecoder::new(common.archive.key().cloned()),
         }
     }
 
@@ -131,7 +135,18 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn request(&mut self, mut job: Job) {
+    fn request(&mut self, job: Job) {
+        let mut blob = self.spares.take();
+        if job.attempt == 1 {
+            match self.seeded(&job.chunk, blob) {
+                Ok(chunk) => {
+                    let id = job.id();
+                    self.held.jobs.push(job);
+                    return self.held.answer(id, None, Ok(chunk));
+                }
+                Err(buffer) => blob = buffer,
+            }
+        }
         let is_used_up = self
             .connection
             .as_ref()
@@ -139,8 +154,6 @@ impl<'a> Worker<'a> {
         if job.fresh_connection || is_used_up {
             self.hang_up();
         }
-        let mut blob = mem::take(&mut job.buffers.blob);
-        blob.clear();
         let request = Request {
             id: job.id(),
             digest: job.chunk.digest,
@@ -154,6 +167,26 @@ impl<'a> Worker<'a> {
         if let Err(error) = requested {
             self.lose_connection(error);
         }
+    }
+
+    /// The chunk, where a seed has it; else the buffer, empty.
+    fn seeded(&mut self, chunk: &Chunk, mut buffer: Buffer) -> Result<Verified, Buffer> {
+        let begun = Instant::now();
+        for (image, offset) in self.seeds.places(chunk) {
+            // What can't be read is not there.
+            let read = image.read_exact_at(buffer.space(chunk.len as usize), offset);
+            if read.is_err() {
+                continue;
+            }
+            let recognised = self.decoder.recognise(chunk, buffer);
+            self.held.spent.decoding += begun.elapsed();
+            match recognised {
+                Ok(chunk) => return Ok(chunk),
+                Err(other) => buffer = other,
+            }
+        }
+        buffer.clear();
+        Err(buffer)
     }
 
     fn connected(&mut self) -> Result<&mut Box<dyn Connection + 'a>, FetchError> {
@@ -196,7 +229,8 @@ impl<'a> Worker<'a> {
                 blob,
                 result: Err(error),
             }) => {
-                self.held.fail(id, blob, Failure::Fetch(error));
+                self.spares.give_back(blob);
+                self.held.fail(id, Failure::Fetch(error));
             }
             Ok(answer) => self.received = Some(answer),
             Err(error) => self.lose_connection(error),
@@ -207,21 +241,19 @@ impl<'a> Worker<'a> {
         let Some(Answer { id, blob, .. }) = self.received.take() else {
             return;
         };
-        let Some(job) = self.held.jobs.iter_mut().find(|job| job.id() == id) else {
+        let Some(job) = self.held.jobs.iter().find(|job| job.id() == id) else {
             return;
         };
         let chunk = job.chunk;
-        let data = mem::take(&mut job.buffers.data);
         let fetched = blob.len();
         let begun = Instant::now();
-        let decoded = self.decoder.decode(&chunk, Buffers { blob, data });
+        let decoded = self.decoder.decode(&chunk, blob);
         self.held.spent.decoding += begun.elapsed();
         match decoded {
-            Ok(verified) => self.held.answer(id, fetched, Ok(verified)),
+            Ok(verified) => self.held.answer(id, Some(fetched), Ok(verified)),
             Err(rejected) => {
-                job.buffers.data = rejected.buffers.data;
-                self.held
-                    .fail(id, rejected.buffers.blob, Failure::Corrupt(rejected.error));
+                self.spares.give_back(rejected.buffer);
+                self.held.fail(id, Failure::Corrupt(rejected.error));
             }
         }
     }
@@ -236,7 +268,7 @@ impl<'a> Worker<'a> {
         let consequence = || FetchError::transient("the connection failed with another request");
         let errors = iter::once(error).chain(iter::repeat_with(consequence));
         for (id, error) in lost.into_iter().zip(errors) {
-            self.held.fail(id, Buffer::new(), Failure::Fetch(error));
+            self.held.fail(id, Failure::Fetch(error));
         }
     }
 }
@@ -255,14 +287,11 @@ impl Held {
         self.jobs.iter().any(|job| job.id() == id)
     }
 
-    fn fail(&mut self, id: u64, blob: Buffer, failure: Failure) {
-        if let Some(job) = self.jobs.iter_mut().find(|job| job.id() == id) {
-            job.buffers.blob = blob;
-        }
-        self.answer(id, 0, Err(failure));
+    fn fail(&mut self, id: u64, failure: Failure) {
+        self.answer(id, None, Err(failure));
     }
 
-    fn answer(&mut self, id: u64, fetched: usize, outcome: Result<Verified, Failure>) {
+    fn answer(&mut self, id: u64, fetched: Option<usize>, outcome: Result<Verified, Failure>) {
         let Some(at) = self.jobs.iter().position(|job| job.id() == id) else {
             return;
         };
@@ -285,7 +314,7 @@ impl Drop for Held {
             } else {
                 Failure::Fetch(FetchError::Cancelled)
             };
-            self.answer(job.id(), 0, Err(failure));
+            self.answer(job.id(), None, Err(failure));
         }
     }
 }

@@ -1,23 +1,25 @@
-//! The writer: asks in index order, ahead by a window of slots, and commits strictly in that order. It owns retry, and
-//! knows nothing of how a chunk is fetched.
+//! The writer: commits strictly in index order. It decides what becomes of a failure, and knows nothing of how a chunk is
+//! fetched.
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender, never, select};
 
-use crate::buffer::Buffers;
-use crate::datastore::snapshot::Archive;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::blob::{ChunkDecoder, Verified};
-use crate::format::index::Index;
-use crate::pipeline::arrivals::Arrivals;
+use crate::format::blob::Verified;
+use crate::format::index::{Chunk, Index};
+use crate::pipeline::ahead::Ahead;
+use crate::pipeline::arrivals::{Arrivals, Arrived};
+use crate::pipeline::cache::Cache;
 use crate::pipeline::plan::{Plan, Step};
 use crate::pipeline::retry::{Verdict, judge};
+use crate::pipeline::scan::{Finding, Scan};
 use crate::pipeline::worker::Arrival;
-use crate::pipeline::{Job, Settings};
-use crate::report::{Event, Report};
-use crate::target::Target;
+use crate::pipeline::{Common, Job, Settings};
+use crate::report::{Damage, Event, Report};
+use crate::target::{ReadAt, Target};
 
 /// How long it may wait without looking whether it was cancelled.
 const GLANCE: Duration = Duration::from_millis(200);
@@ -29,164 +31,274 @@ const SILENCE: Duration = Duration::from_millis(500);
 const ZEROS_AT_ONCE: u64 = 4 << 20;
 
 pub(super) struct Writer<'a> {
+    common: &'a Common<'a>,
     index: &'a Index,
     plan: &'a Plan,
-    settings: &'a Settings,
+    scan: Option<&'a Scan<'a>>,
     target: &'a mut dyn Target,
+    /// The target, where it can be read back.
+    readable: Option<Arc<dyn ReadAt>>,
+    /// What is needed again, where it can't.
+    cache: Cache,
     observe: &'a mut dyn FnMut(Event<'_>),
-    jobs: Sender<Job>,
-    inbox: Receiver<Arrival>,
     arrivals: Arrivals,
-    /// Where in the index to look for the next chunk to ask for.
-    ask_from: usize,
-    /// The turn of the next chunk that is asked for the first time.
-    next_turn: usize,
-    /// Jobs that are with the workers.
-    queued: usize,
-    /// Jobs that wait to be asked for again.
-    retries: Vec<(Instant, Job)>,
-    /// Buffers of slots that are free.
-    spare: Vec<Buffers>,
+    /// The positions of chunks that zeros stand in for, in their order.
+    lost: Vec<usize>,
     report: Report,
     started: Instant,
     told: Instant,
 }
 
+/// The line to the workers. Dropping it ends them.
+struct Line<'a> {
+    ahead: Ahead<'a>,
+    inbox: Receiver<Arrival>,
+}
+
 impl<'a> Writer<'a> {
     pub(super) fn new(
-        archive: &'a Archive,
-        plan: &'a Plan,
-        settings: &'a Settings,
+        common: &'a Common<'a>,
+        scan: Option<&'a Scan<'a>>,
+        readable: Option<Arc<dyn ReadAt>>,
         target: &'a mut dyn Target,
         observe: &'a mut dyn FnMut(Event<'_>),
-        jobs: Sender<Job>,
-        inbox: Receiver<Arrival>,
     ) -> Writer<'a> {
         let started = Instant::now();
-        let report = Report {
-            len: archive.index().len(),
-            ..Report::default()
+        let cache = match readable {
+            Some(_) => Cache::default(),
+            None => Cache::new(common.plan.repeats()),
         };
         Writer {
-            index: archive.index(),
-            plan,
-            settings,
+            common,
+            index: common.archive.index(),
+            plan: common.plan,
+            scan,
             target,
+            readable,
+            cache,
             observe,
-            jobs,
-            inbox,
-            arrivals: Arrivals::new(settings.slots),
-            ask_from: 0,
-            next_turn: 0,
-            queued: 0,
-            retries: Vec::new(),
-            spare: Vec::new(),
-            report,
+            arrivals: Arrivals::new(common.settings.slots),
+            lost: Vec::new(),
+            report: Report {
+                len: common.plan.len(),
+                ..Report::default()
+            },
             started,
             told: started,
         }
     }
 
-    /// Restores everything. Dropping the writer closes both channels, which ends the workers.
-    pub(super) fn run(mut self) -> Result<Report> {
-        self.check_cancelled()?;
-        (self.target.begin(self.index.len()))
-            .map_err(|error| self.target_error("prepare", error))?;
-        let mut position = 0;
-        while let Some(step) = self.plan.step(position) {
-            position = match step {
-                Step::Zero => self.commit_zeros(position)?,
-                Step::Fetch => self.commit_fetched(position)?,
-            };
+    /// Restores everything.
+    pub(super) fn run(mut self, jobs: Sender<Job>, inbox: Receiver<Arrival>) -> Result<Report> {
+        let ahead = Ahead::new(self.index, self.plan, self.scan, self.common.settings, jobs);
+        let line = &mut Line { ahead, inbox };
+        let mut position = self.plan.positions().start;
+        while let (Some(step), Some(chunk)) = (self.plan.step(position), self.index.chunk(position))
+        {
+            if step == Step::Zero {
+                position = self.commit_zeros(position, line)?;
+                continue;
+            }
+            match (step, self.finding(position, line)?) {
+                (_, Finding::Holds) => self.keep(&chunk)?,
+                (Step::Repeat, _) => self.commit_repeat(position, &chunk)?,
+                _ => self.commit_arrival(position, &chunk, line)?,
+            }
+            self.tell_progress();
+            self.hear(line)?;
+            position += 1;
         }
         // The one place that says so: every position was committed.
         self.check_cancelled()?;
-        (self.target.finish()).map_err(|error| self.target_error("finish", error))?;
+        let finished = self.target.finish(!self.report.damage.is_empty());
+        finished.map_err(|error| target_error("finish", self.report.committed, error))?;
         self.tell_progress();
         Ok(self.report)
     }
 
     /// Commits a run of zero chunks as one, and says where it ends.
-    fn commit_zeros(&mut self, first: usize) -> Result<usize> {
+    fn commit_zeros(&mut self, first: usize, line: &mut Line<'_>) -> Result<usize> {
         let mut end = first;
         let mut left = 0;
         while let (Some(Step::Zero), Some(chunk)) = (self.plan.step(end), self.index.chunk(end)) {
-            left += u64::from(chunk.len);
+            left += self.plan.piece(&chunk).len() as u64;
             end += 1;
         }
         while left > 0 {
             self.check_cancelled()?;
-            self.ask_ahead()?;
+            self.ask(line)?;
             let piece = left.min(ZEROS_AT_ONCE);
-            self.give(|target| target.write_zeros(piece))?;
+            self.give(piece, |target| target.write_zeros(piece))?;
             left -= piece;
             self.report.zeros += piece;
-            self.committed(piece)?;
+            self.tell_progress();
+            self.hear(line)?;
         }
         Ok(end)
     }
 
-    /// Waits for the chunk at a position, commits it, and says what comes next.
-    fn commit_fetched(&mut self, position: usize) -> Result<usize> {
-        let chunk = self.next_arrival()?;
-        let len = chunk.data().len() as u64;
-        self.give(|target| target.write(chunk.data()))?;
-        self.spare.push(chunk.into_buffers());
-        self.report.chunks += 1;
-        self.committed(len)?;
-        Ok(position + 1)
+    fn keep(&mut self, chunk: &Chunk) -> Result<()> {
+        let len = u64::from(chunk.len);
+        self.give(len, |target| target.keep(len))?;
+        self.report.kept += len;
+        Ok(())
     }
 
-    fn give(&mut self, write: impl FnOnce(&mut dyn Target) -> io::Result<()>) -> Result<()> {
+    /// Waits for the chunk of a position, and commits it.
+    fn commit_arrival(
+        &mut self,
+        position: usize,
+        chunk: &Chunk,
+        line: &mut Line<'_>,
+    ) -> Result<()> {
+        let arrived = loop {
+            if let Some(arrived) = self.arrivals.take_next() {
+                break arrived;
+            }
+            self.wait(line)?;
+        };
+        let verified = match arrived {
+            Arrived::Fetched(verified) => {
+                self.report.chunks += 1;
+                verified
+            }
+            Arrived::Seeded(verified) => {
+                self.report.seeded += self.plan.piece(chunk).len() as u64;
+                verified
+            }
+            Arrived::Lost(damage) => return self.lose(chunk, damage),
+        };
+        let data = &verified.data()[self.plan.piece(chunk)];
+        self.give(data.len() as u64, |target| target.write(data))?;
+        self.let_go(position, verified);
+        Ok(())
+    }
+
+    /// Commits a chunk that occurred before.
+    fn commit_repeat(&mut self, position: usize, chunk: &Chunk) -> Result<()> {
+        self.check_cancelled()?;
+        let origin = self.plan.origin(position);
+        if let Some(lost) = origin.and_then(|origin| self.lost.binary_search(&origin).ok()) {
+            let damage = Damage {
+                position,
+                offset: chunk.offset,
+                ..self.report.damage[lost].clone()
+            };
+            return self.lose(chunk, damage);
+        }
+        let len = u64::from(chunk.len);
+        if let Some(verified) = self.cache.take(position) {
+            self.give(len, |target| target.write(verified.data()))?;
+            self.let_go(position, verified);
+        } else {
+            let from = (origin.and_then(|origin| self.index.chunk(origin)))
+                .map(|origin| self.plan.offset_in_target(&origin))
+                .expect("a repeat has a chunk that it repeats");
+            self.copy(from, len)?;
+        }
+        self.report.repeated += len;
+        Ok(())
+    }
+
+    fn copy(&mut self, from: u64, len: u64) -> Result<()> {
+        let readable = self.readable.clone();
+        let spares = &self.common.spares;
+        self.give(len, |target| {
+            if target.copy(from, len)? {
+                return Ok(());
+            }
+            let unreadable = || io::Error::from(io::ErrorKind::Unsupported);
+            let readable = readable.ok_or_else(unreadable)?;
+            let mut buffer = spares.take();
+            readable.read_exact_at(buffer.space(len as usize), from)?;
+            target.write(&buffer)?;
+            spares.give_back(buffer);
+            Ok(())
+        })
+    }
+
+    /// Commits zeros in place of a chunk that can't be had.
+    fn lose(&mut self, chunk: &Chunk, damage: Damage) -> Result<()> {
+        let len = self.plan.piece(chunk).len() as u64;
+        self.give(len, |target| target.write_zeros(len))?;
+        (self.observe)(Event::Lost(&damage));
+        self.lost.push(damage.position);
+        self.report.damage.push(damage);
+        Ok(())
+    }
+
+    /// Keeps the chunk for when it is needed again, or else its memory.
+    fn let_go(&mut self, position: usize, chunk: Verified) {
+        if let Some(chunk) = self.cache.keep(position, chunk) {
+            self.common.spares.give_back(chunk.into_buffer());
+        }
+    }
+
+    /// Gives the target its next `len` bytes.
+    fn give(
+        &mut self,
+        len: u64,
+        write: impl FnOnce(&mut dyn Target) -> io::Result<()>,
+    ) -> Result<()> {
         let begun = Instant::now();
         let written = write(self.target);
         self.report.writing += begun.elapsed();
-        written.map_err(|error| self.target_error("write", error))
+        written.map_err(|error| target_error("write", self.report.committed, error))?;
+        self.report.committed += len;
+        Ok(())
     }
 
-    fn next_arrival(&mut self) -> Result<Verified> {
+    /// Whether the target holds the chunk of a position; waits until it is known.
+    fn finding(&mut self, position: usize, line: &mut Line<'_>) -> Result<Finding> {
         loop {
             self.check_cancelled()?;
-            self.ask_ahead()?;
-            if let Some(chunk) = self.arrivals.take_next() {
-                return Ok(chunk);
-            }
-            let begun = Instant::now();
-            let received = self.inbox.recv_timeout(self.patience());
-            self.report.waiting += begun.elapsed();
-            match received {
-                Ok(arrival) => self.take(arrival)?,
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(self.stopped()),
-            }
-            if self.told.elapsed() >= SILENCE {
-                self.tell_progress();
+            self.ask(line)?;
+            match self.scan.map(|scan| scan.finding(position)) {
+                None => return Ok(Finding::Differs),
+                Some(Finding::Unknown) => self.wait(line)?,
+                Some(finding) => return Ok(finding),
             }
         }
     }
 
-    /// Until the next job is due again, or the next glance.
-    fn patience(&self) -> Duration {
-        let now = Instant::now();
-        let due = self
-            .retries
-            .iter()
-            .map(|(at, _)| at.saturating_duration_since(now));
-        due.fold(GLANCE, Duration::min)
-    }
-
-    /// Counts a commit, and hears what came meanwhile.
-    fn committed(&mut self, len: u64) -> Result<()> {
-        self.report.committed += len;
-        self.tell_progress();
-        while let Ok(arrival) = self.inbox.try_recv() {
-            self.take(arrival)?;
+    /// Waits until something happens: a chunk comes, the scan knows more, or a job is due again.
+    fn wait(&mut self, line: &mut Line<'_>) -> Result<()> {
+        self.check_cancelled()?;
+        self.ask(line)?;
+        let nothing = never();
+        let bell = self.scan.map_or(&nothing, Scan::bell);
+        let begun = Instant::now();
+        let mut arrival = None;
+        select! {
+            recv(line.inbox) -> received => arrival = Some(received.map_err(|_| self.stopped())?),
+            recv(bell) -> _ => {}
+            default(line.ahead.next_due(GLANCE)) => {}
+        }
+        self.report.waiting += begun.elapsed();
+        if let Some(arrival) = arrival {
+            self.take(arrival, line)?;
+        }
+        if self.told.elapsed() >= SILENCE {
+            self.tell_progress();
         }
         Ok(())
     }
 
-    fn take(&mut self, arrival: Arrival) -> Result<()> {
-        self.queued -= 1;
+    fn ask(&mut self, line: &mut Line<'_>) -> Result<()> {
+        let asked = line.ahead.ask(self.arrivals.next_turn());
+        asked.map_err(|_| self.stopped())
+    }
+
+    /// Takes what came meanwhile.
+    fn hear(&mut self, line: &mut Line<'_>) -> Result<()> {
+        while let Ok(arrival) = line.inbox.try_recv() {
+            self.take(arrival, line)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, arrival: Arrival, line: &mut Line<'_>) -> Result<()> {
+        line.ahead.came_back();
         let Arrival {
             mut job,
             fetched,
@@ -195,77 +307,38 @@ impl<'a> Writer<'a> {
         } = arrival;
         self.report.fetching += spent.fetching;
         self.report.decoding += spent.decoding;
-        match outcome {
+        let failure = match outcome {
             Ok(chunk) => {
-                self.report.fetched += fetched as u64;
-                self.arrivals.insert(job.turn, chunk);
+                let arrived = match fetched {
+                    Some(len) => {
+                        self.report.fetched += len as u64;
+                        Arrived::Fetched(chunk)
+                    }
+                    None => Arrived::Seeded(chunk),
+                };
+                self.arrivals.insert(job.turn, arrived);
+                return Ok(());
             }
-            Err(failure) => match judge(&mut job, failure, self.settings.attempts) {
-                Verdict::Again { at, why } => {
-                    self.report.retries += 1;
-                    (self.observe)(Event::Retried(&why));
-                    self.retries.push((at, job));
-                }
-                Verdict::Final(error) => {
-                    // What fails after a cancel fails because of it.
-                    self.check_cancelled()?;
-                    return Err(error);
-                }
-            },
-        }
-        Ok(())
-    }
-
-    /// Gives the workers as many jobs as they may have: first those that are due again, which the writer waits for
-    /// soonest.
-    fn ask_ahead(&mut self) -> Result<()> {
-        while self.queued < self.settings.queued() {
-            let Some(job) = self.due_again().or_else(|| self.next_job()) else {
-                break;
-            };
-            // The channel has room for every slot, so this does not wait.
-            self.jobs.send(job).map_err(|_| self.stopped())?;
-            self.queued += 1;
-        }
-        Ok(())
-    }
-
-    fn due_again(&mut self) -> Option<Job> {
-        let now = Instant::now();
-        let due = self.retries.iter().position(|(at, _)| *at <= now)?;
-        Some(self.retries.swap_remove(due).1)
-    }
-
-    /// The next chunk that must be fetched, if there is a slot for it.
-    fn next_job(&mut self) -> Option<Job> {
-        let outstanding = self.next_turn - self.arrivals.next_turn();
-        if outstanding >= self.settings.slots {
-            return None;
-        }
-        while self.plan.step(self.ask_from)? != Step::Fetch {
-            self.ask_from += 1;
-        }
-        let position = self.ask_from;
-        let job = Job {
-            turn: self.next_turn,
-            position,
-            chunk: self.index.chunk(position)?,
-            attempt: 1,
-            fresh_connection: false,
-            buffers: self.spare.pop().unwrap_or_else(|| self.new_slot()),
+            Err(failure) => failure,
         };
-        self.ask_from += 1;
-        self.next_turn += 1;
-        Some(job)
-    }
-
-    /// Buffers that never grow: pages that no chunk needs are never touched, and cost nothing.
-    fn new_slot(&self) -> Buffers {
-        let largest = self.index.largest_chunk();
-        let mut buffers = Buffers::default();
-        buffers.blob.reserve(ChunkDecoder::blob_limit(largest));
-        buffers.data.reserve(largest as usize);
-        buffers
+        match judge(&mut job, failure, self.common.settings.attempts) {
+            Verdict::Again { at, why } => {
+                self.report.retries += 1;
+                (self.observe)(Event::Retried(&why));
+                line.ahead.ask_again(at, job);
+                Ok(())
+            }
+            Verdict::Final(error) => {
+                // What fails after a cancel fails because of it.
+                self.check_cancelled()?;
+                let damage = Damage::of(&job.chunk, job.position, &error);
+                let damage = damage
+                    .filter(|_| self.common.settings.salvage)
+                    .ok_or(error)?;
+                self.arrivals.insert(job.turn, Arrived::Lost(damage));
+                Ok(())
+            }
+        }
     }
 
     /// Why all workers have ended: they were cancelled, or a panic of theirs is on its way to the caller.
@@ -275,14 +348,7 @@ impl<'a> Writer<'a> {
     }
 
     fn check_cancelled(&self) -> Result<()> {
-        if self.settings.cancel.is_cancelled() {
-            let message = format!(
-                "cancelled after {} of {} bytes",
-                self.report.committed, self.report.len
-            );
-            return Err(Error::new(ErrorKind::Cancelled, message));
-        }
-        Ok(())
+        check_cancelled(self.common.settings, self.report.committed, self.report.len)
     }
 
     fn tell_progress(&mut self) {
@@ -290,12 +356,19 @@ impl<'a> Writer<'a> {
         self.report.elapsed = self.told - self.started;
         (self.observe)(Event::Progress(&self.report));
     }
+}
 
-    fn target_error(&self, verb: &str, error: io::Error) -> Error {
-        let offset = self.report.committed;
-        let message = format!("cannot {verb} the target at offset {offset}");
-        Error::new(ErrorKind::Target, message)
-            .because(error)
-            .at_offset(offset)
+pub(super) fn check_cancelled(settings: &Settings, committed: u64, len: u64) -> Result<()> {
+    if settings.cancel.is_cancelled() {
+        let message = format!("cancelled after {committed} of {len} bytes");
+        return Err(Error::new(ErrorKind::Cancelled, message));
     }
+    Ok(())
+}
+
+pub(super) fn target_error(verb: &str, offset: u64, error: io::Error) -> Error {
+    let message = format!("cannot {verb} the target at offset {offset}");
+    Error::new(ErrorKind::Target, message)
+        .because(error)
+        .at_offset(offset)
 }

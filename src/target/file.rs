@@ -1,23 +1,33 @@
 //! A regular file as a target: it gets its name only when it is complete. Knows nothing of what is written.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::target::Target;
+use crate::error::Result;
+use crate::target::output::Output;
+use crate::target::partial::Partial;
+use crate::target::space;
+use crate::target::zeros::Zeros;
+use crate::target::{Existing, Target};
 
 /// Restores into a regular file.
 ///
-/// The bytes go to `NAME.partial` in the same folder, which is locked so that no other restore writes to it. Only when all
-/// are there and synced does it get its name, and the folder is synced too: whatever stops a restore, nothing
-/// incomplete is ever seen under the final name. Zeros become holes.
+/// The bytes go to `NAME.partial` in the same folder, which is locked so that no other restore writes to it. Only when
+/// all are there and synced does it get its name, and the folder is synced too: whatever stops a restore, nothing
+/// incomplete is ever seen under the final name. Zeros become holes, also those within chunks, by 4 KiB; see
+/// [`zeros`](FileTarget::zeros).
 ///
-/// Where a restore fails after bytes were written, `NAME.partial` stays; the next restore to the same name writes it anew.
+/// Where a restore fails after bytes were written, `NAME.partial` stays, and the next restore to the same name goes
+/// on with it: what is right in it is kept. Where there are zeros for chunks that could not be had, the file is
+/// called `NAME.damaged` instead, and takes the place of an older one; the next restore to the same name begins with
+/// it.
+///
+/// Before anything is written, it is made sure that [there is room](FileTarget::check_space).
 ///
 /// ```no_run
 /// use chunk_restore::{Datastore, FileTarget, Restore};
@@ -29,11 +39,9 @@ use crate::target::Target;
 /// ```
 #[derive(Debug)]
 pub struct FileTarget {
-    path: PathBuf,
-    partial: PathBuf,
-    file: File,
-    replaces: bool,
-    offset: u64,
+    partial: Partial,
+    output: Output,
+    checks_space: bool,
     is_finished: bool,
 }
 
@@ -41,170 +49,138 @@ impl FileTarget {
     /// A target that becomes a new file.
     ///
     /// # Errors
-    /// [`ErrorKind::Target`] where a file of this name exists, its folder doesn't, or the `.partial` file can't be opened
-    /// or is locked by another restore.
+    /// [`ErrorKind::Target`](crate::ErrorKind::Target) where a file of this name exists, its folder doesn't, or the
+    /// `.partial` file can't be opened or is locked by another restore.
     pub fn create(path: impl AsRef<Path>) -> Result<FileTarget> {
-        let path = path.as_ref();
-        if path.symlink_metadata().is_ok() {
-            return Err(exists(path));
-        }
-        FileTarget::open(path)
+        Ok(FileTarget::new(Partial::create(path.as_ref())?))
     }
 
-    /// A target that takes the place of a file of this name, if there is one. That one stays as it is until the new one is
-    /// complete.
+    /// A target that takes the place of a file of this name, if there is one. That one stays as it is until the new
+    /// one is complete.
     ///
     /// # Errors
     /// As [`create`](FileTarget::create), but for an existing regular file.
     pub fn replace(path: impl AsRef<Path>) -> Result<FileTarget> {
-        let path = path.as_ref();
-        // A link is followed, so that the file it names is replaced and the link stays.
-        let path = match path.metadata() {
-            Ok(found) if found.is_file() => {
-                fs::canonicalize(path).map_err(|error| cannot("open", path, error))?
-            }
-            Ok(_) => {
-                let message = format!("{} is not a regular file", path.display());
-                return Err(Error::new(ErrorKind::Target, message));
-            }
-            Err(_) => path.to_owned(),
-        };
-        let mut target = FileTarget::open(&path)?;
-        target.replaces = true;
-        Ok(target)
+        Ok(FileTarget::new(Partial::replace(path.as_ref())?))
+    }
+
+    /// A target that changes the file of this name into what is restored: what is right in it is kept, and only the
+    /// rest is fetched and written. Needs no room for a second file, but there is no way back to what it was.
+    ///
+    /// While it is changed it is called `NAME.partial`, so that it never looks complete; if it turns out that nothing
+    /// could be changed, it gets its name back. Other hard links to it see the changes. If there is no file of this
+    /// name, it is as with [`create`](FileTarget::create): what was cut off goes on.
+    ///
+    /// # Errors
+    /// As [`replace`](FileTarget::replace); also where both the file and its `.partial` exist, as a restore that was to
+    /// replace it was cut off: let that one go on by [`replace`](FileTarget::replace), or remove what it left.
+    pub fn reuse(path: impl AsRef<Path>) -> Result<FileTarget> {
+        Ok(FileTarget::new(Partial::reuse(path.as_ref())?))
+    }
+
+    /// What is done for zeros. [`Zeros::Auto`], the default, makes holes.
+    #[must_use]
+    pub fn zeros(mut self, zeros: Zeros) -> FileTarget {
+        self.output.set_zeros(zeros);
+        self
+    }
+
+    /// Whether it must be certain, before anything is written, that there is room for all that is not zeros; by
+    /// default it must. Switch it off for a file system that compresses, or shares what is the same.
+    #[must_use]
+    pub fn check_space(mut self, yes: bool) -> FileTarget {
+        self.checks_space = yes;
+        self
     }
 
     /// Where the bytes are until the file is complete.
     #[must_use]
     pub fn partial_path(&self) -> &Path {
-        &self.partial
+        self.partial.partial_path()
     }
 
-    fn open(path: &Path) -> Result<FileTarget> {
-        // A path such as `disks/` has a last part, but means a folder.
-        let is_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
-        let Some(name) = path.file_name().filter(|_| !is_folder) else {
-            let message = format!("{} does not name a file", path.display());
-            return Err(Error::new(ErrorKind::Target, message));
-        };
-        let mut partial_name = OsString::from(name);
-        partial_name.push(".partial");
-        let partial = path.with_file_name(partial_name);
-        let file = lock(&partial)?;
-        Ok(FileTarget {
-            path: path.to_owned(),
+    fn new(partial: Partial) -> FileTarget {
+        FileTarget {
+            output: Output::file(Arc::clone(partial.file())),
             partial,
-            file,
-            replaces: false,
-            offset: 0,
+            checks_space: true,
             is_finished: false,
-        })
-    }
-
-    fn rename(&self) -> io::Result<()> {
-        if self.replaces {
-            return fs::rename(&self.partial, &self.path);
-        }
-        match renameat_with(CWD, &self.partial, CWD, &self.path, RenameFlags::NOREPLACE) {
-            // Not every file system can: then a file that was made meanwhile is told from none by a look.
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-                if self.path.symlink_metadata().is_ok() {
-                    return Err(io::ErrorKind::AlreadyExists.into());
-                }
-                fs::rename(&self.partial, &self.path)
-            }
-            result => Ok(result?),
         }
     }
 }
 
 impl Target for FileTarget {
-    fn begin(&mut self, len: u64) -> io::Result<()> {
-        // First to nothing: what an earlier restore left must not show through the holes.
-        self.file.set_len(0)?;
-        self.file.set_len(len)?;
-        self.offset = 0;
+    /// # Errors
+    /// [`StorageFull`](io::ErrorKind::StorageFull) where there is too little room: nothing was changed then.
+    fn begin(&mut self, len: u64, zeros: u64) -> io::Result<()> {
+        let file = Arc::clone(self.partial.file());
+        let held = file.metadata()?;
+        let policy = self.output.zeros();
+        if self.checks_space {
+            let zeros = if policy == Zeros::Write { 0 } else { zeros };
+            let data = len.saturating_sub(zeros);
+            space::check(&file, data.saturating_sub(held.blocks() * 512))?;
+        }
+        self.partial.begin()?;
+        let mut stale = held.len().min(len);
+        if held.len() != len && self.partial.is_found() {
+            self.output.set_changed();
+        }
+        if policy == Zeros::Discard {
+            self.output.set_changed();
+            file.set_len(0)?;
+            stale = 0;
+        }
+        file.set_len(len)?;
+        self.output.begin(len, stale);
+        if policy == Zeros::Write && len > 0 {
+            match fallocate(&file, FallocateFlags::empty(), 0, len) {
+                // Then it gets its room as it is written.
+                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
+                Err(error) => return Err(self.output.explain(error.into())),
+            }
+        }
         Ok(())
+    }
+
+    fn existing(&self) -> Existing {
+        let reader = self.output.reader();
+        if self.partial.is_found() && self.output.zeros() != Zeros::Discard {
+            Existing::Similar(reader)
+        } else {
+            Existing::Nothing(reader)
+        }
     }
 
     fn write(&mut self, data: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(data, self.offset)?;
-        self.offset += data.len() as u64;
-        Ok(())
+        self.output.write(data)
     }
 
     fn write_zeros(&mut self, len: u64) -> io::Result<()> {
-        self.offset += len;
-        Ok(())
+        self.output.write_zeros(len)
     }
 
-    fn finish(&mut self) -> io::Result<()> {
-        self.file.sync_all()?;
-        self.rename()?;
+    fn keep(&mut self, len: u64) -> io::Result<()> {
+        self.output.keep(len)
+    }
+
+    fn copy(&mut self, from: u64, len: u64) -> io::Result<bool> {
+        self.output.copy(from, len)
+    }
+
+    fn finish(&mut self, damaged: bool) -> io::Result<()> {
+        self.output.sync()?;
+        self.partial.finish(damaged)?;
         self.is_finished = true;
-        let folder = match self.path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        File::open(folder)?.sync_all()
+        Ok(())
     }
 }
 
 impl Drop for FileTarget {
     /// A file that no byte was written to helps nobody.
     fn drop(&mut self) {
-        if !self.is_finished && self.offset == 0 {
-            let _ = fs::remove_file(&self.partial);
+        if !self.is_finished && !self.output.is_changed() {
+            self.partial.undo();
         }
     }
-}
-
-/// Opens and locks a `.partial` file, new or left behind.
-fn lock(partial: &Path) -> Result<File> {
-    loop {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(partial)
-            .map_err(|error| cannot("create", partial, error))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let message = format!("another restore is writing to {}", partial.display());
-                return Err(Error::new(ErrorKind::Target, message));
-            }
-            Err(TryLockError::Error(error)) => return Err(cannot("lock", partial, error)),
-        }
-        // Between the two calls another restore may have finished, and given the file that is now locked its final name.
-        let opened = file
-            .metadata()
-            .map_err(|error| cannot("open", partial, error))?;
-        match partial.metadata() {
-            Ok(named) if (named.dev(), named.ino()) == (opened.dev(), opened.ino()) => {}
-            _ => continue,
-        }
-        if !opened.is_file() {
-            let message = format!("{} is not a regular file", partial.display());
-            return Err(Error::new(ErrorKind::Target, message));
-        }
-        return Ok(file);
-    }
-}
-
-fn exists(path: &Path) -> Error {
-    let message = format!(
-        "{} exists already, and replacing it was not asked for",
-        path.display()
-    );
-    Error::new(ErrorKind::Target, message)
-}
-
-fn cannot(verb: &str, path: &Path, error: io::Error) -> Error {
-    Error::new(
-        ErrorKind::Target,
-        format!("cannot {verb} {}", path.display()),
-    )
-    .because(error)
 }

@@ -1,23 +1,37 @@
 //! Where restored bytes go. Knows nothing of chunks or of where they come from.
 
+pub(crate) mod device;
 pub(crate) mod file;
+mod flush;
+mod output;
+mod partial;
+mod space;
 pub(crate) mod stream;
+pub(crate) mod zeros;
 
+use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 /// Where restored bytes go: implement it to restore into something new.
 ///
-/// A target is used by one thread, and gets every byte exactly once, in order, without gaps: hence no offsets. Only
-/// verified bytes reach it. [`finish`](Target::finish) is called once, after the last byte, and not at all where a
-/// restore fails: what was not finished must not look complete.
+/// A target is used by one thread, and gets every byte exactly once, in order, without gaps: hence no offsets. Each
+/// byte is either written, or one of a run of zeros, or [kept](Target::keep) as it is, or [copied](Target::copy) from
+/// an earlier place. Only verified bytes reach it. [`finish`](Target::finish) is called once, after the last byte, and
+/// not at all where a restore fails: what was not finished must not look complete.
 pub trait Target {
-    /// Gets ready for `len` bytes.
+    /// Gets ready for `len` bytes, of which at least `zeros` will be given as [zeros](Target::write_zeros).
     ///
     /// # Errors
-    /// The target can't take them.
-    fn begin(&mut self, len: u64) -> io::Result<()> {
-        let _ = len;
+    /// The target can't take them: it is too small, say, or there is no room.
+    fn begin(&mut self, len: u64, zeros: u64) -> io::Result<()> {
+        let _ = (len, zeros);
         Ok(())
+    }
+
+    /// What it holds already. Asked once, after [`begin`](Target::begin). The default says that it can't be read.
+    fn existing(&self) -> Existing {
+        Existing::Unreadable
     }
 
     /// Takes the next bytes.
@@ -43,9 +57,78 @@ pub trait Target {
         Ok(())
     }
 
-    /// Makes what was written durable, and complete for everyone to see.
+    /// Passes over the next `len` bytes, which are right already. Called only for what [`existing`](Target::existing)
+    /// gave to be read, after it was verified.
+    ///
+    /// # Errors
+    /// They can't be kept. The default says so.
+    fn keep(&mut self, len: u64) -> io::Result<()> {
+        let _ = len;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Takes as the next `len` bytes those that were committed at the offset `from`, where it has a quicker way than
+    /// reading and writing them. `false`, as by default, where it has none, and then nothing was done. Called only
+    /// where what is committed [can be read back](Target::existing).
+    ///
+    /// # Errors
+    /// They could not be read or written.
+    fn copy(&mut self, from: u64, len: u64) -> io::Result<bool> {
+        let _ = (from, len);
+        Ok(false)
+    }
+
+    /// Makes what was written durable, and complete for everyone to see. Where it is `damaged`, zeros stand in for
+    /// chunks that could not be had, and it must not look like a whole one.
     ///
     /// # Errors
     /// It is not certain that every byte is safe.
-    fn finish(&mut self) -> io::Result<()>;
+    fn finish(&mut self, damaged: bool) -> io::Result<()>;
+}
+
+/// What a [`Target`] holds before it is written to. It is believed only as far as it is verified.
+///
+/// Each but the first can be read, from several threads and while it is written to elsewhere, and gives back what was
+/// committed.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Existing {
+    /// It can't be read, as a pipe can't.
+    Unreadable,
+    /// Nothing that is worth a look.
+    Nothing(Arc<dyn ReadAt>),
+    /// Anything: perhaps the start of the same restore, which was cut off. It is looked at from the start, for as
+    /// long as it is right.
+    Perhaps(Arc<dyn ReadAt>),
+    /// Something similar: it is looked at whole.
+    Similar(Arc<dyn ReadAt>),
+}
+
+/// Bytes that can be read at any place, by several threads at once.
+pub trait ReadAt: Send + Sync {
+    /// Fills the whole buffer with the bytes from `offset` on.
+    ///
+    /// # Errors
+    /// They can't be read; [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) where it ends before.
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Where, at `offset` or after it, the first bytes are that may not be zeros; `None` where only zeros follow. The
+    /// default has no idea, and says `offset`.
+    ///
+    /// # Errors
+    /// It can't be read.
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        Ok(Some(offset))
+    }
+}
+
+impl fmt::Debug for Existing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Existing::Unreadable => "Unreadable",
+            Existing::Nothing(_) => "Nothing",
+            Existing::Perhaps(_) => "Perhaps",
+            Existing::Similar(_) => "Similar",
+        })
+    }
 }

@@ -16,7 +16,7 @@ use crate::target::Target;
 /// let mut target = StreamTarget::new(Vec::new());
 /// target.write(b"chunk")?;
 /// target.write_zeros(2)?;
-/// target.finish()?;
+/// target.finish(false)?;
 /// assert_eq!(target.into_inner(), b"chunk\0\0");
 /// # std::io::Result::Ok(())
 /// ```
@@ -54,7 +54,7 @@ impl<W: Write> Target for StreamTarget<W> {
         self.stream.write_all(data)
     }
 
-    fn finish(&mut self) -> io::Result<()> {
+    fn finish(&mut self, _damaged: bool) -> io::Result<()> {
         self.stream.flush()
     }
 }

@@ -77,7 +77,7 @@ fn damage_ends_with_7_and_leaves_nothing_that_looks_complete() {
         .says("error: drive-scsi0.img: ")
         .says("corrupt");
     run.says("\n  because: ")
-        .says("\n  disk.raw.partial stays, and is incomplete\n");
+        .says("\n  disk.raw.partial stays, and is incomplete: the same command goes on with it\n");
     assert_eq!(home.names_in(""), ["datastore", "disk.raw.partial"]);
 
     let told = events(
@@ -121,8 +121,9 @@ fn verify_tells_every_damaged_archive() {
     );
     let run = home.run("verify vm/200 --repository ./datastore").expect(7);
     let run = run
-        .says("error: drive-scsi0.img: ")
-        .says("is missing")
+        .says("drive-scsi0.img: lost: 4194304 bytes at offset 0 (position 0): chunk ")
+        .says(" is missing\n")
+        .says("error: drive-scsi0.img is damaged: 2 chunks are lost: 2 missing\n")
         .says("qemu-server.conf");
     assert!(
         run.text().contains("drive-efidisk0.img verified: "),

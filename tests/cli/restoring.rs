@@ -77,7 +77,7 @@ fn get_replaces_nothing_unless_asked_to() {
     home.write("work/out/qemu-server.conf", "precious");
     home.run("get vm/200 out")
         .expect(8)
-        .says("qemu-server.conf exists already");
+        .says("qemu-server.conf exists already, and holds something else: --overwrite replaces it");
     assert_eq!(home.names_in("out"), ["qemu-server.conf"]);
     assert_eq!(
         fs::read(home.path("out/qemu-server.conf")).unwrap(),

@@ -10,7 +10,7 @@ use aes_gcm::aead::consts::U16;
 use aes_gcm::aes::Aes256;
 use aes_gcm::{AesGcm, KeyInit};
 use chunk_restore::{
-    ArchivePath, Backend, Buffers, Cancel, Chunk, ChunkDecoder, Connection, Error, FetchError, Key,
+    ArchivePath, Backend, Buffer, Cancel, Chunk, ChunkDecoder, Connection, Error, FetchError, Key,
     KeyFile, Rejected, SnapshotPath,
 };
 use hmac::{Hmac, Mac};
@@ -121,10 +121,14 @@ pub(crate) fn keyed_chunk(data: &[u8]) -> Chunk {
 
 /// Decodes with a decoder of its own; gives the data, or why not and the memory.
 pub(crate) fn decode(key: Option<&Key>, chunk: &Chunk, blob: &[u8]) -> Result<Vec<u8>, Rejected> {
-    let mut buffers = Buffers::default();
-    buffers.blob.extend_from_slice(blob);
-    let verified = ChunkDecoder::new(key.cloned()).decode(chunk, buffers)?;
+    let verified = ChunkDecoder::new(key.cloned()).decode(chunk, buffer(blob))?;
     Ok(verified.data().to_vec())
+}
+
+pub(crate) fn buffer(bytes: &[u8]) -> Buffer {
+    let mut buffer = Buffer::new();
+    buffer.extend_from_slice(bytes);
+    buffer
 }
 
 pub(crate) fn fixed_index(len: u64, chunk_size: u64, digests: &[[u8; 32]]) -> Vec<u8> {

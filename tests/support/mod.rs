@@ -18,6 +18,8 @@ pub(crate) const SNAPSHOT: &str = "vm/100/2026-01-02T03:04:05Z";
 /// Its archive.
 pub(crate) const DISK: &str = "drive-scsi0.img";
 
+pub(crate) mod disk;
+
 const UNPOISONED: &str = "nobody panics while holding it";
 
 /// What happens to one request.
@@ -315,7 +317,7 @@ impl Memory {
 }
 
 impl Target for Memory {
-    fn begin(&mut self, len: u64) -> io::Result<()> {
+    fn begin(&mut self, len: u64, _zeros: u64) -> io::Result<()> {
         assert!(self.begun.replace(len).is_none(), "begun twice");
         Ok(())
     }
@@ -348,7 +350,7 @@ impl Target for Memory {
         Ok(())
     }
 
-    fn finish(&mut self) -> io::Result<()> {
+    fn finish(&mut self, _damaged: bool) -> io::Result<()> {
         assert!(!self.is_finished, "finished twice");
         assert_eq!(
             self.begun,

@@ -1,18 +1,23 @@
 //! Files as targets: nothing incomplete is ever seen under the final name.
 #![allow(clippy::unwrap_used, reason = "a test that can't be set up has failed")]
 
+#[path = "../disks/mod.rs"]
+mod disks;
+mod resume;
+mod room;
+mod sparse;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Command;
 
 use chunk_restore::{ErrorKind, FileTarget, Restore, Target};
 use support::{Fault, Script};
 use tempfile::TempDir;
-use testkit::{Image, Workload};
+use testkit::{Image, Prng, Workload};
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
@@ -23,11 +28,18 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// Bytes without a block of zeros.
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut data = vec![0; len];
+    Prng::new(seed).fill(&mut data);
+    data
+}
+
 fn write(path: &Path, mut target: FileTarget) {
-    target.begin(4).unwrap();
+    target.begin(4, 0).unwrap();
     target.write(b"new!").unwrap();
     assert!(path.with_file_name("disk.raw.partial").exists());
-    target.finish().unwrap();
+    target.finish(false).unwrap();
 }
 
 #[test]
@@ -39,36 +51,6 @@ fn a_file_gets_its_name_when_it_is_complete() {
     write(&path, target);
     assert_eq!(names(folder.path()), ["disk.raw"]);
     assert_eq!(fs::read(path).unwrap(), b"new!");
-}
-
-#[test]
-fn zeros_become_holes() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("disk.raw");
-    let mut target = FileTarget::create(&path).unwrap();
-    target.begin(64 << 20).unwrap();
-    target.write(&[1; 4096]).unwrap();
-    target.write_zeros((64 << 20) - 8192).unwrap();
-    target.write(&[2; 4096]).unwrap();
-    target.finish().unwrap();
-    let found = fs::metadata(&path).unwrap();
-    assert_eq!(found.len(), 64 << 20);
-    assert!(found.blocks() * 512 < 1 << 20, "{} blocks", found.blocks());
-    let data = fs::read(&path).unwrap();
-    assert!(data[..4096] == [1; 4096] && data[(64 << 20) - 4096..] == [2; 4096]);
-    assert!(data[4096..(64 << 20) - 4096].iter().all(|byte| *byte == 0));
-}
-
-#[test]
-fn what_an_earlier_restore_left_does_not_show_through_holes() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("disk.raw");
-    fs::write(folder.path().join("disk.raw.partial"), [0xff; 100_000]).unwrap();
-    let mut target = FileTarget::create(&path).unwrap();
-    target.begin(50_000).unwrap();
-    target.write_zeros(50_000).unwrap();
-    target.finish().unwrap();
-    assert!(fs::read(&path).unwrap() == vec![0; 50_000]);
 }
 
 #[test]
@@ -90,11 +72,11 @@ fn a_file_that_appears_meanwhile_is_not_replaced() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("disk.raw");
     let mut target = FileTarget::create(&path).unwrap();
-    target.begin(3).unwrap();
+    target.begin(3, 0).unwrap();
     target.write(b"new").unwrap();
     fs::write(&path, "old").unwrap();
     assert_eq!(
-        target.finish().unwrap_err().kind(),
+        target.finish(false).unwrap_err().kind(),
         io::ErrorKind::AlreadyExists
     );
     assert_eq!(fs::read(&path).unwrap(), b"old");
@@ -106,7 +88,7 @@ fn replacing_keeps_the_old_file_until_the_new_one_is_complete() {
     let path = folder.path().join("disk.raw");
     fs::write(&path, "old").unwrap();
     let mut target = FileTarget::replace(&path).unwrap();
-    target.begin(4).unwrap();
+    target.begin(4, 0).unwrap();
     target.write(b"new").unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"old");
     drop(target);
@@ -187,34 +169,4 @@ fn a_read_only_folder_is_refused() {
     }
     let error = FileTarget::create(&path).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Target);
-}
-
-#[test]
-fn a_full_disk_is_an_error_with_its_cause() {
-    let folder = TempDir::new().unwrap();
-    let mounted = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=1m", "none"])
-        .arg(folder.path())
-        .stderr(std::process::Stdio::null())
-        .status();
-    if !mounted.is_ok_and(|status| status.success()) {
-        let required = std::env::var_os("CHUNK_RESTORE_REQUIRE").is_some();
-        assert!(!required, "a tmpfs can't be mounted here: it takes root");
-        eprintln!("SKIPPED a_full_disk_is_an_error_with_its_cause: mounting a tmpfs takes root");
-        return;
-    }
-    let image = Image::new(Workload::Incompressible, 4, 4 << 20, 1 << 20);
-    let (archive, _) = Script::of(image, 1 << 20).archive();
-    let path = folder.path().join("disk.raw");
-    let result =
-        FileTarget::create(&path).and_then(|mut target| Restore::new().run(&archive, &mut target));
-    let left = names(folder.path());
-    let unmounted = Command::new("umount").arg(folder.path()).status().unwrap();
-    assert!(unmounted.success());
-    let error = result.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Target);
-    let cause =
-        std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<io::Error>());
-    assert_eq!(cause.map(io::Error::kind), Some(io::ErrorKind::StorageFull));
-    assert_eq!(left, ["disk.raw.partial"]);
 }

@@ -1,0 +1,76 @@
+//! A seed: another image at hand, which may hold chunks of this one. Never trusted.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::datastore::snapshot::Archive;
+use crate::format::index::Chunk;
+use crate::pipeline::repeats::Occurrences;
+use crate::target::ReadAt;
+
+/// Another image at hand, such as yesterday's restore, from which a restore takes the chunks that it finds there instead of
+/// fetching them. What comes from it is verified like all else, so it may be damaged, shorter, or change meanwhile.
+#[derive(Clone)]
+pub struct Seed {
+    image: Arc<dyn ReadAt>,
+    base: Option<Archive>,
+}
+
+impl Seed {
+    /// An image that may have chunks at the same offsets as the archive: for each chunk of the archive it is read and
+    /// hashed there. An open [`File`](std::fs::File) does.
+    pub fn new(image: impl ReadAt + 'static) -> Seed {
+        Seed {
+            image: Arc::new(image),
+            base: None,
+        }
+    }
+
+    /// An image that is a restore of `base`: only chunks that this archive has too are read, from wherever it has them.
+    pub fn of(image: impl ReadAt + 'static, base: &Archive) -> Seed {
+        Seed {
+            image: Arc::new(image),
+            base: Some(base.clone()),
+        }
+    }
+}
+
+impl fmt::Debug for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seed")
+            .field("base", &self.base)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The seeds of a restore, and where to look in them.
+#[derive(Debug)]
+pub(super) struct Seeds<'a> {
+    seeds: Vec<(&'a Seed, Option<Occurrences<'a>>)>,
+}
+
+impl<'a> Seeds<'a> {
+    pub(super) fn new(seeds: &'a [Seed]) -> Seeds<'a> {
+        let occurrences = |base: &'a Archive| {
+            let index = base.index();
+            Occurrences::new(index, 0..index.count())
+        };
+        let seeds = seeds.iter();
+        Seeds {
+            seeds: seeds
+                .map(|seed| (seed, seed.base.as_ref().map(occurrences)))
+                .collect(),
+        }
+    }
+
+    /// What may be the chunk, and where it begins.
+    pub(super) fn places(&self, chunk: &Chunk) -> impl Iterator<Item = (&'a dyn ReadAt, u64)> {
+        self.seeds.iter().filter_map(|(seed, occurrences)| {
+            let offset = match (&seed.base, occurrences) {
+                (Some(base), Some(known)) => base.index().chunk(known.find(&chunk.digest)?)?.offset,
+                _ => chunk.offset,
+            };
+            Some((&*seed.image, offset))
+        })
+    }
+}

@@ -1,0 +1,173 @@
+//! A block device as a target. Knows nothing of what is written.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{OFlags, ioctl_blksszget};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::target::output::{Output, punch};
+use crate::target::zeros::Zeros;
+use crate::target::{Existing, Target};
+
+/// A device is discarded in pieces of so many bytes.
+const DISCARD: u64 = 1 << 30;
+
+/// Restores into a block device: a disk, a logical volume, a zvol.
+///
+/// It is opened for this restore alone, so one that is mounted or otherwise in use is refused. What is beyond the end
+/// of the archive is not touched, unless by [`Zeros::Discard`].
+///
+/// Where a restore fails, the device holds a part of it, and the next restore to it goes on: what is right from the
+/// start is kept.
+///
+/// ```no_run
+/// use chunk_restore::{Datastore, DeviceTarget, Restore};
+///
+/// let archive = Datastore::open("/mnt/datastore")?.snapshot("vm/100")?.archive("drive-scsi0.img")?;
+/// let mut target = DeviceTarget::open("/dev/pve/vm-100-disk-0")?;
+/// println!("{}", Restore::new().run(&archive, &mut target)?);
+/// # Ok::<(), chunk_restore::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct DeviceTarget {
+    file: Arc<File>,
+    size: u64,
+    is_reused: bool,
+    output: Output,
+}
+
+impl DeviceTarget {
+    /// A target that writes to an existing block device.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Target`] where it is not a block device, is in use, or can't be opened.
+    pub fn open(path: impl AsRef<Path>) -> Result<DeviceTarget> {
+        let path = path.as_ref();
+        let cannot = |error: io::Error| {
+            let message = format!("cannot open the device {}", path.display());
+            Error::new(ErrorKind::Target, message).because(error)
+        };
+        // Looked at first: opening some other kinds of file waits, or has effects.
+        is_device(&fs::metadata(path).map_err(cannot)?, path)?;
+        let opened = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(OFlags::EXCL.bits() as i32)
+            .open(path);
+        let mut file = opened.map_err(|error| match error.kind() {
+            io::ErrorKind::ResourceBusy => {
+                let message = format!(
+                    "the device {} is in use: it is mounted, part of another device, or being written to",
+                    path.display()
+                );
+                Error::new(ErrorKind::Target, message).because(error)
+            }
+            _ => cannot(error),
+        })?;
+        is_device(&file.metadata().map_err(cannot)?, path)?;
+        let size = file.seek(SeekFrom::End(0)).map_err(cannot)?;
+        let block = ioctl_blksszget(&file).map_err(|error| cannot(error.into()))?;
+        let file = Arc::new(file);
+        Ok(DeviceTarget {
+            output: Output::device(Arc::clone(&file), u64::from(block.max(1))),
+            file,
+            size,
+            is_reused: false,
+        })
+    }
+
+    /// Whether the device holds something similar to what is restored, such as an earlier state of the same disk. Then
+    /// all of it is looked at, what is right is kept, and only the rest is fetched and written.
+    #[must_use]
+    pub fn reuse(mut self, yes: bool) -> DeviceTarget {
+        self.is_reused = yes;
+        self
+    }
+
+    /// What is done for zeros. With [`Zeros::Discard`] there is nothing left to reuse.
+    #[must_use]
+    pub fn zeros(mut self, zeros: Zeros) -> DeviceTarget {
+        self.output.set_zeros(zeros);
+        self
+    }
+
+    /// How many bytes it has room for. A device can be larger than what is restored to it.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn discard(&self) -> io::Result<()> {
+        let mut offset = 0;
+        while offset < self.size {
+            let piece = DISCARD.min(self.size - offset);
+            if !punch(&self.file, offset, piece)? {
+                let message = "it can't be discarded so that it holds zeros: use blkdiscard, and the default for zeros";
+                return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+            }
+            offset += piece;
+        }
+        Ok(())
+    }
+}
+
+impl Target for DeviceTarget {
+    /// # Errors
+    /// [`StorageFull`](io::ErrorKind::StorageFull) where it is too small: nothing was changed then.
+    fn begin(&mut self, len: u64, _zeros: u64) -> io::Result<()> {
+        if len > self.size {
+            let message = format!("it has {} bytes, and {len} are needed", self.size);
+            return Err(io::Error::new(io::ErrorKind::StorageFull, message));
+        }
+        let mut stale = len;
+        if self.output.zeros() == Zeros::Discard {
+            self.discard()?;
+            stale = 0;
+        }
+        self.output.begin(len, stale);
+        Ok(())
+    }
+
+    fn existing(&self) -> Existing {
+        let reader = self.output.reader();
+        match self.output.zeros() {
+            Zeros::Discard => Existing::Nothing(reader),
+            _ if self.is_reused => Existing::Similar(reader),
+            _ => Existing::Perhaps(reader),
+        }
+    }
+
+    fn write(&mut self, data: &[u8]) -> io::Result<()> {
+        self.output.write(data)
+    }
+
+    fn write_zeros(&mut self, len: u64) -> io::Result<()> {
+        self.output.write_zeros(len)
+    }
+
+    fn keep(&mut self, len: u64) -> io::Result<()> {
+        self.output.keep(len)
+    }
+
+    /// Devices share no blocks, so it is written once more.
+    fn copy(&mut self, _from: u64, _len: u64) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    /// A device has one name only, so a damaged one can be told by nothing but the report.
+    fn finish(&mut self, _damaged: bool) -> io::Result<()> {
+        self.output.sync()
+    }
+}
+
+fn is_device(found: &fs::Metadata, path: &Path) -> Result<()> {
+    if found.file_type().is_block_device() {
+        return Ok(());
+    }
+    let message = format!("{} is not a block device", path.display());
+    Err(Error::new(ErrorKind::Target, message))
+}

@@ -1,0 +1,35 @@
+//! Whether a file system has room for what is to come. Knows nothing of targets.
+
+use std::fs::File;
+use std::io;
+
+use rustix::fs::fstatvfs;
+
+/// Looks whether a file can grow by so many bytes.
+pub(super) fn check(file: &File, needed: u64) -> io::Result<()> {
+    let found = fstatvfs(file)?;
+    // Some have no limit, and some say nothing.
+    if found.f_blocks == 0 {
+        return Ok(());
+    }
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    let missing = needed.saturating_sub(free);
+    if missing == 0 {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::StorageFull,
+        format!("{needed} bytes are needed and {free} are free: {missing} are missing"),
+    ))
+}
+
+/// Says what was still to come where it is for want of room that something could not be written.
+pub(super) fn explain(error: io::Error, left: u64, len: u64) -> io::Error {
+    match error.kind() {
+        kind @ (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => io::Error::new(
+            kind,
+            format!("no space is left, and {left} of {len} bytes were still to come"),
+        ),
+        _ => error,
+    }
+}
