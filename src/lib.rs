@@ -109,7 +109,7 @@ pub use format::name::{BackupType, GroupName, Namespace, SnapshotName, SnapshotP
 pub use open::Options;
 pub use pipeline::plan::Plan;
 pub use pipeline::seed::Seed;
-pub use report::{Damage, Event, Report};
+pub use report::{Damage, Event, PlaceReport, Report};
 pub use restore::Restore;
 pub use target::device::DeviceTarget;
 pub use target::file::FileTarget;

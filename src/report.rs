@@ -25,10 +25,16 @@ pub struct Report {
     pub seeded: u64,
     /// How many chunks were fetched and committed.
     pub chunks: u64,
-    /// The size of their blobs, as the datastore holds them.
+    /// The size of all blobs that came, as the datastore holds them.
     pub fetched: u64,
-    /// How many times something was asked for again.
+    /// How much of that came too late: the same chunk had come another way.
+    pub surplus: u64,
+    /// What each of the archive's places gave, in their order.
+    pub places: Vec<PlaceReport>,
+    /// How many times something was asked for again, because it failed.
     pub retries: u64,
+    /// How many times a late chunk was asked for a second time.
+    pub races: u64,
     /// Time since the start.
     pub elapsed: Duration,
     /// How long the calling thread waited for the next chunk in order.
@@ -42,6 +48,18 @@ pub struct Report {
     /// What could not be had, in the order of the archive: zeros stand in for it. Only a
     /// [`salvage`](crate::Restore::salvage) goes on after damage.
     pub damage: Vec<Damage>,
+}
+
+/// What one of several places gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PlaceReport {
+    /// How many chunks came from there that were of use.
+    pub chunks: u64,
+    /// The size of all blobs that came from there, in bytes.
+    pub fetched: u64,
+    /// How many times it could not be asked, or did not answer.
+    pub failures: u64,
 }
 
 /// A chunk that could not be had: the datastore lacks it, or what it holds is not the chunk.

@@ -12,12 +12,21 @@ use crate::error::Result;
 use crate::format::blob::ChunkDecoder;
 use crate::pipeline::plan::Plan;
 use crate::pipeline::seed::Seed;
-use crate::pipeline::{self, Settings};
+use crate::pipeline::{self, Crew, Settings};
 use crate::report::{Event, Report};
 use crate::target::{Existing, ReadAt, Target};
 
 const DEFAULT_MEMORY: u64 = 256 << 20;
 const DEFAULT_ATTEMPTS: u32 = 5;
+
+/// Threads for a place that gives one chunk at a time to each connection.
+const MOST_THREADS: usize = 32;
+
+/// Late chunks that are asked for a second time at once, at each place.
+const RACING: usize = 2;
+
+/// Late answers that may be outstanding although their chunks came another way. Each holds a buffer.
+const ABANDONED: usize = 8;
 
 /// How to restore: options that all have good defaults, and [`run`](Restore::run).
 ///
@@ -37,6 +46,7 @@ pub struct Restore {
     attempts: u32,
     range: Range<u64>,
     salvage: bool,
+    race: bool,
     seeds: Vec<Seed>,
     cancel: Cancel,
 }
@@ -50,6 +60,7 @@ impl Default for Restore {
             attempts: DEFAULT_ATTEMPTS,
             range: 0..u64::MAX,
             salvage: false,
+            race: false,
             seeds: Vec::new(),
             cancel: Cancel::new(),
         }
@@ -110,6 +121,14 @@ impl Restore {
             salvage: yes,
             ..self
         }
+    }
+
+    /// Asks for a chunk that others wait for once more when it is late: beyond three times the median, and 50 milliseconds. The
+    /// next place is asked, or the same over another connection, and the first answer counts. At most one chunk in 20 is
+    /// asked for twice.
+    #[must_use]
+    pub fn race(self, yes: bool) -> Restore {
+        Restore { race: yes, ..self }
     }
 
     /// Looks for chunks in another image before it fetches them. May be called several times; seeds are tried in turn.
@@ -181,35 +200,68 @@ impl Restore {
     }
 
     fn choose(&self, archive: &Archive) -> Settings {
-        let or = |set: usize, chosen: usize| if set == 0 { chosen } else { set };
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let access = archive.backend().access();
-        let workers = match access {
-            // One chunk for each connection: threads that wait cost little.
-            Access::OneByOne => 32,
-            _ => cores.clamp(4, 16),
-        };
         let largest = archive.index().largest_chunk();
-        // A chunk takes one buffer from its request to its commit, and each worker has one more to decompress into.
         let buffer = ChunkDecoder::blob_limit(largest) as u64;
         let buffers = usize::try_from(self.memory / buffer).unwrap_or(usize::MAX);
-        let workers = or(self.threads, workers).min(buffers / 2).max(1);
-        let slots = buffers.saturating_sub(workers).max(1);
-        // An index never has more chunks to offer; and a ring of so many slots is made at once.
-        let slots = slots.min(archive.index().count().max(1));
-        let ahead = match access {
-            Access::Local => workers,
-            _ => 16.max(2 * workers),
-        };
-        let in_flight = or(self.in_flight, ahead).min(slots);
+        // An index never has more chunks to offer; and rings of so many slots are made at once.
+        let buffers = buffers.min(3 * archive.index().count().max(MOST_THREADS));
+        // A chunk takes one buffer from its request to its commit, and each worker has one more to decompress into.
+        let sources = archive.sources().iter().enumerate();
+        let most = (buffers / 2 / sources.len()).max(1);
+        let mut crews: Vec<Crew> = sources
+            .map(|(source, place)| self.crew(source, place.backend().access(), most))
+            .collect();
+        let workers: usize = crews.iter().map(|crew| crew.workers).sum();
+        let mut slots = buffers.saturating_sub(workers).max(1);
+        let mut abandoned = 0;
+        // Each worker that races has a buffer for its request too.
+        let reserved = 2 * RACING * crews.len() + ABANDONED;
+        if (self.race || crews.len() > 1) && slots > 2 * reserved {
+            slots -= reserved;
+            abandoned = ABANDONED;
+            crews.extend((0..crews.len()).map(|source| Crew {
+                source,
+                workers: RACING,
+                in_flight: RACING,
+                is_racing: true,
+            }));
+        }
+        for crew in &mut crews {
+            crew.in_flight = crew.in_flight.min(slots);
+            crew.workers = crew.workers.min(crew.in_flight);
+        }
         Settings {
-            workers: workers.min(in_flight),
-            in_flight,
+            crews,
             slots,
             attempts: self.attempts.max(1),
             salvage: self.salvage,
             seeds: self.seeds.clone(),
+            race: self.race,
+            abandoned,
             cancel: self.cancel.clone(),
+        }
+    }
+
+    /// The workers for a place.
+    fn crew(&self, source: usize, access: Access, most: usize) -> Crew {
+        let or = |set: usize, chosen: usize| if set == 0 { chosen } else { set };
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let workers = match access {
+            // One chunk for each connection: threads that wait cost little.
+            Access::OneByOne => MOST_THREADS,
+            _ => cores.clamp(4, 16),
+        };
+        let workers = or(self.threads, workers).min(most);
+        let ahead = match access {
+            Access::Local => workers,
+            _ => 16.max(2 * workers),
+        };
+        let in_flight = or(self.in_flight, ahead);
+        Crew {
+            source,
+            workers: workers.min(in_flight),
+            in_flight,
+            is_racing: false,
         }
     }
 }

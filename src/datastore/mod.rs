@@ -1,7 +1,8 @@
-//! `Datastore`: what a backend holds, checked. Knows nothing of kinds of places.
+//! `Datastore`: what one or several places hold, checked. Knows nothing of kinds of places.
 
 pub(crate) mod snapshot;
 pub(crate) mod trust;
+mod view;
 
 use std::fmt::{self, Display};
 use std::sync::Arc;
@@ -9,23 +10,18 @@ use std::sync::Arc;
 use crate::backend::{Backend, FetchError, SnapshotInfo};
 use crate::datastore::snapshot::Snapshot;
 use crate::datastore::trust::Trust;
+use crate::datastore::view::{Place, View};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::blob::{MAX_BLOB, decode_blob};
-use crate::format::manifest::Manifest;
 use crate::format::name::{GroupName, Namespace, SnapshotName, SnapshotPath};
 
-const MANIFEST: &str = "index.json.blob";
+/// The places that have a chunk, or lack it, are the bits of a number.
+const MOST_PLACES: usize = 64;
 
 /// A datastore, seen from one of its namespaces. Cheap to clone.
 #[derive(Clone)]
 pub struct Datastore {
-    place: Arc<Place>,
-    namespace: Namespace,
-}
-
-struct Place {
-    backend: Box<dyn Backend>,
-    trust: Trust,
+    /// One at the least; the first is preferred.
+    views: Vec<View>,
 }
 
 impl Datastore {
@@ -42,38 +38,65 @@ impl Datastore {
         trust: Trust,
     ) -> Datastore {
         let place = Arc::new(Place { backend, trust });
-        Datastore { place, namespace }
+        Datastore {
+            views: vec![View { place, namespace }],
+        }
+    }
+
+    /// The same datastore in several places, such as a server and a bucket with a copy of it, each seen from a namespace of
+    /// its own.
+    ///
+    /// What is missing, damaged or out of reach in one place comes from the next. Chunks are known by their digests, so it does
+    /// not matter whose they are: a place may be old, cheap, incomplete or not to be trusted. A manifest is that of the first
+    /// place that has a right one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for no place, and for more than 64.
+    pub fn any_of(places: impl IntoIterator<Item = Datastore>) -> Result<Datastore> {
+        let views: Vec<View> = places.into_iter().flat_map(|place| place.views).collect();
+        if views.is_empty() {
+            return Err(Error::new(ErrorKind::Invalid, "no place was named"));
+        }
+        if views.len() > MOST_PLACES {
+            let message = format!("more than {MOST_PLACES} places were named");
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        Ok(Datastore { views })
     }
 
     /// The same datastore, seen from another namespace.
     #[must_use]
     pub fn in_namespace(&self, namespace: Namespace) -> Datastore {
+        let views = self.views.iter();
         Datastore {
-            place: Arc::clone(&self.place),
-            namespace,
+            views: views
+                .map(|view| View {
+                    place: Arc::clone(&view.place),
+                    namespace: namespace.clone(),
+                })
+                .collect(),
         }
     }
 
-    /// The namespaces directly below this one, sorted.
+    /// The namespaces directly below this one, sorted; of several places, of all that can be listed.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] where this one does not exist; [`ErrorKind::Unsupported`] where the place can't list;
     /// else why the listing failed.
     pub fn namespaces(&self) -> Result<Vec<Namespace>> {
-        let found = self.place.backend.namespaces(&self.namespace);
-        let mut namespaces = found.map_err(|error| self.cannot_list(error))?;
-        namespaces.sort();
-        Ok(namespaces)
+        self.all(View::namespaces)
     }
 
-    /// The snapshots of this namespace, sorted by group and time.
+    /// The snapshots of this namespace, sorted by group and time; of several places, of all that can be listed.
     ///
     /// # Errors
     /// As [`namespaces`](Datastore::namespaces).
     pub fn snapshots(&self) -> Result<Vec<SnapshotInfo>> {
-        let found = self.place.backend.snapshots(&self.namespace, None);
-        let mut snapshots = found.map_err(|error| self.cannot_list(error))?;
-        snapshots.sort();
+        let mut snapshots = self.all(View::snapshots)?;
+        // Of one that is finished somewhere.
+        snapshots.reverse();
+        snapshots.dedup_by(|other, kept| other.name == kept.name);
+        snapshots.reverse();
         Ok(snapshots)
     }
 
@@ -86,11 +109,17 @@ impl Datastore {
     /// # Errors
     /// [`ErrorKind::Invalid`] for a name that is neither; [`ErrorKind::NotFound`] where there is no such snapshot, with
     /// those that there are; [`ErrorKind::Key`] where the manifest is not signed by a key that was given;
-    /// [`ErrorKind::Corrupt`] for a manifest that is damaged or another's; else why it could not be fetched.
+    /// [`ErrorKind::Corrupt`] for a manifest that is damaged or another's; else why it could not be fetched. Of
+    /// several places, what the first says.
     pub fn snapshot(&self, name: &str) -> Result<Snapshot> {
         let name = match (name.parse::<SnapshotName>(), name.parse::<GroupName>()) {
             (Ok(snapshot), _) => snapshot,
-            (_, Ok(group)) => self.last_finished(&group)?,
+            (_, Ok(group)) => {
+                let last = self.all(|view| view.last_finished(&group).map(|last| vec![last]))?;
+                last.into_iter()
+                    .max()
+                    .expect("each place names one, or none does")
+            }
             (Err(error), Err(_)) => {
                 return Err(Error::new(
                     ErrorKind::Invalid,
@@ -99,123 +128,42 @@ impl Datastore {
                 .because(error));
             }
         };
-        let path = SnapshotPath {
-            namespace: self.namespace.clone(),
-            snapshot: name,
-        };
-        let read = (self.place.backend).read_file(&path, MANIFEST, MAX_BLOB as u64);
-        let raw = match read {
-            Ok(raw) => raw,
-            Err(FetchError::Missing) => return Err(self.no_such_snapshot(&path.snapshot)),
-            Err(error) => return Err(cannot("fetch the manifest of", &path, error)),
-        };
-        let manifest = decode_blob(&raw, None, MAX_BLOB)
-            .and_then(|json| Manifest::parse(&json))
-            .map_err(|error| within("the manifest", &path, error))?;
-        if *manifest.snapshot() != path.snapshot {
-            return Err(Error::new(
-                ErrorKind::Corrupt,
-                format!(
-                    "the manifest found for {path} is that of {}",
-                    manifest.snapshot()
-                ),
-            ));
-        }
-        let key = self.place.trust.key_of(&manifest, &path)?;
-        Ok(Snapshot::new(Arc::clone(&self.place), path, manifest, key))
+        let found = first_right(&self.views, |view| view.snapshot(name.clone()))?;
+        Ok(Snapshot::new(self.views.clone(), found))
     }
 
-    fn last_finished(&self, group: &GroupName) -> Result<SnapshotName> {
-        let found = self.place.backend.snapshots(&self.namespace, Some(group));
-        let snapshots = match found {
-            Ok(snapshots) => snapshots,
-            Err(FetchError::Unsupported) => {
-                return Err(Error::new(
-                    ErrorKind::Unsupported,
-                    format!(
-                        "this kind of place can't list the snapshots of {group}; name one in full, as {group}/2026-11-23T00:00:00Z"
-                    ),
-                ));
+    /// What all places that answer have, sorted, each once.
+    fn all<T: Ord>(&self, ask: impl Fn(&View) -> Result<Vec<T>>) -> Result<Vec<T>> {
+        let mut answers = None;
+        let mut failure = None;
+        for view in &self.views {
+            match ask(view) {
+                Ok(answer) => answers.get_or_insert_with(Vec::new).extend(answer),
+                Err(error) => failure = failure.or(Some(error)),
             }
-            Err(error) => return Err(self.cannot_list(error)),
-        };
-        let finished = snapshots.into_iter().filter(|found| found.is_finished);
-        (finished.map(|found| found.name).max()).ok_or_else(|| {
-            let message = format!("no finished snapshot of {group}{}", self.namespace_suffix());
-            Error::new(ErrorKind::NotFound, message + &self.groups_there())
-        })
-    }
-
-    fn no_such_snapshot(&self, name: &SnapshotName) -> Error {
-        let group = name.group();
-        let there =
-            (self.place.backend.snapshots(&self.namespace, Some(group))).unwrap_or_default();
-        if there.iter().any(|found| found.name == *name) {
-            return Error::new(
-                ErrorKind::NotFound,
-                format!(
-                    "the snapshot {name} is unfinished: it has no manifest (its backup is running, or was cut off)"
-                ),
-            );
         }
-        let mut times: Vec<_> = there.iter().map(|found| &found.name).collect();
-        times.sort();
-        let message = format!("no snapshot {name}{}", self.namespace_suffix());
-        let others = if times.is_empty() {
-            self.groups_there()
-        } else {
-            format!("; the last of {group}: {}", few(times.iter().rev()))
-        };
-        Error::new(ErrorKind::NotFound, message + &others)
-    }
-
-    /// For a message about something that is not there: what is.
-    fn groups_there(&self) -> String {
-        match self.place.backend.snapshots(&self.namespace, None) {
-            Ok(snapshots) => {
-                let mut groups: Vec<_> = snapshots.iter().map(|found| found.name.group()).collect();
-                groups.sort();
-                groups.dedup();
-                if groups.is_empty() {
-                    "; there are no snapshots at all".to_owned()
-                } else {
-                    format!("; there are snapshots of: {}", few(groups))
-                }
+        match (answers, failure) {
+            (None, Some(error)) => Err(error),
+            (answers, _) => {
+                let mut answers = answers.unwrap_or_default();
+                answers.sort();
+                answers.dedup();
+                Ok(answers)
             }
-            Err(FetchError::Missing) => "; there is no such namespace".to_owned(),
-            Err(_) => String::new(),
         }
     }
+}
 
-    fn cannot_list(&self, error: FetchError) -> Error {
-        if matches!(error, FetchError::Missing) {
-            let top = self.place.backend.namespaces(&Namespace::default());
-            let there = match top {
-                Ok(mut top) if !top.is_empty() => {
-                    top.sort();
-                    format!("; at the top there are: {}", few(top))
-                }
-                _ => String::new(),
-            };
-            return Error::new(
-                ErrorKind::NotFound,
-                format!("no namespace {}{there}", self.namespace),
-            );
-        }
-        Error::new(
-            error.kind(),
-            format!("cannot list the datastore{}", self.namespace_suffix()),
-        )
-        .because(error)
-    }
-
-    fn namespace_suffix(&self) -> String {
-        if self.namespace.is_root() {
-            String::new()
-        } else {
-            format!(" in namespace {}", self.namespace)
+/// What the first place gives that has it right; if none has, what is wrong with it in the first.
+fn first_right<T>(views: &[View], ask: impl Fn(&View) -> Result<T>) -> Result<T> {
+    let mut failure = None;
+    for view in views {
+        match ask(view) {
+            Ok(answer) => return Ok(answer),
+            Err(error) => failure = failure.or(Some(error)),
         }
     }
+    Err(failure.expect("there is a place"))
 }
 
 fn cannot(verb: &str, path: &SnapshotPath, error: FetchError) -> Error {
@@ -253,8 +201,9 @@ fn few<T: Display>(items: impl IntoIterator<Item = T>) -> String {
 
 impl fmt::Debug for Datastore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let namespaces = self.views.iter().map(|view| &view.namespace);
         f.debug_struct("Datastore")
-            .field("namespace", &self.namespace)
+            .field("namespaces", &namespaces.collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }

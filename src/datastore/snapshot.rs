@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::backend::{ArchivePath, Backend, FetchError};
-use crate::datastore::{Place, cannot, few, within};
+use crate::datastore::view::{Found, View};
+use crate::datastore::{cannot, few, first_right, within};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::blob::{MAX_BLOB, decode_blob, is_encrypted};
@@ -25,37 +26,25 @@ const MAX_INDEX: u64 = 1 << 30;
 pub struct Snapshot(Arc<SnapshotInner>);
 
 struct SnapshotInner {
-    place: Arc<Place>,
-    path: SnapshotPath,
-    manifest: Manifest,
-    key: Option<Key>,
+    views: Vec<View>,
+    found: Found,
 }
 
 impl Snapshot {
-    pub(super) fn new(
-        place: Arc<Place>,
-        path: SnapshotPath,
-        manifest: Manifest,
-        key: Option<Key>,
-    ) -> Snapshot {
-        Snapshot(Arc::new(SnapshotInner {
-            place,
-            path,
-            manifest,
-            key,
-        }))
+    pub(super) fn new(views: Vec<View>, found: Found) -> Snapshot {
+        Snapshot(Arc::new(SnapshotInner { views, found }))
     }
 
     /// The snapshot's name, with the time where only a group was asked for.
     #[must_use]
     pub fn name(&self) -> &SnapshotName {
-        &self.0.path.snapshot
+        &self.0.found.name
     }
 
     /// The list of what is in it.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
-        &self.0.manifest
+        &self.0.found.manifest
     }
 
     /// An archive by its name, such as `drive-scsi0.img`. Its index is read, and checked against the manifest.
@@ -77,16 +66,33 @@ impl Snapshot {
             ));
         }
         let key = self.key_for(file)?;
-        let raw = self.fetch(file, MAX_INDEX)?;
-        let index = Index::parse(raw).map_err(|error| within(file.name(), &self.0.path, error))?;
+        let index = first_right(&self.0.views, |view| self.index(view, file))?;
+        let sources = self.0.views.iter().map(|view| Source {
+            view: view.clone(),
+            path: ArchivePath {
+                snapshot: view.path(self.name()),
+                file: file.name().to_owned(),
+            },
+        });
+        Ok(Archive(Arc::new(ArchiveInner {
+            sources: sources.collect(),
+            index,
+            key,
+        })))
+    }
+
+    /// The index as a place has it, if it is the manifest's.
+    fn index(&self, view: &View, file: &ManifestFile) -> Result<Index> {
+        let path = view.path(self.name());
+        let raw = fetch(view, &path, file, MAX_INDEX)?;
+        let index = Index::parse(raw).map_err(|error| within(file.name(), &path, error))?;
         let is_fixed = file.name().ends_with(".fidx");
         if (index.csum(), index.len(), index.is_fixed()) != (file.csum(), file.size(), is_fixed) {
             return Err(Error::new(
                 ErrorKind::Corrupt,
                 format!(
-                    "{} is not the index that the manifest of {} lists: csum {} of {} bytes instead of {} of {}",
+                    "{} is not the index that the manifest of {path} lists: csum {} of {} bytes instead of {} of {}",
                     file.name(),
-                    self.0.path,
                     index.csum(),
                     index.len(),
                     file.csum(),
@@ -94,16 +100,7 @@ impl Snapshot {
                 ),
             ));
         }
-        let path = ArchivePath {
-            snapshot: self.0.path.clone(),
-            file: file.name().to_owned(),
-        };
-        Ok(Archive(Arc::new(ArchiveInner {
-            place: Arc::clone(&self.0.place),
-            path,
-            index,
-            key,
-        })))
+        Ok(index)
     }
 
     /// A small file such as `qemu-server.conf`: read, checked against the manifest, and decoded.
@@ -122,56 +119,51 @@ impl Snapshot {
             WRAPPED_KEY => None,
             _ => self.key_for(file)?,
         };
-        let raw = self.fetch(file, MAX_BLOB as u64)?;
-        if (raw.len() as u64, Digest::of(&raw)) != (file.size(), file.csum()) {
-            return Err(Error::new(
-                ErrorKind::Corrupt,
-                format!(
-                    "{} is not the file that the manifest of {} lists",
-                    file.name(),
-                    self.0.path
-                ),
-            ));
-        }
-        if is_encrypted(&raw) != key.is_some() {
-            return Err(Error::new(
-                ErrorKind::Corrupt,
-                format!(
-                    "{} of {} is not encrypted as its manifest says",
-                    file.name(),
-                    self.0.path
-                ),
-            ));
-        }
-        decode_blob(&raw, key.as_ref(), MAX_BLOB)
-            .map_err(|error| within(file.name(), &self.0.path, error))
+        first_right(&self.0.views, |view| {
+            let path = view.path(self.name());
+            let raw = fetch(view, &path, file, MAX_BLOB as u64)?;
+            if (raw.len() as u64, Digest::of(&raw)) != (file.size(), file.csum()) {
+                let message = format!(
+                    "{} is not the file that the manifest of {path} lists",
+                    file.name()
+                );
+                return Err(Error::new(ErrorKind::Corrupt, message));
+            }
+            if is_encrypted(&raw) != key.is_some() {
+                let message = format!(
+                    "{} of {path} is not encrypted as its manifest says",
+                    file.name()
+                );
+                return Err(Error::new(ErrorKind::Corrupt, message));
+            }
+            decode_blob(&raw, key.as_ref(), MAX_BLOB)
+                .map_err(|error| within(file.name(), &path, error))
+        })
     }
 
     /// How fast bytes come from the place over one connection, in bytes per second: bytes that it need not look for.
-    /// `None` where the place offers no such test; a Proxmox Backup Server does.
+    /// `None` where the place offers no such test; a Proxmox Backup Server does. Of several places, from the first.
     ///
     /// # Errors
     /// Why they could not be fetched.
     pub fn speedtest(&self) -> Result<Option<f64>> {
+        let view = self.0.views.first().expect("there is a place");
+        let path = view.path(self.name());
         let begun = Instant::now();
-        match self.0.place.backend.speedtest(&self.0.path) {
+        match view.place.backend.speedtest(&path) {
             Ok(len) => Ok(Some(len as f64 / begun.elapsed().as_secs_f64())),
             Err(FetchError::Unsupported) => Ok(None),
-            Err(error) => Err(cannot(
-                "test the speed of the place of",
-                &self.0.path,
-                error,
-            )),
+            Err(error) => Err(cannot("test the speed of the place of", &path, error)),
         }
     }
 
     fn file(&self, name: &str) -> Result<&ManifestFile> {
-        let manifest = &self.0.manifest;
+        let manifest = &self.0.found.manifest;
         manifest.file(name).ok_or_else(|| {
             let there = few(manifest.files().iter().map(ManifestFile::archive_name));
             Error::new(
                 ErrorKind::NotFound,
-                format!("no archive {name} in {}; it has: {there}", self.0.path),
+                format!("no archive {name} in {}; it has: {there}", self.path()),
             )
         })
     }
@@ -180,21 +172,23 @@ impl Snapshot {
         if file.crypt_mode() != CryptMode::Encrypt {
             return Ok(None);
         }
-        if self.0.key.is_some() {
-            return Ok(self.0.key.clone());
+        if self.0.found.key.is_some() {
+            return Ok(self.0.found.key.clone());
         }
         let what = format!("{} is encrypted", file.archive_name());
-        Err(self.0.place.trust.foreign_key(&self.0.manifest, &what))
+        let view = self.0.views.first().expect("there is a place");
+        Err(view.place.trust.foreign_key(self.manifest(), &what))
     }
 
-    fn fetch(&self, file: &ManifestFile, limit: u64) -> Result<Vec<u8>> {
-        (self
-            .0
-            .place
-            .backend
-            .read_file(&self.0.path, file.name(), limit))
-        .map_err(|error| cannot(&format!("fetch {} of", file.name()), &self.0.path, error))
+    fn path(&self) -> SnapshotPath {
+        let view = self.0.views.first().expect("there is a place");
+        view.path(self.name())
     }
+}
+
+fn fetch(view: &View, path: &SnapshotPath, file: &ManifestFile, limit: u64) -> Result<Vec<u8>> {
+    let read = view.place.backend.read_file(path, file.name(), limit);
+    read.map_err(|error| cannot(&format!("fetch {} of", file.name()), path, error))
 }
 
 /// An image or a pxar stream of a snapshot, with its index. Cheap to clone.
@@ -202,17 +196,32 @@ impl Snapshot {
 pub struct Archive(Arc<ArchiveInner>);
 
 struct ArchiveInner {
-    place: Arc<Place>,
-    path: ArchivePath,
+    sources: Vec<Source>,
     index: Index,
     key: Option<Key>,
 }
 
+/// A place that the chunks of an archive can come from.
+pub(crate) struct Source {
+    view: View,
+    path: ArchivePath,
+}
+
+impl Source {
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        &*self.view.place.backend
+    }
+
+    pub(crate) fn path(&self) -> &ArchivePath {
+        &self.path
+    }
+}
+
 impl Archive {
-    /// Where it lies.
+    /// Where it lies; of several places, in the first.
     #[must_use]
     pub fn path(&self) -> &ArchivePath {
-        &self.0.path
+        &self.0.sources.first().expect("there is a place").path
     }
 
     /// Its chunks.
@@ -227,15 +236,16 @@ impl Archive {
         self.0.key.as_ref()
     }
 
-    pub(crate) fn backend(&self) -> &dyn Backend {
-        &*self.0.place.backend
+    /// The places that its chunks can come from, the preferred one first.
+    pub(crate) fn sources(&self) -> &[Source] {
+        &self.0.sources
     }
 }
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Snapshot")
-            .field("path", &self.0.path)
+            .field("path", &self.path())
             .finish_non_exhaustive()
     }
 }
@@ -243,7 +253,7 @@ impl fmt::Debug for Snapshot {
 impl fmt::Debug for Archive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Archive")
-            .field("path", &self.0.path)
+            .field("path", self.path())
             .finish_non_exhaustive()
     }
 }

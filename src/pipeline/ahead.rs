@@ -1,29 +1,51 @@
-//! Asking ahead: which chunk the workers are asked for next, and which once more. Knows nothing of what is done with them.
+//! Asking ahead: which chunk is asked for next, where, and which once more. Knows nothing of what is done with them.
 
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender};
 
-use crate::format::index::Index;
-use crate::pipeline::plan::{Plan, Step};
+use crate::format::index::Chunk;
+use crate::pipeline::places::{Places, Set};
+use crate::pipeline::plan::Step;
 use crate::pipeline::scan::{Finding, Scan};
-use crate::pipeline::{Job, Settings};
+use crate::pipeline::{Common, Job};
 
 /// The jobs that are given out, in index order, by a window of slots.
 pub(super) struct Ahead<'a> {
-    index: &'a Index,
-    plan: &'a Plan,
+    common: &'a Common<'a>,
     scan: Option<&'a Scan<'a>>,
-    settings: &'a Settings,
-    jobs: Sender<Job>,
+    crews: Vec<Line>,
+    pub(super) places: Places,
     /// Where in the index to look for the next chunk to ask for.
     position: usize,
     /// The turn of the next chunk that is asked for the first time.
     turn: usize,
-    /// Jobs that are with the workers.
-    queued: usize,
+    /// The number of the next job.
+    id: u64,
     /// Jobs that wait to be asked for again.
     retries: Vec<(Instant, Job)>,
+    /// What was asked for last, for each slot.
+    given: Vec<Option<Given>>,
+}
+
+/// A chunk that was asked for.
+#[derive(Clone, Copy)]
+struct Given {
+    turn: usize,
+    position: usize,
+    chunk: Chunk,
+    place: usize,
+    lacking: Set,
+}
+
+/// The line to one crew.
+struct Line {
+    jobs: Sender<Job>,
+    /// The workers' end, to take back what they have not taken.
+    taken_back: Receiver<Job>,
+    /// Jobs that are with its workers.
+    queued: usize,
+    room: usize,
 }
 
 /// Nobody takes jobs any more.
@@ -31,42 +53,93 @@ pub(super) struct Ahead<'a> {
 pub(super) struct WorkersEnded;
 
 impl<'a> Ahead<'a> {
+    /// With a line to each crew, in their order.
     pub(super) fn new(
-        index: &'a Index,
-        plan: &'a Plan,
+        common: &'a Common<'a>,
         scan: Option<&'a Scan<'a>>,
-        settings: &'a Settings,
-        jobs: Sender<Job>,
+        lines: Vec<(Sender<Job>, Receiver<Job>)>,
     ) -> Ahead<'a> {
+        let crews = lines.into_iter().zip(&common.settings.crews);
         Ahead {
-            index,
-            plan,
+            common,
             scan,
-            settings,
-            jobs,
-            position: plan.positions().start,
+            crews: crews
+                .map(|((jobs, taken_back), crew)| Line {
+                    jobs,
+                    taken_back,
+                    queued: 0,
+                    room: crew.queued(),
+                })
+                .collect(),
+            places: Places::new(common.archive.sources().len()),
+            position: common.plan.positions().start,
             turn: 0,
-            queued: 0,
+            id: 0,
             retries: Vec::new(),
+            given: vec![None; common.settings.slots],
         }
     }
 
     /// Gives the workers as many jobs as they may have: first those that are due again, which the writer waits for
     /// soonest. `committed` is the number of jobs whose chunks have been.
     pub(super) fn ask(&mut self, committed: usize) -> Result<(), WorkersEnded> {
-        while self.queued < self.settings.queued() {
-            let job = self.due_again().or_else(|| self.next_job(committed));
-            let Some(job) = job else { break };
-            // The channel has room for every slot, so this does not wait.
-            self.jobs.send(job).map_err(|_| WorkersEnded)?;
-            self.queued += 1;
+        while let Some(job) = self.due_again() {
+            self.send(job)?;
+        }
+        while let Some(job) = self.next_job(committed) {
+            self.send(job)?;
         }
         Ok(())
     }
 
+    /// Asks for the chunk of a turn a second time, of a crew that does nothing else; `false` where none is free.
+    pub(super) fn race(&mut self, turn: usize) -> Result<bool, WorkersEnded> {
+        let Some(given) = self.given(turn) else {
+            return Ok(false);
+        };
+        let place = self.places.another(given.place, given.lacking);
+        let mut crews = self.common.settings.crews.iter();
+        let crew = crews.position(|crew| crew.is_racing && crew.source == place);
+        let Some(crew) = crew.filter(|crew| self.has_room(*crew)) else {
+            return Ok(false);
+        };
+        let job = Job::new(turn, given.position, given.chunk, place);
+        self.send(Job {
+            crew,
+            is_race: true,
+            ..job
+        })?;
+        Ok(true)
+    }
+
+    /// Whether the chunk of a turn was asked for at a place only to see whether that is well again.
+    pub(super) fn is_probe(&self, turn: usize) -> bool {
+        (self.given(turn)).is_some_and(|given| self.places.is_probed(given.place))
+    }
+
+    fn given(&self, turn: usize) -> Option<Given> {
+        let given = self.given[turn % self.given.len()];
+        given.filter(|given| given.turn == turn)
+    }
+
     /// A job came back.
-    pub(super) fn came_back(&mut self) {
-        self.queued -= 1;
+    pub(super) fn came_back(&mut self, job: &Job) {
+        self.crews[job.crew].queued -= 1;
+    }
+
+    /// A place failed. When it is given up for a while, what waits for it is asked elsewhere.
+    pub(super) fn failed(&mut self, place: usize) {
+        self.places.failed(place);
+        if !self.places.is_aside(place) {
+            return;
+        }
+        let now = Instant::now();
+        while let Ok(mut job) = self.crews[place].taken_back.try_recv() {
+            self.crews[place].queued -= 1;
+            let other = self.places.choose(job.lacking, Some(place));
+            job.go_to(other.unwrap_or(place));
+            self.retries.push((now, job));
+        }
     }
 
     /// Asks once more, not before a time.
@@ -82,19 +155,58 @@ impl<'a> Ahead<'a> {
             .fold(limit, Duration::min)
     }
 
+    fn send(&mut self, mut job: Job) -> Result<(), WorkersEnded> {
+        job.id = self.id;
+        self.id += 1;
+        self.places.asked(job.place);
+        if !job.is_race {
+            let slot = job.turn % self.given.len();
+            self.given[slot] = Some(Given {
+                turn: job.turn,
+                position: job.position,
+                chunk: job.chunk,
+                place: job.place,
+                lacking: job.lacking,
+            });
+        }
+        let line = &mut self.crews[job.crew];
+        line.queued += 1;
+        // The channel has room for every job that can be outstanding, so this does not wait.
+        line.jobs.send(job).map_err(|_| WorkersEnded)
+    }
+
+    fn has_room(&self, crew: usize) -> bool {
+        self.crews[crew].queued < self.crews[crew].room
+    }
+
     fn due_again(&mut self) -> Option<Job> {
         let now = Instant::now();
-        let due = self.retries.iter().position(|(at, _)| *at <= now)?;
-        Some(self.retries.swap_remove(due).1)
+        let is_due = |(at, job): &(Instant, Job)| *at <= now && self.has_room(job.crew);
+        let due = self.retries.iter().position(is_due)?;
+        let (_, job) = self.retries.swap_remove(due);
+        // Another place may have had it meanwhile.
+        if self.common.turns.has_come(job.turn) {
+            return self.due_again();
+        }
+        Some(job)
     }
 
     /// The next chunk that must be fetched, if there is a slot for it and it is known that it must.
     fn next_job(&mut self, committed: usize) -> Option<Job> {
-        if self.turn - committed >= self.settings.slots {
+        let Common {
+            plan,
+            archive,
+            settings,
+            turns,
+            ..
+        } = self.common;
+        if self.turn - committed >= settings.slots
+            || !(0..self.crews.len()).any(|crew| self.has_room(crew))
+        {
             return None;
         }
         loop {
-            let is_fetched = self.plan.step(self.position)? == Step::Fetch;
+            let is_fetched = plan.step(self.position)? == Step::Fetch;
             match self.scan.map(|scan| scan.finding(self.position)) {
                 _ if !is_fetched => {}
                 Some(Finding::Unknown) => return None,
@@ -103,13 +215,13 @@ impl<'a> Ahead<'a> {
             }
             self.position += 1;
         }
-        let job = Job {
-            turn: self.turn,
-            position: self.position,
-            chunk: self.index.chunk(self.position)?,
-            attempt: 1,
-            fresh_connection: false,
-        };
+        let place = self.places.choose(Set::default(), None)?;
+        if !self.has_room(place) {
+            return None;
+        }
+        let chunk = archive.index().chunk(self.position)?;
+        let job = Job::new(self.turn, self.position, chunk, place);
+        turns.begin(self.turn);
         self.position += 1;
         self.turn += 1;
         Some(job)

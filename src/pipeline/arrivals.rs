@@ -34,6 +34,11 @@ impl Arrivals {
         self.next
     }
 
+    /// Whether the chunk of a turn has not come yet.
+    pub(super) fn awaits(&self, turn: usize) -> bool {
+        turn >= self.next && self.ring[turn % self.ring.len()].is_none()
+    }
+
     /// Keeps a chunk for its turn, which must be less than a window's worth ahead.
     pub(super) fn insert(&mut self, turn: usize, arrived: Arrived) {
         debug_assert!((self.next..self.next + self.ring.len()).contains(&turn));

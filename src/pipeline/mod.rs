@@ -4,17 +4,22 @@
 mod ahead;
 mod arrivals;
 mod cache;
+mod pace;
+mod places;
 pub(crate) mod plan;
+mod race;
 mod repeats;
 mod retry;
 mod scan;
 pub(crate) mod seed;
+mod turns;
 mod worker;
 mod writer;
 
 use std::panic;
 use std::sync::Arc;
 use std::thread::{self, Scope, ScopedJoinHandle};
+use std::time::Duration;
 
 use crossbeam_channel::bounded;
 
@@ -24,10 +29,13 @@ use crate::datastore::snapshot::Archive;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::blob::ChunkDecoder;
 use crate::format::index::Chunk;
+use crate::pipeline::ahead::Ahead;
+use crate::pipeline::places::Set;
 use crate::pipeline::plan::Plan;
 use crate::pipeline::repeats::repeats_within;
 use crate::pipeline::scan::Scan;
 use crate::pipeline::seed::{Seed, Seeds};
+use crate::pipeline::turns::Turns;
 use crate::pipeline::worker::{Arrival, Worker};
 use crate::pipeline::writer::{Writer, check_cancelled, target_error};
 use crate::report::{Event, Report};
@@ -36,37 +44,65 @@ use crate::target::{Existing, ReadAt, Target};
 /// How a restore is run, with everything chosen.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    /// Worker threads; at least 1.
-    pub(crate) workers: usize,
-    /// Requests that the workers may have in flight at once, all together; at least as many as there are workers.
-    pub(crate) in_flight: usize,
-    /// Jobs that may be asked for and not yet committed; at least `in_flight`. Each takes a buffer at the most.
+    /// First one for each of the archive's places, in their order, then those that race.
+    pub(crate) crews: Vec<Crew>,
+    /// Jobs that may be asked for and not yet committed; at least as many as the first crew may have in flight. Each takes a
+    /// buffer at the most.
     pub(crate) slots: usize,
-    /// How many times a chunk is asked for before it is given up; at least 1.
+    /// How many times a chunk is asked for before it is given up, for each place; at least 1.
     pub(crate) attempts: u32,
     /// Whether zeros take the place of chunks that can't be had.
     pub(crate) salvage: bool,
     /// Where to look before a chunk is fetched.
     pub(crate) seeds: Vec<Seed>,
+    /// Whether a late chunk is asked for a second time.
+    pub(crate) race: bool,
+    /// How many late answers may be outstanding whose chunks came another way.
+    pub(crate) abandoned: usize,
     /// Set by the user alone.
     pub(crate) cancel: Cancel,
+}
+
+/// The workers that serve one place.
+#[derive(Debug)]
+pub(crate) struct Crew {
+    /// The place's number.
+    pub(crate) source: usize,
+    /// Threads; at least 1.
+    pub(crate) workers: usize,
+    /// Requests that they may have in flight at once, all together; at least as many as there are workers.
+    pub(crate) in_flight: usize,
+    /// Whether they do nothing but fetch late chunks once more.
+    pub(crate) is_racing: bool,
 }
 
 /// A chunk to fetch.
 #[derive(Debug)]
 struct Job {
-    /// Its number among those that are fetched, in index order.
+    /// Its own, also where a chunk is asked for twice.
+    id: u64,
+    /// The chunk's number among those that are fetched, in index order.
     turn: usize,
     /// Its place in the index.
     position: usize,
     chunk: Chunk,
+    /// Whose workers fetch it, and at which place.
+    crew: usize,
+    place: usize,
+    /// The places that can't give the chunk, and what is worth telling of it.
+    lacking: Set,
+    failure: Option<Error>,
     /// From 1.
     attempt: u32,
     /// The last answer was corrupt: don't ask over the same connection again.
     fresh_connection: bool,
+    /// It is asked for a second time, because it is late.
+    is_race: bool,
+    /// How long the place took.
+    took: Option<Duration>,
 }
 
-impl Settings {
+impl Crew {
     /// Jobs that may be with the workers at once: as many wait as are in flight, since a worker takes its next one the
     /// moment an answer comes, and while it waits for another answer it hears of no new job.
     fn queued(&self) -> usize {
@@ -75,8 +111,26 @@ impl Settings {
 }
 
 impl Job {
-    fn id(&self) -> u64 {
-        self.turn as u64
+    fn new(turn: usize, position: usize, chunk: Chunk, place: usize) -> Job {
+        Job {
+            id: 0,
+            turn,
+            position,
+            chunk,
+            // The first crews serve a place each.
+            crew: place,
+            place,
+            lacking: Set::default(),
+            failure: None,
+            attempt: 1,
+            fresh_connection: false,
+            is_race: false,
+            took: None,
+        }
+    }
+
+    fn go_to(&mut self, place: usize) {
+        (self.crew, self.place) = (place, place);
     }
 }
 
@@ -90,6 +144,7 @@ struct Common<'a> {
     /// Set with the user's, and when the restore ends.
     stop: Cancel,
     spares: Spares,
+    turns: Turns,
 }
 
 /// Restores an archive into a target. The calling thread is the writer.
@@ -118,6 +173,7 @@ pub(crate) fn run(
         seeds: Seeds::new(&settings.seeds),
         stop: settings.cancel.child(),
         spares: Spares::new(ChunkDecoder::blob_limit(archive.index().largest_chunk())),
+        turns: Turns::new(settings.slots),
     };
     let scan =
         to_scan.map(|(target, is_whole)| Scan::new(archive, &plan, target, is_whole, &common.stop));
@@ -130,8 +186,10 @@ fn keep_repeats_in_memory(plan: &mut Plan, settings: &mut Settings) {
     let room = (settings.slots / 2).min(plan.repeats().len());
     plan.repeat_only(repeats_within(room, plan.repeats()));
     settings.slots -= room;
-    settings.in_flight = settings.in_flight.min(settings.slots);
-    settings.workers = settings.workers.min(settings.in_flight);
+    for crew in &mut settings.crews {
+        crew.in_flight = crew.in_flight.min(settings.slots);
+        crew.workers = crew.workers.min(crew.in_flight);
+    }
 }
 
 fn run_threads(
@@ -142,26 +200,33 @@ fn run_threads(
     observe: &mut dyn FnMut(Event<'_>),
 ) -> Result<Report> {
     let settings = common.settings;
-    // Both hold every job that can be outstanding, so no send blocks.
-    let (job_sender, job_receiver) = bounded::<Job>(settings.slots);
-    let (arrival_sender, arrival_receiver) = bounded::<Arrival>(settings.slots);
+    // They hold every job that can be outstanding, so no send blocks.
+    let outstanding: usize = settings.crews.iter().map(Crew::queued).sum();
+    let lines: Vec<_> = settings
+        .crews
+        .iter()
+        .map(|crew| bounded(crew.queued()))
+        .collect();
+    let (arrival_sender, arrival_receiver) = bounded::<Arrival>(outstanding);
     thread::scope(|scope| {
         // Dropped when the writer returns or unwinds: nothing else ends a fetch that hangs.
         let stop_all = CancelOnDrop(&common.stop);
         let mut threads = Vec::new();
-        for number in 0..settings.workers.min(common.plan.chunks_to_fetch()) {
-            let rest = usize::from(number < settings.in_flight % settings.workers);
-            let share = settings.in_flight / settings.workers + rest;
-            let (jobs, arrivals) = (job_receiver.clone(), arrival_sender.clone());
-            let work = move || Worker::new(common, share, jobs, arrivals).run();
-            threads.push(start(scope, format!("restore-{number}"), work)?);
+        for (crew, (_, jobs)) in settings.crews.iter().zip(&lines) {
+            for number in 0..crew.workers.min(common.plan.chunks_to_fetch()) {
+                let rest = usize::from(number < crew.in_flight % crew.workers);
+                let share = crew.in_flight / crew.workers + rest;
+                let (jobs, arrivals) = (jobs.clone(), arrival_sender.clone());
+                let work = move || Worker::new(common, crew.source, share, jobs, arrivals).run();
+                threads.push(start(scope, format!("restore-{}", threads.len()), work)?);
+            }
         }
         if let Some(scan) = scan {
             threads.push(start(scope, "restore-scan".to_owned(), || scan.run())?);
         }
-        drop((job_receiver, arrival_sender));
+        drop(arrival_sender);
         let writer = Writer::new(common, scan, readable, target, observe);
-        let result = writer.run(job_sender, arrival_receiver);
+        let result = writer.run(Ahead::new(common, scan, lines), arrival_receiver);
         drop(stop_all);
         for thread in threads {
             if let Err(payload) = thread.join() {

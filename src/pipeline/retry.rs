@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::backend::{FetchError, retry};
 use crate::error::{Error, ErrorKind};
 use crate::pipeline::Job;
+use crate::pipeline::places::Places;
 
 /// Why a job came back without its chunk.
 #[derive(Debug)]
@@ -17,6 +18,18 @@ pub(super) enum Failure {
     Panicked,
 }
 
+impl Failure {
+    /// Whether it says something of the place, and not of the chunk alone.
+    pub(super) fn is_of_place(&self) -> bool {
+        use FetchError::{Denied, Fatal, Transient, Unsupported};
+        match self {
+            Failure::Fetch(Transient { .. } | Denied(_) | Unsupported) => true,
+            Failure::Fetch(error @ Fatal(_)) => error.kind() != ErrorKind::Missing,
+            _ => false,
+        }
+    }
+}
+
 /// What to do about a failed job.
 pub(super) enum Verdict {
     /// Ask again at this time.
@@ -25,25 +38,63 @@ pub(super) enum Verdict {
     Final(Error),
 }
 
-/// Decides about a failed job, and prepares it to be asked again.
-pub(super) fn judge(job: &mut Job, failure: Failure, attempts: u32) -> Verdict {
+/// Decides about a failed job, and prepares it to be asked again: elsewhere at once, or here after a while.
+pub(super) fn judge(job: &mut Job, failure: Failure, attempts: u32, places: &Places) -> Verdict {
+    let most = attempts.saturating_mul(u32::try_from(places.count()).unwrap_or(u32::MAX));
+    let mut elsewhere = job.lacking;
+    elsewhere.insert(job.place);
+    let other = places.choose(elsewhere, None);
     let pause = match &failure {
-        Failure::Fetch(FetchError::Transient { retry_after, .. }) if job.attempt < attempts => {
+        Failure::Panicked | Failure::Fetch(FetchError::Cancelled) => {
+            return Verdict::Final(error_of(job, failure));
+        }
+        Failure::Fetch(FetchError::Transient { retry_after, .. }) if job.attempt < most => {
             // A byte of the digest is as good as chance.
             let chance = job.chunk.digest.as_bytes()[job.attempt as usize % 32];
-            retry::pause(job.attempt, chance, *retry_after)
+            let here = || retry::pause(job.attempt, chance, *retry_after);
+            other.map_or_else(here, |_| Duration::ZERO)
         }
         // Damage on the way is cured by another connection, damage in the store is not.
-        Failure::Corrupt(_) if !job.fresh_connection && job.attempt < attempts => {
+        Failure::Corrupt(_) if other.is_none() && !job.fresh_connection && job.attempt < most => {
             job.fresh_connection = true;
             Duration::ZERO
         }
-        _ => return Verdict::Final(error_of(job, failure)),
+        // Each place is asked once, also where a single attempt was to be made.
+        _ => {
+            job.lacking = elsewhere;
+            if other.is_none() {
+                let error = error_of(job, failure);
+                return Verdict::Final(job.remembered(error));
+            }
+            Duration::ZERO
+        }
     };
     let why = error_of(job, failure);
     job.attempt += 1;
+    job.go_to(other.unwrap_or(job.place));
     let at = Instant::now() + pause;
     Verdict::Again { at, why }
+}
+
+impl Job {
+    /// Of this error and those before it, at other places, the one that is worth telling: a place that could not be
+    /// asked may have the chunk, so that it is not lost.
+    fn remembered(&mut self, error: Error) -> Error {
+        let is_damage = |error: &Error| {
+            use ErrorKind::{Corrupt, Missing, Unreadable};
+            matches!(error.kind(), Corrupt | Missing | Unreadable)
+        };
+        match self.failure.take() {
+            Some(earlier) if is_damage(&error) || !is_damage(&earlier) => earlier,
+            _ => error,
+        }
+    }
+
+    /// Keeps why it failed for when nothing is left to try.
+    pub(super) fn remember(&mut self, error: Error) {
+        let error = self.remembered(error);
+        self.failure = Some(error);
+    }
 }
 
 fn error_of(job: &Job, failure: Failure) -> Error {

@@ -8,11 +8,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use crate::backend::{Answer, Connection, FetchError, Request};
 use crate::buffer::{Buffer, Spares};
 use crate::cancel::Cancel;
-use crate::datastore::snapshot::Archive;
+use crate::datastore::snapshot::Source;
 use crate::format::blob::{ChunkDecoder, Verified};
 use crate::format::index::Chunk;
 use crate::pipeline::retry::Failure;
 use crate::pipeline::seed::Seeds;
+use crate::pipeline::turns::Turns;
 use crate::pipeline::{Common, Job};
 
 /// How long a connection is left alone while there is nothing to fetch. Proxies forget one after half a minute or more.
@@ -38,13 +39,14 @@ pub(super) struct Spent {
 
 /// One thread's work, with its own connection.
 pub(super) struct Worker<'a> {
-    archive: &'a Archive,
+    source: &'a Source,
     /// The most requests that it may have in flight.
     share: usize,
     stop: &'a Cancel,
     jobs: Receiver<Job>,
     seeds: &'a Seeds<'a>,
     spares: &'a Spares,
+    turns: &'a Turns,
     held: Held,
     /// A blob that came and is not decoded yet. Its job is still held.
     received: Option<Answer>,
@@ -55,17 +57,19 @@ pub(super) struct Worker<'a> {
 impl<'a> Worker<'a> {
     pub(super) fn new(
         common: &'a Common<'a>,
+        source: usize,
         share: usize,
         jobs: Receiver<Job>,
         arrivals: Sender<Arrival>,
     ) -> Worker<'a> {
         Worker {
-            archive: common.archive,
+            source: &common.archive.sources()[source],
             share,
             stop: &common.stop,
             jobs,
             seeds: &common.seeds,
             spares: &common.spares,
+            turns: &common.turns,
             held: Held {
                 jobs: Vec::new(),
                 spent: Spent::default(),
@@ -94,7 +98,7 @@ impl<'a> Worker<'a> {
                     return false;
                 };
                 job
-            } else if self.in_flight() < self.depth() {
+            } else if self.has_room() {
                 let Ok(job) = self.jobs.try_recv() else {
                     return true;
                 };
@@ -124,23 +128,21 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn in_flight(&self) -> usize {
-        self.held.jobs.len() - usize::from(self.received.is_some())
-    }
-
-    fn depth(&self) -> usize {
-        match &self.connection {
-            Some(connection) => connection.depth().min(self.share),
-            None => 1,
-        }
+    fn has_room(&self) -> bool {
+        let received = self.received.as_ref().map(|answer| answer.id);
+        let in_flight = || self.held.jobs.iter().filter(|job| Some(job.id) != received);
+        let depth = self.connection.as_ref().map_or(1, |open| open.depth());
+        // What came another way meanwhile is only read to its end.
+        let awaited = in_flight().filter(|job| !self.turns.has_come(job.turn));
+        in_flight().count() < depth && awaited.count() < self.share
     }
 
     fn request(&mut self, job: Job) {
         let mut blob = self.spares.take();
-        if job.attempt == 1 {
+        if job.attempt == 1 && !job.is_race {
             match self.seeded(&job.chunk, blob) {
                 Ok(chunk) => {
-                    let id = job.id();
+                    let id = job.id;
                     self.held.jobs.push(job);
                     return self.held.answer(id, None, Ok(chunk));
                 }
@@ -155,13 +157,17 @@ impl<'a> Worker<'a> {
             self.hang_up();
         }
         let request = Request {
-            id: job.id(),
+            id: job.id,
             digest: job.chunk.digest,
             limit: ChunkDecoder::blob_limit(job.chunk.len),
             blob,
         };
-        self.held.jobs.push(job);
+        // A connection that must be made first is a part of what it takes.
         let begun = Instant::now();
+        if !job.is_race {
+            self.turns.requested(job.turn);
+        }
+        self.held.jobs.push(job);
         let requested = self.connected().and_then(|open| open.request(request));
         self.held.spent.fetching += begun.elapsed();
         if let Err(error) = requested {
@@ -193,7 +199,8 @@ impl<'a> Worker<'a> {
         match &mut self.connection {
             Some(connection) => Ok(connection),
             none => {
-                Ok(none.insert((self.archive.backend()).connect(self.archive.path(), self.stop)?))
+                let source = self.source;
+                Ok(none.insert(source.backend().connect(source.path(), self.stop)?))
             }
         }
     }
@@ -232,7 +239,10 @@ impl<'a> Worker<'a> {
                 self.spares.give_back(blob);
                 self.held.fail(id, Failure::Fetch(error));
             }
-            Ok(answer) => self.received = Some(answer),
+            Ok(answer) => {
+                self.held.came(answer.id, self.turns);
+                self.received = Some(answer);
+            }
             Err(error) => self.lose_connection(error),
         }
     }
@@ -241,7 +251,7 @@ impl<'a> Worker<'a> {
         let Some(Answer { id, blob, .. }) = self.received.take() else {
             return;
         };
-        let Some(job) = self.held.jobs.iter().find(|job| job.id() == id) else {
+        let Some(job) = self.held.jobs.iter().find(|job| job.id == id) else {
             return;
         };
         let chunk = job.chunk;
@@ -262,7 +272,7 @@ impl<'a> Worker<'a> {
     fn lose_connection(&mut self, error: FetchError) {
         self.connection = None;
         let undecoded = self.received.as_ref().map(|answer| answer.id);
-        let lost: Vec<u64> = (self.held.jobs.iter().map(Job::id))
+        let lost: Vec<u64> = (self.held.jobs.iter().map(|job| job.id))
             .filter(|id| Some(*id) != undecoded)
             .collect();
         let consequence = || FetchError::transient("the connection failed with another request");
@@ -284,7 +294,18 @@ struct Held {
 
 impl Held {
     fn has(&self, id: u64) -> bool {
-        self.jobs.iter().any(|job| job.id() == id)
+        self.jobs.iter().any(|job| job.id == id)
+    }
+
+    /// Notes how long it took.
+    fn came(&mut self, id: u64, turns: &Turns) {
+        if let Some(job) = self
+            .jobs
+            .iter_mut()
+            .find(|job| job.id == id && !job.is_race)
+        {
+            job.took = turns.age(job.turn);
+        }
     }
 
     fn fail(&mut self, id: u64, failure: Failure) {
@@ -292,7 +313,7 @@ impl Held {
     }
 
     fn answer(&mut self, id: u64, fetched: Option<usize>, outcome: Result<Verified, Failure>) {
-        let Some(at) = self.jobs.iter().position(|job| job.id() == id) else {
+        let Some(at) = self.jobs.iter().position(|job| job.id == id) else {
             return;
         };
         let arrival = Arrival {
@@ -314,7 +335,7 @@ impl Drop for Held {
             } else {
                 Failure::Fetch(FetchError::Cancelled)
             };
-            self.answer(job.id(), None, Err(failure));
+            self.answer(job.id, None, Err(failure));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, never, select};
+use crossbeam_channel::{Receiver, never, select};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::blob::Verified;
@@ -14,11 +14,12 @@ use crate::pipeline::ahead::Ahead;
 use crate::pipeline::arrivals::{Arrivals, Arrived};
 use crate::pipeline::cache::Cache;
 use crate::pipeline::plan::{Plan, Step};
+use crate::pipeline::race::Race;
 use crate::pipeline::retry::{Verdict, judge};
 use crate::pipeline::scan::{Finding, Scan};
 use crate::pipeline::worker::Arrival;
 use crate::pipeline::{Common, Job, Settings};
-use crate::report::{Damage, Event, Report};
+use crate::report::{Damage, Event, PlaceReport, Report};
 use crate::target::{ReadAt, Target};
 
 /// How long it may wait without looking whether it was cancelled.
@@ -52,6 +53,7 @@ pub(super) struct Writer<'a> {
 /// The line to the workers. Dropping it ends them.
 struct Line<'a> {
     ahead: Ahead<'a>,
+    race: Race<'a>,
     inbox: Receiver<Arrival>,
 }
 
@@ -81,6 +83,7 @@ impl<'a> Writer<'a> {
             lost: Vec::new(),
             report: Report {
                 len: common.plan.len(),
+                places: vec![PlaceReport::default(); common.archive.sources().len()],
                 ..Report::default()
             },
             started,
@@ -89,9 +92,9 @@ impl<'a> Writer<'a> {
     }
 
     /// Restores everything.
-    pub(super) fn run(mut self, jobs: Sender<Job>, inbox: Receiver<Arrival>) -> Result<Report> {
-        let ahead = Ahead::new(self.index, self.plan, self.scan, self.common.settings, jobs);
-        let line = &mut Line { ahead, inbox };
+    pub(super) fn run(mut self, ahead: Ahead<'_>, inbox: Receiver<Arrival>) -> Result<Report> {
+        let race = Race::new(self.common);
+        let line = &mut Line { ahead, race, inbox };
         let mut position = self.plan.positions().start;
         while let (Some(step), Some(chunk)) = (self.plan.step(position), self.index.chunk(position))
         {
@@ -267,12 +270,20 @@ impl<'a> Writer<'a> {
         self.ask(line)?;
         let nothing = never();
         let bell = self.scan.map_or(&nothing, Scan::bell);
+        let turn = self.arrivals.next_turn();
+        let until_late = line.race.run(turn, &mut line.ahead);
+        let until_late = until_late.map_err(|_| self.stopped())?;
+        self.report.races = line.race.count() as u64;
+        let patience = line
+            .ahead
+            .next_due(GLANCE)
+            .min(until_late.unwrap_or(GLANCE));
         let begun = Instant::now();
         let mut arrival = None;
         select! {
             recv(line.inbox) -> received => arrival = Some(received.map_err(|_| self.stopped())?),
             recv(bell) -> _ => {}
-            default(line.ahead.next_due(GLANCE)) => {}
+            default(patience) => {}
         }
         self.report.waiting += begun.elapsed();
         if let Some(arrival) = arrival {
@@ -298,7 +309,7 @@ impl<'a> Writer<'a> {
     }
 
     fn take(&mut self, arrival: Arrival, line: &mut Line<'_>) -> Result<()> {
-        line.ahead.came_back();
+        line.ahead.came_back(&arrival.job);
         let Arrival {
             mut job,
             fetched,
@@ -309,22 +320,32 @@ impl<'a> Writer<'a> {
         self.report.decoding += spent.decoding;
         let failure = match outcome {
             Ok(chunk) => {
-                let arrived = match fetched {
-                    Some(len) => {
-                        self.report.fetched += len as u64;
-                        Arrived::Fetched(chunk)
-                    }
-                    None => Arrived::Seeded(chunk),
-                };
-                self.arrivals.insert(job.turn, arrived);
+                line.ahead.places.succeeded(job.place);
+                line.race.came(&job, self.arrivals.awaits(job.turn));
+                self.arrived(&job, chunk, fetched);
                 return Ok(());
             }
             Err(failure) => failure,
         };
-        match judge(&mut job, failure, self.common.settings.attempts) {
+        if failure.is_of_place() {
+            self.report.places[job.place].failures += 1;
+            line.ahead.failed(job.place);
+        }
+        let is_awaited = self.arrivals.awaits(job.turn);
+        line.race.failed(&job, is_awaited);
+        if job.is_race || !is_awaited {
+            return Ok(());
+        }
+        match judge(
+            &mut job,
+            failure,
+            self.common.settings.attempts,
+            &line.ahead.places,
+        ) {
             Verdict::Again { at, why } => {
                 self.report.retries += 1;
                 (self.observe)(Event::Retried(&why));
+                job.remember(why);
                 line.ahead.ask_again(at, job);
                 Ok(())
             }
@@ -335,10 +356,32 @@ impl<'a> Writer<'a> {
                 let damage = damage
                     .filter(|_| self.common.settings.salvage)
                     .ok_or(error)?;
+                self.common.turns.came(job.turn);
                 self.arrivals.insert(job.turn, Arrived::Lost(damage));
                 Ok(())
             }
         }
+    }
+
+    fn arrived(&mut self, job: &Job, chunk: Verified, fetched: Option<usize>) {
+        let bytes = fetched.unwrap_or_default() as u64;
+        self.report.fetched += bytes;
+        let place = &mut self.report.places[job.place];
+        place.fetched += bytes;
+        if !self.arrivals.awaits(job.turn) {
+            // It was late, and another was quicker.
+            self.report.surplus += bytes;
+            return self.common.spares.give_back(chunk.into_buffer());
+        }
+        let arrived = match fetched {
+            Some(_) => {
+                place.chunks += 1;
+                Arrived::Fetched(chunk)
+            }
+            None => Arrived::Seeded(chunk),
+        };
+        self.common.turns.came(job.turn);
+        self.arrivals.insert(job.turn, arrived);
     }
 
     /// Why all workers have ended: they were cancelled, or a panic of theirs is on its way to the caller.

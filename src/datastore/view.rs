@@ -1,0 +1,180 @@
+//! One place seen from one namespace: what it holds, checked. Knows nothing of other places.
+
+use std::sync::Arc;
+
+use crate::backend::{Backend, FetchError, SnapshotInfo};
+use crate::datastore::trust::Trust;
+use crate::datastore::{cannot, few, within};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::blob::{MAX_BLOB, decode_blob};
+use crate::format::key::Key;
+use crate::format::manifest::Manifest;
+use crate::format::name::{GroupName, Namespace, SnapshotName, SnapshotPath};
+
+const MANIFEST: &str = "index.json.blob";
+
+/// A place and a namespace in it.
+#[derive(Clone)]
+pub(super) struct View {
+    pub(super) place: Arc<Place>,
+    pub(super) namespace: Namespace,
+}
+
+/// A backend, and whose word is taken for what it says.
+pub(super) struct Place {
+    pub(super) backend: Box<dyn Backend>,
+    pub(super) trust: Trust,
+}
+
+/// A snapshot whose manifest is believed.
+pub(super) struct Found {
+    pub(super) name: SnapshotName,
+    pub(super) manifest: Manifest,
+    /// Of the chunks, where it was given.
+    pub(super) key: Option<Key>,
+}
+
+impl View {
+    pub(super) fn path(&self, snapshot: &SnapshotName) -> SnapshotPath {
+        SnapshotPath {
+            namespace: self.namespace.clone(),
+            snapshot: snapshot.clone(),
+        }
+    }
+
+    pub(super) fn namespaces(&self) -> Result<Vec<Namespace>> {
+        let found = self.place.backend.namespaces(&self.namespace);
+        let mut namespaces = found.map_err(|error| self.cannot_list(error))?;
+        namespaces.sort();
+        Ok(namespaces)
+    }
+
+    pub(super) fn snapshots(&self) -> Result<Vec<SnapshotInfo>> {
+        let found = self.place.backend.snapshots(&self.namespace, None);
+        let mut snapshots = found.map_err(|error| self.cannot_list(error))?;
+        snapshots.sort();
+        Ok(snapshots)
+    }
+
+    /// The snapshot of a name, once its manifest is found to be its own, and signed where it must be.
+    pub(super) fn snapshot(&self, name: SnapshotName) -> Result<Found> {
+        let path = self.path(&name);
+        let read = (self.place.backend).read_file(&path, MANIFEST, MAX_BLOB as u64);
+        let raw = match read {
+            Ok(raw) => raw,
+            Err(FetchError::Missing) => return Err(self.no_such_snapshot(&path.snapshot)),
+            Err(error) => return Err(cannot("fetch the manifest of", &path, error)),
+        };
+        let manifest = decode_blob(&raw, None, MAX_BLOB)
+            .and_then(|json| Manifest::parse(&json))
+            .map_err(|error| within("the manifest", &path, error))?;
+        if *manifest.snapshot() != path.snapshot {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!(
+                    "the manifest found for {path} is that of {}",
+                    manifest.snapshot()
+                ),
+            ));
+        }
+        let key = self.place.trust.key_of(&manifest, &path)?;
+        Ok(Found {
+            name,
+            manifest,
+            key,
+        })
+    }
+
+    /// The last snapshot of a group that has a manifest.
+    pub(super) fn last_finished(&self, group: &GroupName) -> Result<SnapshotName> {
+        let found = self.place.backend.snapshots(&self.namespace, Some(group));
+        let snapshots = match found {
+            Ok(snapshots) => snapshots,
+            Err(FetchError::Unsupported) => {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    format!(
+                        "this kind of place can't list the snapshots of {group}; name one in full, as {group}/2026-11-23T00:00:00Z"
+                    ),
+                ));
+            }
+            Err(error) => return Err(self.cannot_list(error)),
+        };
+        let finished = snapshots.into_iter().filter(|found| found.is_finished);
+        (finished.map(|found| found.name).max()).ok_or_else(|| {
+            let message = format!("no finished snapshot of {group}{}", self.namespace_suffix());
+            Error::new(ErrorKind::NotFound, message + &self.groups_there())
+        })
+    }
+
+    fn no_such_snapshot(&self, name: &SnapshotName) -> Error {
+        let group = name.group();
+        let there =
+            (self.place.backend.snapshots(&self.namespace, Some(group))).unwrap_or_default();
+        if there.iter().any(|found| found.name == *name) {
+            return Error::new(
+                ErrorKind::NotFound,
+                format!(
+                    "the snapshot {name} is unfinished: it has no manifest (its backup is running, or was cut off)"
+                ),
+            );
+        }
+        let mut times: Vec<_> = there.iter().map(|found| &found.name).collect();
+        times.sort();
+        let message = format!("no snapshot {name}{}", self.namespace_suffix());
+        let others = if times.is_empty() {
+            self.groups_there()
+        } else {
+            format!("; the last of {group}: {}", few(times.iter().rev()))
+        };
+        Error::new(ErrorKind::NotFound, message + &others)
+    }
+
+    /// For a message about something that is not there: what is.
+    fn groups_there(&self) -> String {
+        match self.place.backend.snapshots(&self.namespace, None) {
+            Ok(snapshots) => {
+                let mut groups: Vec<_> = snapshots.iter().map(|found| found.name.group()).collect();
+                groups.sort();
+                groups.dedup();
+                if groups.is_empty() {
+                    "; there are no snapshots at all".to_owned()
+                } else {
+                    format!("; there are snapshots of: {}", few(groups))
+                }
+            }
+            Err(FetchError::Missing) => "; there is no such namespace".to_owned(),
+            Err(_) => String::new(),
+        }
+    }
+
+    fn cannot_list(&self, error: FetchError) -> Error {
+        if matches!(error, FetchError::Missing) {
+            let top = self.place.backend.namespaces(&Namespace::default());
+            let there = match top {
+                Ok(mut top) if !top.is_empty() => {
+                    top.sort();
+                    format!("; at the top there are: {}", few(top))
+                }
+                _ => String::new(),
+            };
+            return Error::new(
+                ErrorKind::NotFound,
+                format!("no namespace {}{there}", self.namespace),
+            );
+        }
+        Error::new(
+            error.kind(),
+            format!("cannot list the datastore{}", self.namespace_suffix()),
+        )
+        .because(error)
+    }
+
+    fn namespace_suffix(&self) -> String {
+        if self.namespace.is_root() {
+            String::new()
+        } else {
+            format!(" in namespace {}", self.namespace)
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! How long chunks take, and when one is late. Knows nothing of what is done then.
+
+use std::time::Duration;
+
+/// The last fetches.
+const MEMORY: usize = 64;
+
+/// Before so many fetches nothing is known.
+const ENOUGH: usize = 8;
+
+/// What is late takes so many times as long as others, and so long at the least.
+const FACTOR: u32 = 3;
+const LEAST: Duration = Duration::from_millis(50);
+
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    last: Vec<Duration>,
+    next: usize,
+}
+
+impl Pace {
+    pub(super) fn took(&mut self, time: Duration) {
+        if self.last.len() < MEMORY {
+            self.last.push(time);
+        } else {
+            self.last[self.next % MEMORY] = time;
+        }
+        self.next += 1;
+    }
+
+    /// The age at which a request is late, where that can be told.
+    pub(super) fn limit(&self) -> Option<Duration> {
+        if self.last.len() < ENOUGH {
+            return None;
+        }
+        let mut times = self.last.clone();
+        let middle = times.len() / 2;
+        let (_, median, _) = times.select_nth_unstable(middle);
+        Some((FACTOR * *median).max(LEAST))
+    }
+}
