@@ -1,5 +1,8 @@
 //! What the environment says: secrets, the default key file, the namespace; in the official client's terms.
 
+#[cfg(feature = "s3")]
+pub(crate) mod aws;
+
 use std::env;
 use std::ffi::OsString;
 use std::fs;
@@ -64,13 +67,17 @@ impl KeyFile {
     /// `$XDG_CONFIG_HOME/proxmox-backup/encryption-key.json`, or the same below `~/.config`.
     #[must_use]
     pub fn default_path() -> Option<PathBuf> {
-        let set = |name| env::var_os(name).filter(|value: &OsString| !value.is_empty());
         let config = match set("XDG_CONFIG_HOME") {
             Some(config) => PathBuf::from(config),
             None => PathBuf::from(set("HOME")?).join(".config"),
         };
         Some(config.join("proxmox-backup/encryption-key.json"))
     }
+}
+
+/// A variable that is set to something.
+fn set(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
 }
 
 pub(crate) fn default_key() -> Result<Option<Key>> {
@@ -102,7 +109,7 @@ pub(crate) fn namespace() -> Result<Option<Namespace>> {
 
 #[cfg(feature = "tls")]
 pub(crate) fn fingerprint() -> Result<Option<Fingerprint>> {
-    let Some(text) = env::var_os("PBS_FINGERPRINT").filter(|text| !text.is_empty()) else {
+    let Some(text) = set("PBS_FINGERPRINT") else {
         return Ok(None);
     };
     let fingerprint = text.to_string_lossy().trim().parse();
@@ -125,9 +132,9 @@ fn secret(name: &str) -> Result<Option<Zeroizing<String>>> {
     let readers: [(&str, Reader); 4] = [
         ("", |value| Ok(Zeroizing::new(value.to_owned()))),
         ("_FD", |number| {
-            read_file(&format!("/dev/fd/{}", parse_fd(number)?))
+            read_file(format!("/dev/fd/{}", parse_fd(number)?))
         }),
-        ("_FILE", read_file),
+        ("_FILE", |path| read_file(path)),
         ("_CMD", read_command),
     ];
     for (suffix, read) in readers {
@@ -158,7 +165,7 @@ fn parse_fd(number: &str) -> io::Result<u32> {
     number.trim().parse().map_err(invalid)
 }
 
-fn read_file(path: &str) -> io::Result<Zeroizing<String>> {
+fn read_file(path: impl AsRef<Path>) -> io::Result<Zeroizing<String>> {
     read_text(fs::File::open(path)?)
 }
 

@@ -29,6 +29,7 @@
 //! |---|---|
 //! | `restore@pbs!ci@pbs.example.org:store1` | a datastore of a running Proxmox Backup Server, with the secret of the token, or the password of the user, from `Options::password` |
 //! | `https://backups.example.org/` | a datastore that a web server publishes, with `Options::basic_auth`, `Options::bearer_token` or nothing; it can't be listed, so snapshots are named in full |
+//! | `s3://bucket/store1` | a datastore that PBS 4 keeps in an S3 bucket, with `Options::s3_credentials` or `Options::s3_from_env`; on a server of your own with `Options::s3_endpoint` |
 //! | `/mnt/datastore`, `dir:PATH` | a datastore in a folder |
 //!
 //! A server is trusted if the system's root certificates, or those in `Options::ca_file`, vouch for it, or else if its
@@ -37,6 +38,7 @@
 //!
 //! What fails in passing, such as a lost connection or an overloaded server, is tried again, for chunks up to
 //! [`Restore::attempts`] times. While a restore has a session with a Proxmox Backup Server, its snapshot can't be pruned.
+//! S3 gives no such lock: a chunk that a garbage collection deletes meanwhile is an error of kind [`ErrorKind::Missing`].
 //!
 //! # The road of a chunk
 //!
@@ -66,9 +68,10 @@
 //!
 //! - `pbs` (on): Proxmox Backup Servers, over HTTP/2 of our own on rustls.
 //! - `https` (on): datastores that a web server publishes.
+//! - `s3` (on): datastores in S3 buckets.
 //! - `master-key` (off): `recover_key`, which needs the `rsa` crate.
 //!
-//! Folders need none of them. `tls` is what the first two share, and no use by itself.
+//! Folders need none of them. `tls` is what the first three share, and no use by itself.
 #![forbid(unsafe_code)]
 
 mod backend;

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "tls")]
 mod network;
+#[cfg(feature = "s3")]
+mod s3;
 
 use std::path::Path;
 
@@ -26,6 +28,8 @@ pub struct Options {
     namespace: Namespace,
     #[cfg(feature = "tls")]
     network: network::Network,
+    #[cfg(feature = "s3")]
+    s3: s3::Settings,
 }
 
 impl Options {
@@ -39,7 +43,7 @@ impl Options {
     /// (`$XDG_CONFIG_HOME/proxmox-backup/encryption-key.json`) where there is one, with its passphrase from
     /// PBS_ENCRYPTION_PASSWORD or from what its kin _FD, _FILE or _CMD name; PBS_NAMESPACE. And
     /// over the network PBS_FINGERPRINT, the HTTP proxy that ALL_PROXY names, and the password or the token's secret from
-    /// PBS_PASSWORD or its kin.
+    /// PBS_PASSWORD or its kin. For S3 what `Options::s3_from_env` reads.
     ///
     /// # Errors
     /// [`ErrorKind::Key`] for a key file that can't be used, [`ErrorKind::Invalid`] for a variable that makes no sense.
@@ -63,6 +67,10 @@ impl Options {
             if let Some(proxy) = environment::proxy() {
                 options = options.proxy(proxy);
             }
+        }
+        #[cfg(feature = "s3")]
+        {
+            options = options.s3_from_env(None);
         }
         Ok(options)
     }
@@ -91,12 +99,13 @@ impl Options {
     }
 
     /// Opens the datastore that a string names: `https://[user:password@]host[:port]/path/` is one that a web server
-    /// publishes; `dir:PATH`, or anything else with a `/` in it, is a folder; and all else is a datastore of a Proxmox
+    /// publishes; `s3://BUCKET/DATASTORE` one that PBS 4 keeps in an S3 bucket; `dir:PATH`, or anything else with a `/` in it, is a folder; and all else is a datastore of a Proxmox
     /// Backup Server, `[[user@realm[!token]@]host[:port]:]datastore`. Servers are not connected to yet.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] where it is not there, [`ErrorKind::Unsupported`] for a kind of place that this version
-    /// does not know, [`ErrorKind::Invalid`] for a URL, a CA file or a proxy that makes no sense.
+    /// does not know, [`ErrorKind::Invalid`] for a URL, a CA file, a proxy or an AWS profile that makes no sense,
+    /// [`ErrorKind::Denied`] for a bucket without credentials.
     pub fn open(self, place: &str) -> Result<Datastore> {
         #[cfg(feature = "https")]
         if place.starts_with("https://") {
@@ -104,6 +113,11 @@ impl Options {
             let credentials = network.credentials.clone();
             let https = Https::new(place, credentials, network.dialer()?, network.retry())?;
             return Ok(self.open_backend(https));
+        }
+        #[cfg(feature = "s3")]
+        if place.starts_with("s3://") {
+            let s3 = self.s3.open(place, &self.network)?;
+            return Ok(self.open_backend(s3));
         }
         let path = match place.strip_prefix("dir:") {
             Some(path) => path,

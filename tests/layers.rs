@@ -62,7 +62,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Kinds of place: they may know the backend's traits, and nobody but `open` may know them.
-const PLACES: &[&str] = &["directory", "https", "pbs"];
+const PLACES: &[&str] = &["directory", "https", "pbs", "s3"];
 
 /// What kinds of place on the network share: for them, and for `open`, which sets it up.
 const NETWORK: &[&str] = &["http", "tls"];

@@ -1,5 +1,5 @@
 //! No secret is in a log at trace level, in an error or in a Debug. A test binary of its own, as it installs a logger.
-#![cfg(all(feature = "pbs", feature = "https"))]
+#![cfg(all(feature = "pbs", feature = "https", feature = "s3"))]
 #![allow(clippy::unwrap_used, reason = "a test that can't be set up has failed")]
 
 use std::fmt::Debug;
@@ -11,8 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use chunk_restore::{Datastore, KeyFile, Options, Restore, Result, StreamTarget};
 use log::{LevelFilter, Log, Metadata, Record};
 use testkit::{
-    CryptMode, Fault, Image, InMemory, Kdf, PbsOptions, PbsServer, ProxyServer, SessionFault,
-    SnapshotBuilder, StaticOptions, TestKey, When, Workload, hex, within,
+    CryptMode, Fault, Image, InMemory, Kdf, PbsOptions, PbsServer, ProxyServer, S3Fault, S3Options,
+    S3Server, SessionFault, SnapshotBuilder, StaticOptions, TestKey, When, Workload, hex, within,
 };
 
 const SNAPSHOT: &str = "vm/100/2026-01-02T03:04:05Z";
@@ -22,6 +22,11 @@ const PROXY_PASSWORD: &str = "proxy-Ooch3ahv";
 const BASIC_PASSWORD: &str = "basic-Wahx5eiy";
 const BEARER: &str = "bearer-Xee8phoo";
 const WRONG: &str = "wrong-Quei7aoh";
+const TOKEN: &str = "token/Shahk3ai+Ohng7eed/thie9Oht==";
+const ENCODED_TOKEN: &str = "token%2FShahk3ai%2BOhng7eed%2Fthie9Oht%3D%3D";
+
+/// The signatures that were made.
+static SIGNATURES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// All that was logged or shown.
 static SEEN: Mutex<String> = Mutex::new(String::new());
@@ -218,6 +223,47 @@ fn through_a_web_server(options: &Options, key: &TestKey) {
     }
 }
 
+fn out_of_a_bucket(options: &Options, key: &TestKey) {
+    let new = || S3Options::new().token(TOKEN);
+    for server in [new().http(store(key)), new().https(store(key))] {
+        let sign = |secret: &str, token: &str| {
+            let options = options.clone().s3_endpoint(server.endpoint());
+            let options = match server.fingerprint() {
+                "" => options,
+                fingerprint => options.fingerprint(fingerprint.parse().unwrap()),
+            };
+            let token = Some(token.to_owned());
+            options.s3_credentials(S3Server::ACCESS_KEY, secret, token)
+        };
+        let right = sign(S3Server::SECRET_KEY, TOKEN).attempts(1);
+        let datastore = open(&right, S3Server::PLACE).unwrap();
+        restore(&datastore).unwrap();
+        show(&datastore.snapshots().unwrap());
+        show(&datastore.namespaces().unwrap());
+        // The first of them is told what was signed, with the token in it.
+        for wrong in [sign(WRONG, TOKEN), sign(S3Server::SECRET_KEY, WRONG)] {
+            restore(&open(&wrong, S3Server::PLACE).unwrap()).expect_err("it can't work");
+        }
+        let other = open(&right, "s3://other/store1").unwrap();
+        restore(&other).expect_err("there is no such bucket");
+        let wrong = right
+            .clone()
+            .s3_endpoint(format!("https://me:{WRONG}@host"));
+        assert!(open(&wrong, S3Server::PLACE).is_none());
+        for fault in [
+            Fault::Reset,
+            Fault::Redirect("https://elsewhere/".to_owned()),
+        ] {
+            server.on_any(
+                When::From(server.counts().requests + 1),
+                S3Fault::Web(fault),
+            );
+            restore(&datastore).expect_err("nothing comes");
+        }
+        SIGNATURES.lock().unwrap().extend(server.signatures());
+    }
+}
+
 /// Does all that has to do with secrets, once; gives what was logged and shown.
 fn seen() -> String {
     static DONE: Mutex<bool> = Mutex::new(false);
@@ -239,6 +285,7 @@ fn seen() -> String {
         through_a_server(&options, &key);
         through_a_server_with_cookies(&options, &key);
         through_a_web_server(&options, &key);
+        out_of_a_bucket(&options, &key);
         *is_done = true;
     }
     SEEN.lock().unwrap().clone()
@@ -267,10 +314,19 @@ fn assert_no_secret(seen: &str) {
         "PBS:restore",
         &key_hex,
         key_list.trim_matches(['[', ']']),
+        S3Server::SECRET_KEY,
+        TOKEN,
+        ENCODED_TOKEN,
     ] {
         let line = seen.lines().find(|line| line.contains(secret));
         assert_eq!(line, None, "{secret} is shown");
     }
+    let signatures = SIGNATURES.lock().unwrap();
+    assert!(signatures.len() > 20, "{} signatures", signatures.len());
+    let shown = signatures
+        .iter()
+        .find(|signature| seen.contains(*signature));
+    assert_eq!(shown, None);
 }
 
 /// `ureq_proto` dumps the bytes of requests and answers, 16 to a line.
@@ -294,6 +350,9 @@ fn no_secret_is_in_the_bytes_that_ureq_dumps() {
         let text: String = dumped.filter_map(|row| row.get(41..)).collect();
         // The web servers were asked, with something else in the secret's place.
         assert!(text.contains("authorization:.chunk-restore-authorization"));
+        assert!(text.contains("index.json.blob?chunk-restore-authorization.HTTP/1.1"));
+        // And what a server said of it was seen, but for the secrets in it.
+        assert!(text.contains("X-Amz-Security-Token=token%2F***"));
         assert_no_secret(&text);
     });
 }

@@ -16,7 +16,9 @@ Examples:
   restore image vm/100 drive-scsi0.img /dev/vg/vm-100-disk-0 --reuse
   restore verify vm/100/2026-11-23T00:00:00Z --keyfile backup.key
   restore list --repository 'backup@pbs!restore@pbs.example.org:store'
-  restore get vm/100/2026-11-23T00:00:00Z disks --repository https://example.org/store/";
+  restore get vm/100/2026-11-23T00:00:00Z disks --repository https://example.org/store/
+  restore list --repository s3://bucket/store --region eu-central-1
+  restore get vm/100 disks --repository s3://bucket/store --endpoint https://minio.example.org:9000";
 
 const ENVIRONMENT: &str = "\
 Environment:
@@ -27,7 +29,13 @@ Environment:
                            _FD, _FILE, _CMD: read from a descriptor, a file, a command
   PBS_FINGERPRINT          the server's, where --fingerprint is not given
   PBS_ENCRYPTION_PASSWORD  the passphrase of key files; else _FD, _FILE, _CMD
-  ALL_PROXY                an HTTP proxy to servers, http://[user:password@]host:port";
+  ALL_PROXY                an HTTP proxy to servers, http://[user:password@]host:port
+  AWS_ACCESS_KEY_ID        the access key for s3:// places, where --profile is not given,
+                           with AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN if it is temporary
+  AWS_PROFILE              else a profile of ~/.aws/credentials, or of the file that
+                           AWS_SHARED_CREDENTIALS_FILE names; `default` if not set
+  AWS_ENDPOINT_URL         the S3 server, where --endpoint is not given
+  AWS_REGION               the region, where --region is not given";
 
 /// Restores Proxmox Backup Server backups: in order, every byte verified.
 ///
@@ -187,10 +195,11 @@ pub(crate) struct Bench {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Options for all commands")]
 pub(crate) struct Options {
-    /// The datastore: on a PBS, at an https:// URL, or in a folder
+    /// The datastore: on a PBS, at an https:// URL, in an S3 bucket, or in a folder
     ///
     /// On a Proxmox Backup Server: [[user@realm[!token]@]host[:port]:]datastore. On a web server that publishes a
-    /// datastore's folder: https://[user:password@]host[:port]/path/. A folder is a path with a '/' in it, or dir:PATH; so
+    /// datastore's folder: https://[user:password@]host[:port]/path/. In an S3 bucket, where PBS 4 keeps a datastore:
+    /// s3://BUCKET/DATASTORE, with credentials from the environment or a profile. A folder is a path with a '/' in it, or dir:PATH; so
     /// `store` is a datastore on localhost, and ./store or dir:store a folder. Else the environment's PBS_REPOSITORY.
     #[arg(long, global = true, value_name = "PLACE")]
     pub(crate) repository: Option<String>,
@@ -205,6 +214,25 @@ pub(crate) struct Options {
     /// Trust the root certificates in this PEM file too
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
+
+    /// The S3 server of an s3:// place, https://host[:port]; else AWS_ENDPOINT_URL, else Amazon
+    ///
+    /// With http:// everything travels unencrypted but the secret key, which is never sent. What is restored is verified
+    /// all the same.
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+
+    /// The bucket's region; else AWS_REGION or AWS_DEFAULT_REGION, else us-east-1
+    #[arg(long, global = true, value_name = "REGION")]
+    pub(crate) region: Option<String>,
+
+    /// The profile of ~/.aws/credentials, or AWS_SHARED_CREDENTIALS_FILE, to take S3 credentials from
+    #[arg(long, global = true, value_name = "PROFILE")]
+    pub(crate) profile: Option<String>,
+
+    /// Ask for the bucket as https://BUCKET.host/, also with --endpoint; with Amazon that is the default
+    #[arg(long, global = true)]
+    pub(crate) virtual_host: bool,
 
     /// The namespace, such as team/a; else PBS_NAMESPACE, else the top
     #[arg(long, global = true, value_name = "NAMESPACE")]

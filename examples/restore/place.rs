@@ -45,14 +45,15 @@ fn first<T>(
         None => opening,
     };
     let mut known = None;
-    if let Some(host) = repository.host() {
+    if repository.is_remote() {
         opening = reach(options, opening)?;
-        let fingerprint = match fingerprint(options)? {
-            Some(given) => Some(given),
-            None => {
+        let fingerprint = match (fingerprint(options)?, repository.host()) {
+            (Some(given), _) => Some(given),
+            (None, Some(host)) => {
                 known = remembered(host)?;
                 known.as_ref().map(|(_, fingerprint)| *fingerprint)
             }
+            (None, None) => None,
         };
         if let Some(fingerprint) = fingerprint {
             opening = opening.fingerprint(fingerprint);
@@ -60,6 +61,9 @@ fn first<T>(
     }
     if repository.is_on_server() {
         opening = sign_in(&repository, opening)?;
+    }
+    if repository.is_in_bucket() {
+        opening = sign_requests(options, opening);
     }
 
     let open = |opening: chunk_restore::Options| {
@@ -84,6 +88,21 @@ fn first<T>(
         }
         _ => Err(error.into()),
     }
+}
+
+/// With credentials from the environment or a profile: on the command line others could see them.
+fn sign_requests(options: &Options, mut opening: chunk_restore::Options) -> chunk_restore::Options {
+    opening = opening.s3_from_env(options.profile.as_deref());
+    if let Some(endpoint) = &options.endpoint {
+        opening = opening.s3_endpoint(endpoint);
+    }
+    if let Some(region) = &options.region {
+        opening = opening.s3_region(region);
+    }
+    if options.virtual_host {
+        opening = opening.s3_virtual_host(true);
+    }
+    opening
 }
 
 /// Which way to servers, and whose signature under their certificates counts.

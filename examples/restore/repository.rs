@@ -8,13 +8,21 @@ use crate::failure::Failure;
 
 /// The name of a datastore, as [`chunk_restore::Options::open`] reads it.
 #[derive(Debug)]
-pub(crate) struct Repository(String);
+pub(crate) struct Repository {
+    name: String,
+    /// The server of a bucket, where it is not Amazon's.
+    endpoint: Option<String>,
+}
 
 impl Repository {
     /// What the command line names, else the environment, as a whole or in parts.
     pub(crate) fn find(options: &Options) -> Result<Repository, Failure> {
         if let Some(name) = given(options.repository.as_deref(), "PBS_REPOSITORY")? {
-            return Ok(Repository(name));
+            let endpoint = match given(options.endpoint.as_deref(), "AWS_ENDPOINT_URL_S3")? {
+                None => given(None, "AWS_ENDPOINT_URL")?,
+                endpoint => endpoint,
+            };
+            return Ok(Repository { name, endpoint });
         }
         let Some(store) = given(None, "PBS_DATASTORE")? else {
             return Err(Failure::usage(
@@ -31,29 +39,46 @@ impl Repository {
             false => server,
         };
         let port = given(None, "PBS_PORT")?.unwrap_or_else(|| "8007".to_owned());
-        Ok(Repository(format!("{identity}@{server}:{port}:{store}")))
+        Ok(Repository {
+            name: format!("{identity}@{server}:{port}:{store}"),
+            endpoint: None,
+        })
     }
 
     pub(crate) fn name(&self) -> &str {
-        &self.0
+        &self.name
+    }
+
+    /// Whether it is in an S3 bucket.
+    pub(crate) fn is_in_bucket(&self) -> bool {
+        self.name.starts_with("s3://")
+    }
+
+    /// Whether it is reached over the network.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.is_on_server() || self.is_in_bucket() || self.name.starts_with("https://")
     }
 
     /// Whether it is on a Proxmox Backup Server.
     pub(crate) fn is_on_server(&self) -> bool {
-        !self.0.contains('/') && !self.0.starts_with("dir:")
+        !self.name.contains('/') && !self.name.starts_with("dir:")
     }
 
     /// The user or token to sign in as on a Proxmox Backup Server.
     pub(crate) fn identity(&self) -> &str {
-        (self.0.rsplit_once('@')).map_or("root@pam", |(identity, _)| identity)
+        (self.name.rsplit_once('@')).map_or("root@pam", |(identity, _)| identity)
     }
 
-    /// The host of a server, without its port; `None` for a folder.
+    /// The host of a server, without its port; `None` for a folder, and for Amazon's.
     pub(crate) fn host(&self) -> Option<&str> {
-        let place = match self.0.strip_prefix("https://") {
+        let url = match self.is_in_bucket() {
+            true => self.endpoint.as_deref()?,
+            false => &self.name,
+        };
+        let place = match url.strip_prefix("https://") {
             Some(url) => url.split('/').next().unwrap_or_default(),
             None if !self.is_on_server() => return None,
-            None => match self.0.rsplit_once(':') {
+            None => match self.name.rsplit_once(':') {
                 Some((place, _)) => place,
                 None => return Some("localhost"),
             },
@@ -67,7 +92,7 @@ impl Repository {
 
     /// Whether a folder has this name, which was taken for one on a server.
     pub(crate) fn is_also_a_folder(&self) -> bool {
-        self.is_on_server() && Path::new(&self.0).is_dir()
+        self.is_on_server() && Path::new(&self.name).is_dir()
     }
 }
 

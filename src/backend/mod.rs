@@ -1,14 +1,16 @@
 //! What a kind of place must do to be restored from. Knows nothing of any one kind.
 
 pub(crate) mod directory;
-#[cfg(feature = "https")]
+#[cfg(any(feature = "https", feature = "s3"))]
 mod http;
 #[cfg(feature = "https")]
 pub(crate) mod https;
 #[cfg(feature = "pbs")]
 pub(crate) mod pbs;
 pub(crate) mod retry;
-#[cfg(any(feature = "https", feature = "pbs"))]
+#[cfg(feature = "s3")]
+pub(crate) mod s3;
+#[cfg(feature = "tls")]
 mod secret;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;

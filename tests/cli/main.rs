@@ -1,10 +1,11 @@
 //! The program `restore`, as its users meet it: run as a program, against a datastore that a real PBS wrote.
-#![cfg(all(feature = "pbs", feature = "https"))]
+#![cfg(all(feature = "pbs", feature = "https", feature = "s3"))]
 #![allow(
     clippy::unwrap_used,
     reason = "a test that panics has failed, which is what it is for; also in what it calls"
 )]
 
+mod bucket;
 mod failures;
 mod home;
 mod interrupt;
@@ -24,6 +25,9 @@ fn help_and_version_tell() {
         "130  interrupted",
         "PBS_ENCRYPTION_PASSWORD",
         "PBS_PASSWORD",
+        "AWS_ACCESS_KEY_ID",
+        "--endpoint",
+        "s3://",
         "Examples:",
     ] {
         assert!(help.contains(part), "{help}");

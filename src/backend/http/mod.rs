@@ -1,5 +1,10 @@
-//! HTTP/1.1 requests over our own TLS connections, by ureq. Knows nothing of what the answers mean.
+//! HTTP/1.1 requests over our own connections, by ureq. Knows nothing of what the answers mean.
+#![cfg_attr(
+    not(all(feature = "https", feature = "s3")),
+    allow(dead_code, reason = "each kind of place uses a part of it")
+)]
 
+mod hidden;
 mod status;
 mod transport;
 
@@ -7,11 +12,15 @@ use std::fmt;
 use std::io::{self, Read};
 use std::time::Duration;
 
+use jiff::Timestamp;
+use ureq::http::header::{HeaderMap, HeaderName};
+use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
 
 use crate::backend::FetchError;
+use crate::backend::http::hidden::{HiddenQuery, PLACEHOLDER};
 use crate::backend::http::status::refusal;
-use crate::backend::http::transport::{Dial, NoResolver, PLACEHOLDER};
+use crate::backend::http::transport::{Dial, NoResolver};
 use crate::backend::secret::SecretValue;
 use crate::backend::tls::Dialer;
 use crate::buffer::Buffer;
@@ -23,10 +32,14 @@ const USER_AGENT: &str = concat!("chunk-restore/", env!("CARGO_PKG_VERSION"));
 /// Servers commonly keep an idle connection for a minute or so. One that was closed meanwhile is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
+/// The most of a refusal's text that is read.
+const REFUSAL: u64 = 64 << 10;
+
 /// One client for one thread at a time: it keeps one connection alive, and drops it when it is dropped.
 pub(crate) struct Client {
     agent: Agent,
     is_authorized: bool,
+    query: HiddenQuery,
 }
 
 impl Client {
@@ -36,8 +49,23 @@ impl Client {
         authorization: Option<SecretValue>,
         cancel: Cancel,
     ) -> Client {
+        Client::with(dialer, authorization, cancel, true)
+    }
+
+    /// One for requests that are each signed, over TLS or, for `http://` URLs, without.
+    #[cfg(feature = "s3")]
+    pub(crate) fn signing(dialer: Dialer, cancel: Cancel) -> Client {
+        Client::with(dialer, None, cancel, false)
+    }
+
+    fn with(
+        dialer: Dialer,
+        authorization: Option<SecretValue>,
+        cancel: Cancel,
+        https_only: bool,
+    ) -> Client {
         let config = Agent::config_builder()
-            .https_only(true)
+            .https_only(https_only)
             .proxy(None)
             .http_status_as_error(false)
             .max_redirects(0)
@@ -47,14 +75,17 @@ impl Client {
             .accept_encoding("identity")
             .build();
         let is_authorized = authorization.is_some();
+        let query = HiddenQuery::default();
         let dial = Dial {
             dialer,
             authorization,
+            query: query.clone(),
             cancel,
         };
         Client {
             agent: Agent::with_parts(config, dial, NoResolver),
             is_authorized,
+            query,
         }
     }
 
@@ -74,11 +105,64 @@ impl Client {
             drain(response.into_body());
             return Err(error);
         }
-        let body = response.into_body();
-        Ok(Answer {
-            len: body.content_length(),
-            body,
-        })
+        Ok(Answer::of(response))
+    }
+
+    /// Asks for what lies at a URL that has no query, with a query that nobody may see. A client makes one such request
+    /// at a time.
+    ///
+    /// # Errors
+    /// As [`get`](Client::get), where the status does not come into it.
+    #[cfg(feature = "s3")]
+    pub(crate) fn get_signed(
+        &mut self,
+        url: &str,
+        query: SecretValue,
+    ) -> Result<Reply, FetchError> {
+        self.query.set(query);
+        let request = self.agent.get(format!("{url}?{PLACEHOLDER}"));
+        let response = request.call().map_err(sort)?;
+        let Some(error) = refusal(url, &response) else {
+            return Ok(Reply::Found(Answer::of(response)));
+        };
+        let (head, body) = response.into_parts();
+        let mut text = Vec::new();
+        // What it says is missed where it does not come whole; the status is there.
+        let _ = (body.into_reader().take(REFUSAL)).read_to_end(&mut text);
+        Ok(Reply::Refused(Refused {
+            error,
+            status: head.status,
+            date: status::date(&head.headers),
+            headers: head.headers,
+            text: String::from_utf8_lossy(&text).into_owned(),
+        }))
+    }
+}
+
+/// What a server says to a signed request.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Found(Answer),
+    Refused(Refused),
+}
+
+/// An answer of another status than 200.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// What its status means.
+    pub(crate) error: FetchError,
+    pub(crate) status: StatusCode,
+    /// When it was given, by the server's clock.
+    pub(crate) date: Option<Timestamp>,
+    headers: HeaderMap,
+    /// Its body, or the beginning of it.
+    pub(crate) text: String,
+}
+
+impl Refused {
+    /// A header for a message: printable, and not too long.
+    pub(crate) fn header(&self, name: &'static str) -> Option<String> {
+        status::text(&self.headers, HeaderName::from_static(name))
     }
 }
 
@@ -89,12 +173,21 @@ impl fmt::Debug for Client {
 }
 
 /// An answer of status 200, whose body is still to be read. Read to its very end, the connection serves again.
+#[derive(Debug)]
 pub(crate) struct Answer {
     len: Option<u64>,
     body: Body,
 }
 
 impl Answer {
+    fn of(response: Response<Body>) -> Answer {
+        let body = response.into_body();
+        Answer {
+            len: body.content_length(),
+            body,
+        }
+    }
+
     /// Reads the body into a buffer.
     ///
     /// # Errors

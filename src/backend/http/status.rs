@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
-use ureq::http::header::{CONTENT_ENCODING, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
+use ureq::http::header::{CONTENT_ENCODING, DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 use ureq::http::{Response, StatusCode};
 
 use crate::backend::FetchError;
@@ -56,9 +56,14 @@ fn redirected(status: StatusCode, headers: &HeaderMap) -> String {
 }
 
 /// A header for a message or a comparison: printable, and not too long.
-fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+pub(super) fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     let value = headers.get(name)?.to_str().ok()?;
     Some(value.chars().take(SHOWN).collect())
+}
+
+/// When an answer was given.
+pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    Some(rfc2822::parse(&text(headers, DATE)?).ok()?.timestamp())
 }
 
 /// Seconds, or a date.

@@ -1,4 +1,4 @@
-//! ureq's way to the network: our TLS connections. Knows nothing of requests.
+//! ureq's way to the network: our own connections. Knows nothing of requests.
 
 use std::fmt;
 use std::io;
@@ -8,27 +8,29 @@ use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
-use zeroize::Zeroizing;
 
 use crate::backend::FetchError;
+use crate::backend::http::hidden::{Echo, HiddenQuery, authorize};
 use crate::backend::secret::SecretValue;
+#[cfg(feature = "s3")]
+use crate::backend::tls::PlainStream;
 use crate::backend::tls::{Dialer, Received, TlsStream, Wait};
 use crate::buffer::Buffer;
 use crate::cancel::Cancel;
 
 const HTTPS_PORT: u16 = 443;
+#[cfg(feature = "s3")]
+const HTTP_PORT: u16 = 80;
 
 /// The longest piece of a request that is sent at once.
 const OUTPUT: usize = 16 << 10;
-
-/// What ureq takes for the authorization. ureq logs what it sends, so the real one is put in behind its back.
-pub(super) const PLACEHOLDER: &str = "chunk-restore-authorization";
 
 /// Connects ureq. Time-outs and cancelling are all done below it, so ureq itself is told of no time-outs.
 #[derive(Debug)]
 pub(super) struct Dial {
     pub(super) dialer: Dialer,
     pub(super) authorization: Option<SecretValue>,
+    pub(super) query: HiddenQuery,
     pub(super) cancel: Cancel,
 }
 
@@ -42,8 +44,18 @@ impl Connector for Dial {
     ) -> Result<Option<Line>, ureq::Error> {
         let host = details.uri.host().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        let port = details.uri.port_u16().unwrap_or(HTTPS_PORT);
-        let stream = (self.dialer.dial(host, port, &self.cancel)).map_err(carry)?;
+        let stream = match details.uri.scheme_str() {
+            #[cfg(feature = "s3")]
+            Some("http") => {
+                let port = details.uri.port_u16().unwrap_or(HTTP_PORT);
+                (self.dialer.dial_plain(host, port, &self.cancel)).map(Stream::Plain)
+            }
+            _ => {
+                let port = details.uri.port_u16().unwrap_or(HTTPS_PORT);
+                (self.dialer.dial(host, port, &self.cancel)).map(Stream::Tls)
+            }
+        };
+        let stream = stream.map_err(carry)?;
         Ok(Some(Line {
             stream,
             buffers: LineBuffers {
@@ -53,6 +65,8 @@ impl Connector for Dial {
                 output: vec![0; OUTPUT],
             },
             authorization: self.authorization.clone(),
+            query: self.query.clone(),
+            echo: Echo::default(),
             limit: self.dialer.progress(),
             cancel: self.cancel.clone(),
         }))
@@ -76,9 +90,11 @@ impl Resolver for NoResolver {
 
 /// One connection, with the buffers that ureq reads and writes.
 pub(super) struct Line {
-    stream: TlsStream,
+    stream: Stream,
     buffers: LineBuffers,
     authorization: Option<SecretValue>,
+    query: HiddenQuery,
+    echo: Echo,
     limit: Duration,
     cancel: Cancel,
 }
@@ -95,8 +111,11 @@ impl Transport for Line {
             what: "room for a request",
         };
         let output = &self.buffers.output[..amount];
-        let authorized = (self.authorization.as_ref()).and_then(|value| authorize(output, value));
-        let output = authorized.as_ref().map_or(output, |bytes| bytes);
+        let mut filled = (self.authorization.as_ref()).and_then(|value| authorize(output, value));
+        if let Some((signed, echo)) = self.query.put_into(output) {
+            (filled, self.echo) = (Some(signed), echo);
+        }
+        let output = filled.as_ref().map_or(output, |bytes| bytes);
         self.stream.send(output, wait).map_err(carry)
     }
 
@@ -107,21 +126,21 @@ impl Transport for Line {
             what: "an answer",
         };
         let input = &mut self.buffers.input;
+        let known = input.len();
         let received = (self.stream)
             .receive(wait, &mut |bytes| input.extend_from_slice(bytes))
             .map_err(carry)?;
+        self.echo.blot(&mut input[known..]);
         Ok(received == Received::Data)
     }
 
     /// Whether it may carry another request: nothing has come that was not asked for, not even an end.
     fn is_open(&mut self) -> bool {
-        let now = Instant::now();
-        let came = (self.stream).receive_until(now, &self.cancel, &mut |_| {});
-        matches!(came, Ok(None))
+        matches!(self.stream.receive_now(&self.cancel), Ok(None))
     }
 
     fn is_tls(&self) -> bool {
-        true
+        matches!(self.stream, Stream::Tls(_))
     }
 }
 
@@ -131,17 +150,48 @@ impl fmt::Debug for Line {
     }
 }
 
-/// Puts the authorization where its placeholder is, if it is there. ureq writes a header at once, never half of it.
-fn authorize(output: &[u8], value: &SecretValue) -> Option<Zeroizing<Vec<u8>>> {
-    // A URL can hold the placeholder too, but neither a space before it nor a line end behind it.
-    let header = format!(": {PLACEHOLDER}\r\n");
-    let at = (output.windows(header.len())).position(|window| window == header.as_bytes())?;
-    let (before, rest) = output.split_at(at);
-    let rest = &rest[header.len()..];
-    let value = value.reveal().as_bytes();
-    Some(Zeroizing::new(
-        [before, b": ", value, b"\r\n", rest].concat(),
-    ))
+/// A connection, with TLS unless the URL says otherwise.
+#[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "plain ones are few, and each lives long"
+)]
+enum Stream {
+    Tls(TlsStream),
+    #[cfg(feature = "s3")]
+    Plain(PlainStream),
+}
+
+impl Stream {
+    fn send(&mut self, bytes: &[u8], wait: Wait<'_>) -> Result<(), FetchError> {
+        match self {
+            Stream::Tls(stream) => stream.send(bytes, wait),
+            #[cfg(feature = "s3")]
+            Stream::Plain(stream) => stream.send(bytes, wait),
+        }
+    }
+
+    fn receive(
+        &mut self,
+        wait: Wait<'_>,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Result<Received, FetchError> {
+        match self {
+            Stream::Tls(stream) => stream.receive(wait, sink),
+            #[cfg(feature = "s3")]
+            Stream::Plain(stream) => stream.receive(wait, sink),
+        }
+    }
+
+    /// What has come by now, without waiting for it.
+    fn receive_now(&mut self, cancel: &Cancel) -> Result<Option<Received>, FetchError> {
+        let now = Instant::now();
+        match self {
+            Stream::Tls(stream) => stream.receive_until(now, cancel, &mut |_| {}),
+            #[cfg(feature = "s3")]
+            Stream::Plain(stream) => stream.receive_until(now, cancel, &mut |_| {}),
+        }
+    }
 }
 
 struct LineBuffers {
@@ -192,23 +242,4 @@ impl Buffers for LineBuffers {
 /// Sends an error of ours through ureq.
 fn carry(error: FetchError) -> ureq::Error {
     ureq::Error::Io(io::Error::other(error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_authorization_goes_into_its_header_and_nowhere_else() {
-        let value = SecretValue::new(Zeroizing::new("Bearer x".to_owned())).expect("it is ASCII");
-        let put_in = |head: &str| {
-            let bytes = authorize(head.as_bytes(), &value)?;
-            Some(String::from_utf8(bytes.to_vec()).expect("it is ASCII"))
-        };
-        let path = "GET /:%20chunk-restore-authorization HTTP/1.1\r\nhost: a\r\n";
-        let head = format!("{path}authorization: {PLACEHOLDER}\r\n\r\n");
-        let expected = format!("{path}authorization: Bearer x\r\n\r\n");
-        assert_eq!(put_in(&head), Some(expected));
-        assert_eq!(put_in(path), None);
-    }
 }

@@ -67,7 +67,8 @@ pub(crate) fn authority(host: &str, port: u16) -> String {
     }
 }
 
-fn percent_decode(text: &str) -> Option<String> {
+/// `None` for what is not proper percent-encoding of UTF-8.
+pub(crate) fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -6,6 +6,8 @@
 
 pub(crate) mod address;
 mod connect;
+#[cfg(feature = "s3")]
+mod plain;
 pub(crate) mod proxy;
 mod socket;
 mod stream;
@@ -31,6 +33,8 @@ use crate::cancel::Cancel;
 use crate::digest::Fingerprint;
 use crate::error::{Error, ErrorKind, Result};
 
+#[cfg(feature = "s3")]
+pub(crate) use plain::PlainStream;
 pub(crate) use socket::Wait;
 pub(crate) use stream::{Received, TlsStream};
 pub use verify::UntrustedCertificate;
@@ -116,6 +120,31 @@ impl Dialer {
                     .into(),
             )
         })?;
+        let socket = self.connect(host, port, cancel)?;
+        let wait = Wait {
+            cancel,
+            limit: self.timeouts.tls,
+            what: "the TLS handshake",
+        };
+        TlsStream::shake_hands(socket, name, Arc::clone(&self.config), wait)
+    }
+
+    /// Connects to a host without TLS: whoever is on the way can read and change what is said.
+    ///
+    /// # Errors
+    /// [`FetchError::Transient`] for what may pass; [`FetchError::Denied`] from a proxy; [`FetchError::Cancelled`].
+    #[cfg(feature = "s3")]
+    pub(crate) fn dial_plain(
+        &self,
+        host: &str,
+        port: u16,
+        cancel: &Cancel,
+    ) -> Result<PlainStream, FetchError> {
+        Ok(PlainStream::new(self.connect(host, port, cancel)?))
+    }
+
+    /// A TCP connection to a host, through the proxy where there is one.
+    fn connect(&self, host: &str, port: u16, cancel: &Cancel) -> Result<Socket, FetchError> {
         let wait = Wait {
             cancel,
             limit: self.timeouts.connect,
@@ -133,12 +162,7 @@ impl Dialer {
             let what = "the answer";
             proxy.pass(&mut socket, host, port, Wait { what, ..wait })?;
         }
-        let wait = Wait {
-            cancel,
-            limit: self.timeouts.tls,
-            what: "the TLS handshake",
-        };
-        TlsStream::shake_hands(socket, name, Arc::clone(&self.config), wait)
+        Ok(socket)
     }
 }
 

@@ -41,6 +41,7 @@ pub use server::pbs::raw::{self, Raw};
 pub use server::pbs::{Counts, PbsOptions, PbsServer, SessionEnd};
 pub use server::process::{ServerProcess, serve, serve_if_asked};
 pub use server::proxy::ProxyServer;
+pub use server::s3::{S3Counts, S3Fault, S3Options, S3Server};
 pub use server::source::Source;
 pub use server::web::{StaticCounts, StaticOptions, StaticServer};
 pub use snapshot::{ArchiveInfo, SnapshotBuilder, SnapshotInfo};

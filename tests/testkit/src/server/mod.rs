@@ -1,4 +1,4 @@
-//! Servers for tests: a PBS, a static web server, a proxy. Their protocols are other people's (h2, hyper, rustls), so that
+//! Servers for tests: a PBS, a static web server, an S3 server, a proxy. Their protocols are other people's (h2, hyper, rustls), so that
 //! the client meets implementations that its authors did not write. They know nothing of chunk-restore.
 //!
 //! ```
@@ -24,6 +24,7 @@ pub(crate) mod pbs;
 pub(crate) mod play;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod s3;
 pub(crate) mod source;
 pub(crate) mod url;
 pub(crate) mod web;

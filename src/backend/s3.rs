@@ -1,0 +1,238 @@
+//! A datastore in an S3 bucket, as PBS 4 keeps it. Knows nothing of what the files mean.
+
+mod listing;
+mod place;
+mod refusal;
+mod throttle;
+
+use std::fmt;
+use std::time::Duration;
+
+use rusty_s3::{Bucket, Credentials, S3Action};
+use zeroize::Zeroizing;
+
+use crate::backend::http::{Answer, Client, Reply};
+use crate::backend::retry::Retry;
+use crate::backend::s3::listing::Lister;
+use crate::backend::s3::refusal::Trouble;
+use crate::backend::s3::throttle::Throttle;
+use crate::backend::secret::SecretValue;
+use crate::backend::tls::Dialer;
+use crate::backend::{
+    Answer as ChunkAnswer, ArchivePath, Backend, Connection, FetchError, Request, SnapshotInfo,
+};
+use crate::cancel::Cancel;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::name::{GroupName, Namespace, SnapshotPath};
+
+pub(crate) use place::Server;
+
+/// How long a signature holds. Each request is signed when it is made, so this is only how far the clocks may differ;
+/// S3 servers take no more from other signatures.
+const EXPIRY: Duration = Duration::from_secs(15 * 60);
+
+/// A datastore below a prefix of a bucket.
+pub(crate) struct S3 {
+    store: Store,
+    dialer: Dialer,
+    retry: Retry,
+    throttle: Throttle,
+}
+
+/// Where the objects are, and who asks for them.
+struct Store {
+    bucket: Bucket,
+    /// What all keys begin with: the datastore's name and a slash.
+    prefix: String,
+    credentials: Credentials,
+}
+
+impl S3 {
+    /// A datastore at `s3://BUCKET/DATASTORE`. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for a place, an endpoint or a region of another form.
+    pub(crate) fn new(
+        place: &str,
+        server: &Server,
+        credentials: Credentials,
+        dialer: Dialer,
+        retry: Retry,
+    ) -> Result<S3> {
+        let (bucket, prefix) = place::parse(place, server)?;
+        let store = Store {
+            bucket,
+            prefix,
+            credentials,
+        };
+        Ok(S3 {
+            store,
+            dialer,
+            retry,
+            throttle: Throttle::new(),
+        })
+    }
+
+    fn lister(&self) -> Lister<'_> {
+        Lister {
+            store: &self.store,
+            client: self.client(&self.retry.cancel),
+            retry: &self.retry,
+        }
+    }
+
+    fn client(&self, cancel: &Cancel) -> Client {
+        Client::signing(self.dialer.clone(), cancel.clone())
+    }
+}
+
+impl Store {
+    fn object(&self, client: &mut Client, key: &str) -> Result<Answer, Trouble> {
+        let key = format!("{}{key}", self.prefix);
+        self.get(
+            client,
+            &self.bucket.get_object(Some(&self.credentials), &key),
+        )
+    }
+
+    /// Signs a request and makes it.
+    fn get<'a>(&self, client: &mut Client, action: &impl S3Action<'a>) -> Result<Answer, Trouble> {
+        let signed = Zeroizing::new(String::from(action.sign(EXPIRY)));
+        let (url, query) = signed.split_once('?').unwrap_or((&signed, ""));
+        let query = SecretValue::new(Zeroizing::new(query.to_owned()))
+            .expect("what is not ASCII is encoded in a URL");
+        match client.get_signed(url, query)? {
+            Reply::Found(answer) => Ok(answer),
+            Reply::Refused(refused) => Err(refusal::sort(self.bucket.name(), url, refused)),
+        }
+    }
+}
+
+impl Backend for S3 {
+    fn read_file(
+        &self,
+        snapshot: &SnapshotPath,
+        file: &str,
+        limit: u64,
+    ) -> Result<Vec<u8>, FetchError> {
+        let folder = folder_of(&snapshot.namespace);
+        let key = format!("{folder}{}/{file}", snapshot.snapshot);
+        let mut client = self.client(&self.retry.cancel);
+        let read = (self.retry).run(|| self.store.object(&mut client, &key)?.read(limit));
+        match read {
+            // Where not even the datastore is there, that is what is to be said.
+            Err(FetchError::Missing) => match self.lister().check_datastore() {
+                Err(FetchError::Fatal(error)) => Err(FetchError::Fatal(error)),
+                _ => Err(FetchError::Missing),
+            },
+            read => read,
+        }
+    }
+
+    fn snapshots(
+        &self,
+        namespace: &Namespace,
+        group: Option<&GroupName>,
+    ) -> Result<Vec<SnapshotInfo>, FetchError> {
+        self.lister().snapshots(namespace, group)
+    }
+
+    fn namespaces(&self, parent: &Namespace) -> Result<Vec<Namespace>, FetchError> {
+        self.lister().namespaces(parent)
+    }
+
+    /// Each connection has a client of its own, and with it one TCP connection that is kept alive.
+    fn connect<'a>(
+        &'a self,
+        _archive: &ArchivePath,
+        cancel: &'a Cancel,
+    ) -> Result<Box<dyn Connection + 'a>, FetchError> {
+        Ok(Box::new(Chunks {
+            place: self,
+            client: self.client(cancel),
+            cancel,
+            requested: None,
+        }))
+    }
+}
+
+/// A worker's way to the chunks.
+struct Chunks<'a> {
+    place: &'a S3,
+    client: Client,
+    cancel: &'a Cancel,
+    requested: Option<Request>,
+}
+
+impl Connection for Chunks<'_> {
+    fn request(&mut self, request: Request) -> Result<(), FetchError> {
+        self.requested = Some(request);
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<ChunkAnswer, FetchError> {
+        let Some(mut request) = self.requested.take() else {
+            return Err(FetchError::Fatal("nothing was requested".into()));
+        };
+        // After a failure the client connects anew by itself.
+        let result = self.fetch(&mut request);
+        Ok(ChunkAnswer {
+            id: request.id,
+            blob: request.blob,
+            result,
+        })
+    }
+}
+
+impl Chunks<'_> {
+    fn fetch(&mut self, request: &mut Request) -> Result<(), FetchError> {
+        let turn = self.place.throttle.turn(self.cancel)?;
+        let key = chunk_key(&request.digest);
+        match self.place.store.object(&mut self.client, &key) {
+            Ok(answer) => {
+                answer.read_into(&mut request.blob, request.limit)?;
+                turn.went_well();
+                Ok(())
+            }
+            Err(trouble) => {
+                if trouble.is_slow_down {
+                    turn.slow_down();
+                }
+                Err(match trouble.error {
+                    FetchError::Missing => gone(),
+                    error => error,
+                })
+            }
+        }
+    }
+}
+
+/// A chunk is not there, though an index names it.
+fn gone() -> FetchError {
+    let message = "the bucket does not hold it; S3 gives no lock on a snapshot, so a garbage collection of the \
+                   datastore, if one runs or ran, may have deleted it";
+    FetchError::Fatal(Error::new(ErrorKind::Missing, message).into())
+}
+
+/// The folder of a namespace, with a slash at its end.
+fn folder_of(namespace: &Namespace) -> String {
+    let names = namespace.components().map(|name| format!("ns/{name}/"));
+    [".cnt/".to_owned()].into_iter().chain(names).collect()
+}
+
+fn chunk_key(digest: &Digest) -> String {
+    let name = digest.to_string();
+    format!(".chunks/{}/{name}", &name[..4])
+}
+
+impl fmt::Debug for S3 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "S3({}{})",
+            self.store.bucket.base_url(),
+            self.store.prefix
+        )
+    }
+}

@@ -1,0 +1,81 @@
+//! A connection without TLS, for those who ask for one. Knows nothing of what is said.
+
+use std::fmt;
+use std::time::Instant;
+
+use crate::backend::FetchError;
+use crate::backend::tls::socket::{Socket, Wait};
+use crate::backend::tls::stream::Received;
+use crate::cancel::Cancel;
+
+/// How much is read from the socket at once.
+const INCOMING: usize = 128 << 10;
+
+/// A plain TCP connection, with the face of a [`TlsStream`](super::TlsStream).
+pub(crate) struct PlainStream {
+    socket: Socket,
+    incoming: Vec<u8>,
+}
+
+impl PlainStream {
+    pub(super) fn new(socket: Socket) -> PlainStream {
+        PlainStream {
+            socket,
+            incoming: vec![0; INCOMING],
+        }
+    }
+
+    /// Waits until bytes have come, and gives them to the sink.
+    ///
+    /// # Errors
+    /// [`FetchError::Transient`] where nothing comes within the limit, or the connection breaks;
+    /// [`FetchError::Cancelled`].
+    pub(crate) fn receive(
+        &mut self,
+        wait: Wait<'_>,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Result<Received, FetchError> {
+        let received = self.receive_until(wait.deadline(), wait.cancel, sink)?;
+        received.ok_or_else(|| wait.timed_out(self.socket.peer()))
+    }
+
+    /// The same until a deadline, at which it is `None`.
+    ///
+    /// # Errors
+    /// As [`receive`](PlainStream::receive), time-outs aside.
+    pub(crate) fn receive_until(
+        &mut self,
+        deadline: Instant,
+        cancel: &Cancel,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Result<Option<Received>, FetchError> {
+        let count = self.socket.read(&mut self.incoming, deadline, cancel)?;
+        Ok(count.map(|count| {
+            if count == 0 {
+                return Received::Closed;
+            }
+            sink(&self.incoming[..count]);
+            Received::Data
+        }))
+    }
+
+    /// Sends all of it.
+    ///
+    /// # Errors
+    /// As [`receive`](PlainStream::receive).
+    pub(crate) fn send(&mut self, bytes: &[u8], wait: Wait<'_>) -> Result<(), FetchError> {
+        self.socket.write_all(bytes, wait)
+    }
+}
+
+impl Drop for PlainStream {
+    fn drop(&mut self) {
+        self.socket.shut_down();
+    }
+}
+
+impl fmt::Debug for PlainStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PlainStream({})", self.socket.peer())
+    }
+}

@@ -1,0 +1,136 @@
+//! Places in S3 buckets: credentials, endpoints, and what is said when they are wrong.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use testkit::{Folder, S3Options, S3Server};
+
+use crate::home::{GOLDEN_RAW, Home, events, finish, sha256};
+
+fn server(options: S3Options) -> S3Server {
+    let datastore = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/datastore");
+    options.http(Arc::new(Folder::new(datastore)))
+}
+
+/// The program with the credentials in its environment.
+fn command(home: &Home, server: &S3Server, arguments: &str) -> Command {
+    let mut command = home.command(arguments);
+    command
+        .env("PBS_REPOSITORY", S3Server::PLACE)
+        .env("AWS_ENDPOINT_URL", server.endpoint())
+        .env("AWS_ACCESS_KEY_ID", S3Server::ACCESS_KEY)
+        .env("AWS_SECRET_ACCESS_KEY", S3Server::SECRET_KEY);
+    command
+}
+
+#[test]
+fn a_bucket_is_a_place_like_a_folder() {
+    let home = Home::new();
+    let server = server(S3Options::new().page(7));
+    let run = |arguments: &str| finish(&mut command(&home, &server, arguments));
+    for list in ["list", "list --ns team/a", "list vm/200"] {
+        assert_eq!(run(list).expect(0).text(), home.run(list).expect(0).text());
+    }
+    let image = run("image vm/200 drive-scsi0.img -").expect(0);
+    assert_eq!(sha256(image.stdout), GOLDEN_RAW);
+    run("get vm/200 out --streams 3").expect(0);
+    assert_eq!(home.sha256_of("out/drive-scsi0.img"), GOLDEN_RAW);
+    assert_eq!(home.names_in("out").len(), 5);
+    run("verify vm/201 --keyfile ../golden/keys/plain.key").expect(0);
+    run("verify vm/999").expect(5).says("vm/200");
+    run("list --ns other").expect(5).says("team");
+}
+
+#[test]
+fn credentials_come_from_a_profile_too() {
+    let home = Home::new();
+    let token = "token-of-the-session";
+    let server = server(S3Options::new().token(token).region("eu-west-1"));
+    let (key, secret) = (S3Server::ACCESS_KEY, S3Server::SECRET_KEY);
+    let profile = |name: &str, secret: &str| {
+        format!(
+            "[{name}]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n\
+             aws_session_token = {token}\n"
+        )
+    };
+    let endpoint = server.endpoint();
+    let more = format!("region = eu-west-1\nendpoint_url = {endpoint}\n");
+    let file = profile("default", "wrong") + &profile("team", secret) + &more;
+    home.write(".aws/credentials", &file);
+    home.write("elsewhere", file.replace("wrong", secret) + &more);
+    let list = |arguments: &str, variables: &[(&str, &str)]| {
+        let mut command = home.command(&format!(
+            "list --repository {} {arguments}",
+            S3Server::PLACE
+        ));
+        command.envs(variables.iter().copied());
+        finish(&mut command)
+    };
+    let place = format!("--endpoint {endpoint} --region eu-west-1");
+    list("--profile team", &[]).expect(0);
+    list("", &[("AWS_PROFILE", "team")]).expect(0);
+    list(&place, &[]).expect(4).says("secret access key");
+    list(&place, &[("AWS_SHARED_CREDENTIALS_FILE", "../elsewhere")]).expect(0);
+    let variables = [
+        ("AWS_ACCESS_KEY_ID", key),
+        ("AWS_SECRET_ACCESS_KEY", secret),
+        ("AWS_SESSION_TOKEN", token),
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_DEFAULT_REGION", "eu-west-1"),
+        ("AWS_PROFILE", "nobody"),
+    ];
+    list("", &variables).expect(0);
+    list("--region eu-west-2", &variables)
+        .expect(4)
+        .says("is the region right?");
+    // A profile that is asked for by name comes first.
+    list("--profile default", &variables)
+        .expect(4)
+        .says("secret access key");
+    list("--profile nobody", &variables)
+        .expect(2)
+        .says("the profile nobody of");
+    list("", &variables[5..])
+        .expect(2)
+        .says("the profile nobody of");
+    list("", &variables[..1])
+        .expect(2)
+        .says("AWS_SECRET_ACCESS_KEY");
+}
+
+#[test]
+fn what_is_wrong_is_said_and_secrets_are_not() {
+    let home = Home::new();
+    let server = server(S3Options::new());
+    let wrong = "wrong-Iethohx7";
+    let mut verify = command(&home, &server, "verify vm/200 --output-format json");
+    let said = finish(verify.env("AWS_SECRET_ACCESS_KEY", wrong)).expect(4);
+    assert!(!said.text().contains(wrong) && !said.stderr.contains(wrong));
+    assert_eq!(events(&said.text()).last().unwrap()["kind"], "denied");
+    let list = |place: &str| {
+        let mut list = command(&home, &server, "list");
+        finish(list.args(["--repository", place]))
+    };
+    list("s3://other/store1")
+        .expect(5)
+        .says("there is no bucket other");
+    list("s3://backups/other")
+        .expect(5)
+        .says("there is no datastore other");
+    list("s3://backups").expect(2).says("s3://BUCKET/DATASTORE");
+    let mut list = home.command("list --repository s3://backups/store1");
+    finish(&mut list).expect(4).says("AWS_ACCESS_KEY_ID");
+}
+
+#[test]
+fn a_certificate_that_was_trusted_before_is_trusted_of_an_endpoint_too() {
+    let home = Home::new();
+    let datastore = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/datastore");
+    let server = S3Options::new().https(Arc::new(Folder::new(datastore)));
+    let run = || finish(&mut command(&home, &server, "list"));
+    run().expect(4).says(server.fingerprint());
+    let line = format!("127.0.0.1 {}\n", server.fingerprint());
+    home.write(".config/proxmox-backup/fingerprints", line);
+    run().expect(0);
+}
