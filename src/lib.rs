@@ -37,8 +37,9 @@
 //! that is not trusted, to ask somebody: `UntrustedCertificate` is the cause of the error.
 //!
 //! What fails in passing, such as a lost connection or an overloaded server, is tried again, for chunks up to
-//! [`Restore::attempts`] times. While a restore has a session with a Proxmox Backup Server, its snapshot can't be pruned.
-//! S3 gives no such lock: a chunk that a garbage collection deletes meanwhile is an error of kind [`ErrorKind::Missing`].
+//! [`Restore::attempts`] times. While a restore has a session with a Proxmox Backup Server, its snapshot can't be pruned;
+//! the session that a snapshot was opened with is ended when it was not used for 10 seconds. S3 gives no such lock: a chunk
+//! that a garbage collection deletes meanwhile is an error of kind [`ErrorKind::Missing`].
 //!
 //! # The road of a chunk
 //!

@@ -125,8 +125,11 @@ impl Options {
         self
     }
 
-    /// How long to wait for the next bytes of an answer; 30 seconds by default. Nothing limits the whole, and a
-    /// server that was silent for so long is asked again.
+    /// How long to wait for progress of an answer; 30 seconds by default. Nothing limits the whole, and a server that
+    /// was silent for so long is asked again. Only time spent with waiting for the server counts.
+    ///
+    /// With a Proxmox Backup Server progress is 8 KiB of an answer, or its end: less is a trickle. Of several answers
+    /// one is also given up when it makes no progress while eight to later requests come.
     #[must_use]
     pub fn progress_timeout(mut self, limit: Duration) -> Options {
         self.network.timeouts.progress = limit;

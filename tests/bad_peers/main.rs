@@ -2,19 +2,22 @@
 #![cfg(feature = "pbs")]
 #![allow(clippy::unwrap_used, reason = "a test that can't be set up has failed")]
 
+mod cancel;
 mod frames;
 mod http2;
+mod progress;
 mod random;
 mod session;
 mod tls;
 
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chunk_restore::{Error, ErrorKind, Options, Report, Restore, Result, StreamTarget};
+use chunk_restore::{Error, ErrorKind, Event, Options, Report, Restore, Result, StreamTarget};
 use testkit::{
-    ArchiveInfo, Image, InMemory, PbsOptions, PbsServer, Raw, SessionFault, SnapshotBuilder,
+    ArchiveInfo, Gate, Image, InMemory, PbsOptions, PbsServer, Raw, SessionFault, SnapshotBuilder,
     SnapshotInfo, When, Workload, raw, sha256,
 };
 
@@ -39,10 +42,15 @@ impl Peer {
     }
 
     fn with(options: PbsOptions) -> Peer {
+        Peer::sized(options, CHUNKS, CHUNK)
+    }
+
+    /// A disk of so many chunks of so many bytes.
+    fn sized(options: PbsOptions, chunks: u64, chunk: u64) -> Peer {
         let store = InMemory::new();
-        let image = Image::new(Workload::Incompressible, 1, CHUNKS * CHUNK, CHUNK);
+        let image = Image::new(Workload::Incompressible, 1, chunks * chunk, chunk);
         let info = SnapshotBuilder::new(SNAPSHOT)
-            .chunk_size(CHUNK)
+            .chunk_size(chunk)
             .image(DISK, image)
             .write_to(&store);
         let store = Arc::new(store);
@@ -77,12 +85,23 @@ impl Peer {
     }
 
     fn restore_with(&self, options: Options, restore: &Restore) -> Result<Report> {
+        self.retries_with(options, restore)
+            .map(|(report, _)| report)
+    }
+
+    /// The same, with what was got over.
+    fn retries_with(&self, options: Options, restore: &Restore) -> Result<(Report, Vec<String>)> {
         let datastore = options.open(&self.server.repository("store1"))?;
         let archive = datastore.snapshot(SNAPSHOT)?.archive(DISK)?;
         let mut target = StreamTarget::new(Vec::new());
-        let report = restore.run(&archive, &mut target)?;
+        let mut retries = Vec::new();
+        let report = restore.run_with(&archive, &mut target, |event| {
+            if let Event::Retried(error) = event {
+                retries.push(format!("{error:?}"));
+            }
+        })?;
         assert_eq!(sha256(&target.into_inner()), self.disk().sha256);
-        Ok(report)
+        Ok((report, retries))
     }
 
     /// A session that answers as it should until the first chunk is asked for, on stream 5, and then does this.
@@ -113,8 +132,12 @@ impl Peer {
 
     /// Waits until the client has closed all its sockets. The server can't say: where it stalls it sees nothing.
     fn wait_until_left(&self) {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while self.open_sockets() > 0 {
+        self.wait_until(|| self.open_sockets() == 0);
+    }
+
+    fn wait_until(&self, is_so: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !is_so() {
             assert!(Instant::now() < deadline, "{:?}", self.server.counts());
             thread::sleep(Duration::from_millis(5));
         }
@@ -134,6 +157,24 @@ impl Peer {
                     .is_some_and(|state| ["01", "08"].contains(&state))
         };
         sockets.lines().filter(is_open).count()
+    }
+}
+
+/// A place to write to that says when the first bytes come, and takes them when it may.
+struct Slow {
+    begun: Gate,
+    end: Gate,
+}
+
+impl Write for Slow {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.begun.open();
+        self.end.wait();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

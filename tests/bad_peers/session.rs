@@ -312,18 +312,6 @@ fn lists_and_tickets_that_come_badly_are_asked_for_again() {
 }
 
 #[test]
-fn a_trickle_of_a_byte_a_second_is_a_stall_where_less_patience_is_asked_for() {
-    within(LIMIT, || {
-        let peer = Peer::new();
-        let digest = peer.disk().digests[5];
-        peer.server
-            .on_chunk(&digest, When::First(1), Fault::Trickle);
-        let report = peer.restore(&serial()).unwrap();
-        assert!(report.retries > 0);
-    });
-}
-
-#[test]
 fn a_busy_server_is_left_alone_for_as_long_as_it_asks() {
     within(LIMIT, || {
         let busy = Fault::Busy { retry_after: 2 };

@@ -1,8 +1,6 @@
 //! Servers that are not who they should be, and connections that break below HTTP.
 
-use std::time::{Duration, Instant};
-
-use chunk_restore::{Cancel, ErrorKind, Options};
+use chunk_restore::{ErrorKind, Options};
 use tempfile::NamedTempFile;
 use testkit::{Authority, ConnectionFault, Identity, PbsOptions, PbsServer, When, within};
 
@@ -143,40 +141,5 @@ fn a_connection_may_end_at_any_byte() {
                 },
             );
         }
-    });
-}
-
-#[test]
-fn cancel_is_seen_within_a_second_while_the_connection_hangs() {
-    within(LIMIT, || {
-        each(
-            vec![
-                ("in TLS", ConnectionFault::StallInTls),
-                ("in the middle of TLS", ConnectionFault::StallAfter(100)),
-                (
-                    "in the upgrade or the file",
-                    ConnectionFault::StallAfter(600),
-                ),
-                ("while it pauses", ConnectionFault::Close),
-            ],
-            |name, fault| {
-                let peer = Peer::new();
-                peer.server.on_connection(When::Always, fault);
-                let cancel = Cancel::new();
-                let options = peer.options().cancel(&cancel);
-                let options = options
-                    .tls_timeout(Duration::from_secs(60))
-                    .progress_timeout(Duration::from_secs(60));
-                std::thread::scope(|scope| {
-                    let looking = scope.spawn(|| peer.look(options));
-                    std::thread::sleep(Duration::from_millis(500));
-                    let begun = Instant::now();
-                    cancel.cancel();
-                    let error = looking.join().unwrap().unwrap_err();
-                    assert_error(name, &error, ErrorKind::Cancelled, "");
-                    assert!(begun.elapsed() < Duration::from_secs(1), "{name}");
-                });
-            },
-        );
     });
 }

@@ -64,6 +64,11 @@ impl Body {
         matches!(self.state, State::Done | State::UntilClosed)
     }
 
+    /// How many bytes have come.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }

@@ -10,6 +10,7 @@ use crate::backend::FetchError;
 use crate::backend::pbs::body::Body;
 use crate::backend::pbs::head::{Framing, Head};
 use crate::backend::pbs::login::Proof;
+use crate::backend::pbs::patience::Patience;
 use crate::backend::pbs::repository::Repository;
 use crate::backend::tls::{Dialer, Received, TlsStream, Wait};
 use crate::cancel::Cancel;
@@ -103,15 +104,20 @@ impl Server<'_> {
         };
         let mut body = Body::new(framing, limit)?;
         body.push(&came)?;
+        let mut patience = Patience::new(wait.limit);
         while !body.is_complete() {
-            let mut pushed = Ok(());
-            let received = stream.receive(wait, &mut |piece| {
+            let left = patience.left(body.len() as u64);
+            let limit = left.ok_or_else(|| wait.timed_out(stream.peer()))?;
+            let deadline = Wait { limit, ..wait }.deadline();
+            let (before, mut pushed) = (stream.waited(), Ok(()));
+            let received = stream.receive_until(deadline, self.cancel, &mut |piece| {
                 if pushed.is_ok() {
                     pushed = body.push(piece);
                 }
             })?;
             pushed?;
-            if received == Received::Closed {
+            patience.waited(stream.waited() - before);
+            if received == Some(Received::Closed) {
                 if body.may_end_here() {
                     break;
                 }

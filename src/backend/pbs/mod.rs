@@ -6,6 +6,8 @@ mod h2;
 mod head;
 mod listing;
 mod login;
+mod parking;
+mod patience;
 mod refusal;
 pub(crate) mod repository;
 mod session;
@@ -13,6 +15,7 @@ mod upgrade;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
@@ -20,6 +23,7 @@ use zeroize::Zeroizing;
 
 use crate::backend::pbs::exchange::Server;
 use crate::backend::pbs::login::Login;
+use crate::backend::pbs::parking::Parking;
 use crate::backend::pbs::repository::Repository;
 use crate::backend::pbs::session::Session;
 use crate::backend::retry::Retry;
@@ -33,6 +37,10 @@ use crate::format::name::{GroupName, Namespace, SnapshotPath};
 const SPEEDTESTS: usize = 64;
 const MAX_SPEEDTEST: u64 = 16 << 20;
 
+/// How long a session is kept for its next use. On the server it holds a lock on the snapshot, so that nobody can prune
+/// it; and nobody on the way has forgotten a connection so soon.
+const IDLE: Duration = Duration::from_secs(10);
+
 /// A datastore of a server.
 pub(crate) struct Pbs {
     repository: Repository,
@@ -40,7 +48,7 @@ pub(crate) struct Pbs {
     dialer: Dialer,
     retry: Retry,
     /// The session that small files were read with, for the next one; or for the first worker.
-    last: Mutex<Option<Last>>,
+    last: Parking<Last>,
     /// The SHA-256 of every index that was read: each session that fetches chunks must be given the same.
     indexes: Mutex<HashMap<ArchivePath, Index>>,
 }
@@ -72,7 +80,7 @@ impl Pbs {
             repository,
             dialer,
             retry,
-            last: Mutex::new(None),
+            last: Parking::new(IDLE),
             indexes: Mutex::new(HashMap::new()),
         }
     }
@@ -112,11 +120,7 @@ impl Pbs {
         limit: u64,
     ) -> Result<Vec<u8>, FetchError> {
         // A session that failed is not put back.
-        let last = self
-            .last
-            .lock()
-            .take()
-            .filter(|last| last.snapshot == *snapshot);
+        let last = self.last.take().filter(|last| last.snapshot == *snapshot);
         let mut last = match last {
             Some(last) => last,
             None => Last {
@@ -134,17 +138,16 @@ impl Pbs {
             Ok(()) | Err(FetchError::Missing) => {}
             Err(_) => return downloaded.map(|()| bytes),
         }
-        *self.last.lock() = Some(last);
+        self.last.park(last);
         downloaded.map(|()| bytes)
     }
 
     /// The session that read the archive's index, if nobody took it yet.
     fn last_session(&self, archive: &ArchivePath, cancel: &Cancel) -> Option<Session> {
-        let mut last = self.last.lock();
-        let fits = |last: &mut Last| {
+        let fits = |last: &Last| {
             last.snapshot == archive.snapshot && last.index.as_ref() == Some(&archive.file)
         };
-        let mut session = last.take_if(fits)?.session;
+        let mut session = self.last.take_if(fits)?.session;
         session.listen_to(cancel);
         Some(session)
     }

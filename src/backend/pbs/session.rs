@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use crate::backend::pbs::h2::{Codec, Config, ErrorCode, Event, Head, StreamError};
+use crate::backend::pbs::h2::{Codec, Config, Event, Head, StreamError};
+use crate::backend::pbs::patience::{Stall, Watch};
 use crate::backend::pbs::refusal::{self, Asked};
 use crate::backend::pbs::upgrade;
 use crate::backend::tls::{Received, TlsStream, Wait};
 use crate::backend::{Answer, Connection, FetchError, Request};
 use crate::buffer::Buffer;
 use crate::cancel::Cancel;
-use crate::error::{Error, ErrorKind};
+use crate::error::{BoxError, Error, ErrorKind};
 
 /// How long the end of a session may take: nobody waits for it.
 const GOODBYE: Duration = Duration::from_millis(250);
@@ -26,9 +27,8 @@ pub(super) struct Session {
     progress: Duration,
     /// Chunks that were asked for: the stream of each, and its request.
     open: Vec<(u32, u64)>,
+    watch: Watch,
     awaits_pong: bool,
-    /// The reason that the server gave for going away.
-    goodbye: Option<ErrorCode>,
 }
 
 impl Session {
@@ -60,8 +60,8 @@ impl Session {
             cancel,
             progress,
             open: Vec::new(),
+            watch: Watch::new(progress),
             awaits_pong: false,
-            goodbye: None,
         };
         session
             .codec
@@ -118,7 +118,7 @@ impl Session {
                     error,
                     ..
                 } if failed == stream => {
-                    return Err(stream_error(error));
+                    return Err(self.stream_error(error));
                 }
                 _ => {}
             }
@@ -127,35 +127,27 @@ impl Session {
 
     fn ask(&mut self, path: &str, body: Buffer, limit: usize) -> Result<u32, FetchError> {
         let sent = self.codec.request(path, &self.authority, body, limit);
-        let stream = sent.map_err(|unsent| FetchError::transient(unsent.to_string()))?;
+        let stream = sent.map_err(|unsent| self.passing(unsent))?;
+        self.watch.asked(stream);
         self.flush()?;
         Ok(stream)
     }
 
-    /// Waits for the next event. The limit is for the next byte of any answer: time spent elsewhere, as in decoding,
-    /// does not count, and other frames are no progress.
+    /// Waits for the next event, as long as answers make progress: other frames are none.
     fn next_event(&mut self, drain: &mut dyn FnMut(&mut Codec)) -> Result<Event, FetchError> {
-        let mut received = self.codec.received();
-        let mut deadline = self.deadline();
         loop {
             if let Some(event) = self.codec.next_event() {
-                if let Event::GoAway { code } = &event {
-                    self.goodbye = Some(*code);
+                if let Event::Finished { stream, .. } | Event::Failed { stream, .. } = event {
+                    self.watch.ended(stream, self.codec.received());
                 }
                 return Ok(event);
             }
-            if !self.receive_some(deadline)? {
-                let message = format!("waited {:?} for {} in vain", self.progress, self.authority);
-                return Err(FetchError::transient(Error::new(
-                    ErrorKind::Unavailable,
-                    message,
-                )));
-            }
+            let left = self.watch.left(self.codec.received(), self.codec.oldest());
+            let left = left.map_err(|stall| self.stalled(stall))?;
+            let before = self.stream.waited();
+            self.receive_some(self.deadline(left))?;
+            self.watch.waited(self.stream.waited() - before);
             drain(&mut self.codec);
-            if self.codec.received() > received {
-                received = self.codec.received();
-                deadline = self.deadline();
-            }
         }
     }
 
@@ -178,9 +170,8 @@ impl Session {
             None => Ok(false),
             Some(Received::Data) => Ok(true),
             Some(Received::Closed) => {
-                let reason = self
-                    .goodbye
-                    .map_or(String::new(), |code| format!(" ({code})"));
+                let goodbye = self.codec.goodbye();
+                let reason = goodbye.map_or(String::new(), |code| format!(" ({code})"));
                 let message = format!("{} closed the session{reason}", self.authority);
                 Err(FetchError::transient(Error::new(
                     ErrorKind::Unavailable,
@@ -190,11 +181,10 @@ impl Session {
         }
     }
 
-    /// When the server has been silent for too long, counted from now.
-    fn deadline(&self) -> Instant {
+    fn deadline(&self, limit: Duration) -> Instant {
         let wait = Wait {
             cancel: &self.cancel,
-            limit: self.progress,
+            limit,
             what: "an answer",
         };
         wait.deadline()
@@ -221,6 +211,37 @@ impl Session {
         let at = self.open.iter().position(|(open, _)| *open == stream)?;
         Some(self.open.swap_remove(at).1)
     }
+
+    fn stalled(&self, stall: Stall) -> FetchError {
+        let Session {
+            progress,
+            authority,
+            ..
+        } = self;
+        let while_others = match stall {
+            Stall::Session => "",
+            Stall::Oldest => ", while it answered later requests",
+        };
+        let message =
+            format!("waited {progress:?} for an answer of {authority} in vain{while_others}");
+        FetchError::transient(Error::new(ErrorKind::Unavailable, message))
+    }
+
+    fn stream_error(&self, error: StreamError) -> FetchError {
+        match error {
+            StreamError::TooLong(_) => FetchError::TooLong,
+            error => self.passing(error),
+        }
+    }
+
+    /// What may pass, with the reason where the server has said that it goes away.
+    fn passing(&self, cause: impl Into<BoxError>) -> FetchError {
+        let Some(code) = self.codec.goodbye() else {
+            return FetchError::transient(cause);
+        };
+        let message = format!("{} is going away ({code})", self.authority);
+        FetchError::transient(Error::new(ErrorKind::Unavailable, message).because(cause))
+    }
 }
 
 impl Connection for Session {
@@ -236,7 +257,7 @@ impl Connection for Session {
         self.awaits_pong = true;
         self.flush()?;
         // The pong is waited for, so that a dead connection is found before it is needed.
-        let deadline = self.deadline();
+        let deadline = self.deadline(self.progress);
         while self.awaits_pong {
             if !self.receive_some(deadline)? {
                 return Err(FetchError::transient("the server did not answer a ping"));
@@ -255,6 +276,10 @@ impl Connection for Session {
             limit,
             blob,
         } = request;
+        if self.open.is_empty() {
+            // What it said while there was nothing to ask may be that it goes away, and why.
+            while self.receive_some(Instant::now())? {}
+        }
         let stream = self.ask(&format!("/chunk?digest={digest}"), blob, limit)?;
         self.open.push((stream, id));
         Ok(())
@@ -285,10 +310,10 @@ impl Connection for Session {
                     body,
                     error,
                 } => {
-                    let error = cause.take().unwrap_or_else(|| stream_error(error));
+                    let error = cause.take().unwrap_or_else(|| self.stream_error(error));
                     (stream, body, Err(error))
                 }
-                Event::GoAway { .. } | Event::Pong => continue,
+                Event::Pong => continue,
             };
             if let Some(id) = self.close_stream(stream) {
                 return Ok(Answer { id, blob, result });
@@ -333,11 +358,4 @@ fn result(asked: Asked, head: Head, body: &[u8]) -> Result<(), FetchError> {
         .retry_after
         .map(|seconds| Duration::from_secs(seconds.into()));
     Err(refusal::sort(asked, head.status, body, retry_after))
-}
-
-fn stream_error(error: StreamError) -> FetchError {
-    match error {
-        StreamError::TooLong(_) => FetchError::TooLong,
-        error => FetchError::transient(error),
-    }
 }

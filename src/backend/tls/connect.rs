@@ -53,16 +53,28 @@ fn resolve(
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
-    let (sender, receiver) = bounded(1);
     let name = host.to_owned();
+    let look_up = move || {
+        let found = (name.as_str(), port).to_socket_addrs();
+        found.map(|found| found.take(MOST_ADDRESSES).collect())
+    };
+    wait_for(look_up, host, deadline, wait)
+}
+
+fn wait_for(
+    look_up: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static,
+    host: &str,
+    deadline: Instant,
+    wait: Wait<'_>,
+) -> Result<Vec<SocketAddr>, FetchError> {
+    let (sender, receiver) = bounded(1);
     let cannot = |cause: io::Error| {
         let message = format!("cannot find the address of {host}");
         FetchError::transient(Error::new(ErrorKind::Unavailable, message).because(cause))
     };
     let resolver = thread::Builder::new().name("resolve".to_owned());
     let spawned = resolver.spawn(move || {
-        let found = (name.as_str(), port).to_socket_addrs();
-        let _ = sender.send(found.map(|found| found.take(MOST_ADDRESSES).collect()));
+        let _ = sender.send(look_up());
     });
     spawned.map_err(cannot)?;
     loop {
@@ -152,6 +164,36 @@ mod tests {
             matches!(refused, Err(FetchError::Transient { .. })),
             "{refused:?}"
         );
+    }
+
+    /// What comes of waiting for a lookup that does not end before it was given up; then it must end.
+    fn hanging_lookup(limit: Duration, meanwhile: impl FnOnce(&Cancel)) -> FetchError {
+        let cancel = Cancel::new();
+        let (begin, begun) = bounded::<()>(1);
+        let (end, ended) = bounded::<()>(0);
+        let look_up = move || {
+            let _ = begin.send(());
+            let _ = ended.recv();
+            Ok(Vec::new())
+        };
+        thread::scope(|scope| {
+            let wait = wait(&cancel);
+            let deadline = Instant::now() + limit;
+            let waiting = scope.spawn(move || wait_for(look_up, "pbs", deadline, wait));
+            begun.recv().expect("the lookup begins");
+            meanwhile(&cancel);
+            let result = waiting.join().expect("it does not panic");
+            drop(end);
+            result.expect_err("there is no answer")
+        })
+    }
+
+    #[test]
+    fn a_lookup_that_hangs_is_left_behind_on_cancel_and_at_the_deadline() {
+        let cancelled = hanging_lookup(Duration::from_secs(3600), Cancel::cancel);
+        assert!(matches!(cancelled, FetchError::Cancelled), "{cancelled:?}");
+        let late = hanging_lookup(Duration::from_millis(20), |_| {});
+        assert!(matches!(late, FetchError::Transient { .. }), "{late:?}");
     }
 
     #[test]

@@ -46,6 +46,7 @@ pub(super) struct Socket {
     /// What the socket's time-outs are set to.
     slice: Duration,
     peer: String,
+    waited: Duration,
 }
 
 impl Socket {
@@ -57,11 +58,17 @@ impl Socket {
             stream,
             slice: SLICE,
             peer,
+            waited: Duration::ZERO,
         })
     }
 
     pub(super) fn peer(&self) -> &str {
         &self.peer
+    }
+
+    /// How much time was spent with waiting for the peer to send something.
+    pub(super) fn waited(&self) -> Duration {
+        self.waited
     }
 
     /// Reads what is there, or else what comes first: `None` at the deadline, 0 at the end. Looks at least once,
@@ -80,7 +87,7 @@ impl Socket {
                     .map(|(_, count)| count)
                     .map_err(io::Error::from)
             } else {
-                self.block_for(left).and_then(|()| self.stream.read(space))
+                self.block_for(left).and_then(|()| self.wait_for(space))
             };
             match outcome {
                 Ok(count) => return Ok(Some(count)),
@@ -136,6 +143,14 @@ impl Socket {
                 _ => break,
             }
         }
+    }
+
+    fn wait_for(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        let begun = Instant::now();
+        let outcome = self.stream.read(space);
+        // Whatever was longer than it should be was time that this machine lost.
+        self.waited += begun.elapsed().min(self.slice);
+        outcome
     }
 
     fn block_for(&mut self, left: Duration) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
 use rustls::client::UnbufferedClientConnection;
@@ -112,6 +112,11 @@ impl TlsStream {
         self.socket.peer()
     }
 
+    /// How much time was spent in all with waiting for the peer to send something, and not with what came.
+    pub(crate) fn waited(&self) -> Duration {
+        self.socket.waited()
+    }
+
     /// Waits until plaintext has come, and gives it to the sink record by record: all that one read brought.
     ///
     /// The limit is for one record at the least to come whole, so a peer that trickles bytes can't hold the call up
@@ -120,6 +125,13 @@ impl TlsStream {
     /// # Errors
     /// [`FetchError::Transient`] where nothing comes within the limit, or the connection breaks, or ends without
     /// the close that TLS wants; [`FetchError::Cancelled`].
+    #[cfg_attr(
+        not(feature = "https"),
+        allow(
+            dead_code,
+            reason = "a PBS is given patience instead of a limit for each record"
+        )
+    )]
     pub(crate) fn receive(
         &mut self,
         wait: Wait<'_>,

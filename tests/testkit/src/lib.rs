@@ -37,6 +37,7 @@ pub use manifest::{CryptMode, Manifest, ManifestFile, canonical, unix_time};
 pub use model::{index_entries, restore};
 pub use server::certificate::{Authority, Identity};
 pub use server::fault::{ConnectionFault, Fault, SessionFault, When};
+pub use server::gate::Gate;
 pub use server::pbs::raw::{self, Raw};
 pub use server::pbs::{Counts, PbsOptions, PbsServer, SessionEnd};
 pub use server::process::{ServerProcess, serve, serve_if_asked};

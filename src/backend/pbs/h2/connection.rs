@@ -41,7 +41,8 @@ pub(super) struct Connection {
     pub(super) broken: Option<ConnectionError>,
     /// There will be no more requests, by the will of either side.
     pub(super) is_closing: bool,
-    pub(super) has_peer_left: bool,
+    /// Why the server takes no more of them, once it has said so.
+    pub(super) goodbye: Option<ErrorCode>,
     pub(super) awaits_pong: bool,
     pub(super) awaits_settings_ack: bool,
     has_said_goodbye: bool,
@@ -69,7 +70,7 @@ impl Connection {
             received: 0,
             broken: None,
             is_closing: false,
-            has_peer_left: false,
+            goodbye: None,
             awaits_pong: false,
             awaits_settings_ack: true,
             has_said_goodbye: false,
@@ -165,6 +166,8 @@ impl Connection {
     }
 
     fn fail_all(&mut self, error: StreamError) {
+        // The one that was waited for longest comes first.
+        self.streams.sort_unstable_by_key(|stream| stream.id);
         for mut stream in self.streams.drain(..) {
             fail(&mut self.events, &mut stream, error);
         }

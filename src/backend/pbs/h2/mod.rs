@@ -64,11 +64,6 @@ pub(crate) enum Event {
         /// Why.
         error: StreamError,
     },
-    /// The server takes no more requests. Those that are not failed are still answered.
-    GoAway {
-        /// Its reason.
-        code: ErrorCode,
-    },
     /// The server answered to a ping.
     Pong,
 }
@@ -168,9 +163,22 @@ impl Codec {
         self.connection.events.pop_front()
     }
 
-    /// How many bytes of answers have come in all. As long as it grows, the server is at work.
+    /// How many bytes of answers have come in all.
     pub(crate) fn received(&self) -> u64 {
         self.connection.received
+    }
+
+    /// The oldest request that waits for its answer, and how many bytes of that have come.
+    pub(crate) fn oldest(&self) -> Option<(u32, u64)> {
+        let waiting = (self.connection.streams.iter())
+            .filter_map(|stream| Some((stream.id, stream.answer.as_ref()?.received())));
+        waiting.min()
+    }
+
+    /// Why the server takes no more requests, once it has said that it goes away. Those that have not failed are still
+    /// answered.
+    pub(crate) fn goodbye(&self) -> Option<ErrorCode> {
+        self.connection.goodbye
     }
 }
 

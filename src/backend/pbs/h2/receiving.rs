@@ -230,10 +230,8 @@ impl Connection {
             }
             is_seen
         });
-        if !std::mem::replace(&mut self.has_peer_left, true) {
-            self.is_closing = true;
-            self.events.push_back(Event::GoAway { code });
-        }
+        self.is_closing = true;
+        self.goodbye.get_or_insert(code);
         Ok(())
     }
 

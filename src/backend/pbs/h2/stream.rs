@@ -55,6 +55,11 @@ impl Answer {
         self.head.is_some_and(|head| head.is_error())
     }
 
+    /// How many bytes of the body have come.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
     /// A header block came, which ends the stream or does not.
     pub(super) fn headers(
         &mut self,

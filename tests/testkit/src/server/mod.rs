@@ -18,6 +18,7 @@
 
 pub(crate) mod certificate;
 pub(crate) mod fault;
+pub(crate) mod gate;
 pub(crate) mod http1;
 pub(crate) mod listen;
 pub(crate) mod pbs;

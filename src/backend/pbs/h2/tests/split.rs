@@ -58,7 +58,8 @@ fn heard(bytes: &[u8], mut pieces: impl Iterator<Item = usize>) -> (String, Vec<
             other => format!("{other:?}"),
         })
         .collect();
-    assert!(said.len() >= 5, "{said:#?}");
+    assert!(said.len() >= 4, "{said:#?}");
+    assert_eq!(codec.goodbye(), Some(ErrorCode::NO_ERROR));
     (said.join("\n"), codec.output().to_vec())
 }
 

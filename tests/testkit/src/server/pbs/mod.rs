@@ -171,6 +171,11 @@ impl PbsServer {
         self.pbs.tally.counts(&self.pbs.door)
     }
 
+    /// How often a reader session was asked for, those that were refused for other reasons than a fault not counted.
+    pub fn session_requests(&self) -> u64 {
+        self.pbs.sessions.count(&())
+    }
+
     /// How often this chunk was asked for.
     pub fn requests(&self, digest: &[u8; 32]) -> u64 {
         self.pbs.chunks.count(digest)

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::watched::PREFACE;
+use crate::server::gate::Gate;
 use crate::server::wire::Stream;
 
 /// A step of such a session. After the last one the server only reads, until the client goes.
@@ -21,10 +23,16 @@ pub enum Raw {
     Repeat(usize, Vec<u8>),
     /// Reads frames until one with headers has come.
     ReadUntilRequest,
+    /// Reads frames until one of this type has come.
+    ReadUntil(u8),
     /// Reads so many frames.
     ReadFrames(usize),
     /// Does nothing for this time.
     Wait(Duration),
+    /// Does nothing until a gate is opened.
+    Await(Gate),
+    /// Opens a gate.
+    Open(Gate),
     /// Ends the connection by close_notify and FIN.
     Close,
     /// Ends the connection by FIN alone.
@@ -167,9 +175,18 @@ pub(crate) async fn run(steps: &[Raw], stream: Stream, start: Bytes) {
             Raw::Send(bytes) => reader.send(bytes).await,
             Raw::Repeat(count, bytes) => reader.repeat(*count, bytes).await,
             Raw::ReadUntilRequest => reader.read_until(kind::HEADERS).await,
+            Raw::ReadUntil(kind) => reader.read_until(*kind).await,
             Raw::ReadFrames(count) => reader.read(*count).await,
             Raw::Wait(time) => {
                 sleep(*time).await;
+                Some(())
+            }
+            Raw::Await(gate) => {
+                let gate = gate.clone();
+                spawn_blocking(move || gate.wait()).await.ok()
+            }
+            Raw::Open(gate) => {
+                gate.open();
                 Some(())
             }
             Raw::Close => {

@@ -1,0 +1,246 @@
+//! Whether a server is at work on what it was asked for, by what comes of it while it is waited for. Has no clock.
+
+use std::time::Duration;
+
+/// How much must come within the limit. TLS brings up to 16 KiB at once or nothing, so one full record is enough.
+const ENOUGH: u64 = 8 << 10;
+
+/// So many answers to later requests come before one that is stuck. A few may in good order: a server looks for all
+/// chunks at once and sends each whole as soon as its disk has it, so over a slow line much can lie before the oldest.
+const OVERTAKERS: u32 = 8;
+
+/// How long something was waited for without enough of it having come. Only waits count: no time spent elsewhere, as
+/// with decoding, can use it up.
+#[derive(Debug)]
+pub(super) struct Patience {
+    limit: Duration,
+    waited: Duration,
+    /// How many bytes had come when it began.
+    received: u64,
+}
+
+impl Patience {
+    pub(super) fn new(limit: Duration) -> Patience {
+        Patience {
+            // With no limit at all nobody would even look.
+            limit: limit.max(Duration::from_millis(1)),
+            waited: Duration::ZERO,
+            received: 0,
+        }
+    }
+
+    /// How much longer to wait, now that so many bytes have come in all; `None` when it is used up.
+    pub(super) fn left(&mut self, received: u64) -> Option<Duration> {
+        if received >= self.received.saturating_add(ENOUGH) {
+            self.renew(received);
+        }
+        let left = self.limit.saturating_sub(self.waited);
+        (!left.is_zero()).then_some(left)
+    }
+
+    pub(super) fn waited(&mut self, time: Duration) {
+        self.waited += time;
+    }
+
+    fn renew(&mut self, received: u64) {
+        (self.waited, self.received) = (Duration::ZERO, received);
+    }
+}
+
+/// Patience with a session: with all of its answers together, and with the oldest that is waited for.
+#[derive(Debug)]
+pub(super) struct Watch {
+    session: Patience,
+    oldest: Patience,
+    /// The oldest answer's stream.
+    stream: Option<u32>,
+    /// The last stream that was asked on, and what that was when the patience with the oldest answer began.
+    last: u32,
+    last_then: u32,
+    /// How many answers to later requests than that have come.
+    overtakers: u32,
+}
+
+/// How a server is not at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stall {
+    /// Nothing comes, or a trickle.
+    Session,
+    /// One answer does not come while others do.
+    Oldest,
+}
+
+impl Watch {
+    pub(super) fn new(limit: Duration) -> Watch {
+        Watch {
+            session: Patience::new(limit),
+            oldest: Patience::new(limit),
+            stream: None,
+            last: 0,
+            last_then: 0,
+            overtakers: 0,
+        }
+    }
+
+    /// A request was made on this stream.
+    pub(super) fn asked(&mut self, stream: u32) {
+        self.last = stream;
+    }
+
+    /// The answer on this stream came to its end, when so many bytes of all answers had come.
+    pub(super) fn ended(&mut self, stream: u32, received: u64) {
+        self.session.renew(received);
+        if stream > self.last_then {
+            self.overtakers += 1;
+        }
+    }
+
+    /// How much longer to wait, now that so many bytes of all answers have come, and so many of the oldest.
+    pub(super) fn left(
+        &mut self,
+        received: u64,
+        oldest: Option<(u32, u64)>,
+    ) -> Result<Duration, Stall> {
+        let session = self.session.left(received).ok_or(Stall::Session)?;
+        let Some((stream, received)) = oldest else {
+            return Ok(session);
+        };
+        if self.stream != Some(stream) || received >= self.oldest.received + ENOUGH {
+            self.stream = Some(stream);
+            self.oldest.renew(received);
+            (self.last_then, self.overtakers) = (self.last, 0);
+        }
+        if self.overtakers < OVERTAKERS {
+            return Ok(session);
+        }
+        let oldest = self.oldest.left(received).ok_or(Stall::Oldest)?;
+        Ok(session.min(oldest))
+    }
+
+    pub(super) fn waited(&mut self, time: Duration) {
+        self.session.waited(time);
+        self.oldest.waited(time);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A session with 16 requests in flight, each for a chunk of this many bytes, answered at this rate in this order.
+    struct Session {
+        watch: Watch,
+        /// The stream and what came of each answer that is waited for, the oldest first.
+        open: Vec<(u32, u64)>,
+        received: u64,
+        next: u32,
+    }
+
+    impl Session {
+        fn new() -> Session {
+            let mut session = Session {
+                watch: Watch::new(LIMIT),
+                open: Vec::new(),
+                received: 0,
+                next: 1,
+            };
+            (0..16).for_each(|_| session.ask());
+            session
+        }
+
+        fn ask(&mut self) {
+            self.open.push((self.next, 0));
+            self.watch.asked(self.next);
+            self.next += 2;
+        }
+
+        /// Bytes come for one answer after a time; it is whole with this length, and another one is asked for.
+        fn come(&mut self, at: usize, bytes: u64, len: u64, after: Duration) -> Result<(), Stall> {
+            self.watch.left(self.received, self.open.first().copied())?;
+            self.watch.waited(after);
+            self.received += bytes;
+            self.open[at].1 += bytes;
+            if self.open[at].1 >= len {
+                let (stream, _) = self.open.remove(at);
+                self.watch.ended(stream, self.received);
+                self.ask();
+            }
+            Ok(())
+        }
+    }
+
+    /// How long it takes until the session is given up.
+    fn seconds(mut step: impl FnMut(&mut Session) -> Result<(), Stall>) -> (u64, Stall) {
+        let mut session = Session::new();
+        for seconds in 0..10_000 {
+            if let Err(stall) = step(&mut session) {
+                return (seconds, stall);
+            }
+        }
+        panic!("it is never given up");
+    }
+
+    #[test]
+    fn silence_and_a_trickle_are_a_stall_after_the_limit() {
+        let silence = seconds(|session| session.come(0, 0, 100, SECOND));
+        assert_eq!(silence, (30, Stall::Session));
+        let trickle = seconds(|session| session.come(0, 1, 4 << 20, SECOND));
+        assert_eq!(trickle, (30, Stall::Session));
+        let of_all =
+            seconds(|session| (0..16).try_for_each(|at| session.come(at, 1, 4 << 20, SECOND / 16)));
+        assert_eq!(of_all, (30, Stall::Session));
+    }
+
+    #[test]
+    fn an_answer_that_many_overtake_is_a_stall_even_if_it_trickles() {
+        let silent = seconds(|session| session.come(1, 1 << 20, 1 << 20, SECOND));
+        assert_eq!(silent, (30, Stall::Oldest));
+        let trickling = seconds(|session| {
+            session.come(0, 100, 4 << 20, SECOND / 2)?;
+            session.come(1, 1 << 20, 1 << 20, SECOND / 2)
+        });
+        assert_eq!(trickling, (30, Stall::Oldest));
+    }
+
+    #[test]
+    fn no_order_of_answers_is_a_stall_however_slow() {
+        const CHUNK: u64 = 4 << 20;
+        // Each takes longer than the limit.
+        let slow = LIMIT.mul_f64(1.5);
+        let per_come = slow / 64;
+        let mut oldest_first = Session::new();
+        let mut fair = Session::new();
+        let mut as_read = Session::new();
+        for step in 0..20_000 {
+            let piece = CHUNK / 64;
+            assert_eq!(oldest_first.come(0, piece, CHUNK, per_come), Ok(()));
+            assert_eq!(fair.come(step % 16, piece, CHUNK, per_come), Ok(()));
+            // The disk had the oldest after all the others, and two more came before it.
+            let at = if step / 64 % 18 == 17 { 0 } else { 1 };
+            assert_eq!(as_read.come(at, piece, CHUNK, per_come), Ok(()));
+        }
+    }
+
+    #[test]
+    fn time_spent_elsewhere_is_no_stall() {
+        let mut session = Session::new();
+        for _ in 0..10_000 {
+            // Nothing is told of hours between these.
+            assert_eq!(session.come(1, 1 << 20, 1 << 20, Duration::ZERO), Ok(()));
+        }
+    }
+
+    #[test]
+    fn one_record_of_tls_within_the_limit_is_enough() {
+        let mut patience = Patience::new(LIMIT);
+        for records in 1..100 {
+            patience.waited(LIMIT - SECOND);
+            assert_eq!(patience.left(records * 16_375), Some(LIMIT));
+        }
+        patience.waited(LIMIT);
+        assert_eq!(patience.left(99 * 16_375 + ENOUGH - 1), None);
+    }
+}

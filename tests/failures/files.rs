@@ -1,0 +1,184 @@
+//! Manifests, indexes and other files that are missing or not what they should be, and places that are none.
+
+use std::fs;
+use std::path::Path;
+
+use chunk_restore::{ErrorKind, Options};
+use tempfile::TempDir;
+use testkit::{Folder, Image, SnapshotBuilder, Workload};
+
+use crate::support::{DISK, SNAPSHOT};
+use crate::{CHUNK, chain, folder, image, open};
+
+#[test]
+fn what_does_not_exist_is_answered_with_what_does() {
+    let (folder, _, _) = folder();
+    let datastore = open(&folder);
+    for (result, words) in [
+        (
+            datastore.snapshot("vm/100/2020-01-01T00:00:00Z").map(drop),
+            SNAPSHOT,
+        ),
+        (datastore.snapshot("vm/7").map(drop), "vm/100"),
+        (
+            datastore.snapshot("ct/7/2020-01-01T00:00:00Z").map(drop),
+            "vm/100",
+        ),
+        (
+            datastore
+                .snapshot(SNAPSHOT)
+                .unwrap()
+                .archive("drive-scsi9.img")
+                .map(drop),
+            DISK,
+        ),
+        (
+            datastore
+                .snapshot(SNAPSHOT)
+                .unwrap()
+                .read("nothing.conf")
+                .map(drop),
+            "qemu-server.conf",
+        ),
+        (
+            datastore
+                .in_namespace("no/such".parse().unwrap())
+                .snapshots()
+                .map(drop),
+            "no/such",
+        ),
+        (
+            datastore
+                .in_namespace("no/such".parse().unwrap())
+                .snapshot("vm/1")
+                .map(drop),
+            "no such namespace",
+        ),
+    ] {
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error:?}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+#[test]
+fn a_small_file_and_an_archive_are_not_taken_for_one_another() {
+    let (folder, _, _) = folder();
+    let snapshot = open(&folder).snapshot(SNAPSHOT).unwrap();
+    assert_eq!(
+        snapshot.archive("qemu-server.conf").unwrap_err().kind(),
+        ErrorKind::Invalid
+    );
+    assert_eq!(snapshot.read(DISK).unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(
+        snapshot.read("qemu-server.conf").unwrap(),
+        b"memory: 2048\n"
+    );
+}
+
+#[test]
+fn a_snapshot_without_a_manifest_is_unfinished() {
+    let (folder, store, _) = folder();
+    let older = "vm/100/2025-01-01T00:00:00Z";
+    SnapshotBuilder::new(older)
+        .chunk_size(CHUNK)
+        .image(DISK, image())
+        .write_to(&store);
+    fs::remove_file(store.snapshot_path("", SNAPSHOT).join("index.json.blob")).unwrap();
+    let datastore = open(&folder);
+    let error = datastore.snapshot(SNAPSHOT).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.to_string().contains("unfinished"), "{error}");
+    assert_eq!(
+        datastore.snapshot("vm/100").unwrap().name().to_string(),
+        older
+    );
+    let listed = datastore.snapshots().unwrap();
+    let finished: Vec<bool> = listed.iter().map(|snapshot| snapshot.is_finished).collect();
+    assert_eq!(finished, [true, false]);
+}
+
+#[test]
+fn the_manifest_of_another_snapshot_is_refused() {
+    let (folder, store, _) = folder();
+    let other = "vm/100/2025-01-01T00:00:00Z";
+    let copy = store.snapshot_path("", other);
+    fs::create_dir_all(&copy).unwrap();
+    for file in ["index.json.blob", "drive-scsi0.img.fidx"] {
+        fs::copy(
+            store.snapshot_path("", SNAPSHOT).join(file),
+            copy.join(file),
+        )
+        .unwrap();
+    }
+    let error = open(&folder).snapshot(other).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains(SNAPSHOT), "{error}");
+}
+
+#[test]
+fn an_index_that_is_not_the_manifests_is_refused() {
+    let (folder, store, _) = folder();
+    let path = store
+        .snapshot_path("", SNAPSHOT)
+        .join("drive-scsi0.img.fidx");
+    let other = TempDir::new().unwrap();
+    let other_store = Folder::new(other.path());
+    let shorter = Image::new(Workload::Incompressible, 1, 3 * CHUNK, CHUNK);
+    SnapshotBuilder::new(SNAPSHOT)
+        .chunk_size(CHUNK)
+        .image(DISK, shorter)
+        .write_to(&other_store);
+    fs::copy(
+        other_store
+            .snapshot_path("", SNAPSHOT)
+            .join("drive-scsi0.img.fidx"),
+        &path,
+    )
+    .unwrap();
+    let error = open(&folder)
+        .snapshot(SNAPSHOT)
+        .unwrap()
+        .archive(DISK)
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(
+        error
+            .to_string()
+            .contains("not the index that the manifest"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_small_file_that_was_changed_is_refused() {
+    let (folder, store, _) = folder();
+    let path = store
+        .snapshot_path("", SNAPSHOT)
+        .join("qemu-server.conf.blob");
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let error = open(&folder)
+        .snapshot(SNAPSHOT)
+        .unwrap()
+        .read("qemu-server.conf")
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+}
+
+#[test]
+fn a_folder_that_is_no_datastore_is_not_opened() {
+    let folder = TempDir::new().unwrap();
+    let error = Options::new()
+        .open(&format!("dir:{}", folder.path().display()))
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(chain(&error).contains(".chunks"), "{error:?}");
+    let nowhere = folder.path().join("no/such");
+    let error = Options::new()
+        .open(&nowhere.display().to_string())
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(!Path::new(&nowhere).exists());
+}

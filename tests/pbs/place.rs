@@ -1,0 +1,105 @@
+//! What a sound server holds is listed and restored, over few sessions.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chunk_restore::{Datastore, ErrorKind, KeyFile, Restore, StreamTarget};
+use testkit::{Folder, PbsOptions, PbsServer, within};
+
+use crate::{LIMIT, open, restore, store, trusting};
+
+#[test]
+fn every_golden_archive_comes_through_a_server() {
+    within(LIMIT, || {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let server = PbsServer::start(Arc::new(Folder::new(golden.join("datastore"))));
+        let mut options = trusting(&server).allow_unsigned(true);
+        for name in ["plain.key", "scrypt.key", "pbkdf2.key"] {
+            let file = KeyFile::read(golden.join("keys").join(name)).unwrap();
+            options = options.key(file.unlock(Some(b"test-passphrase")).unwrap());
+        }
+        let remote = options.clone().open(&server.repository("store1")).unwrap();
+        let local = options
+            .open(&golden.join("datastore").display().to_string())
+            .unwrap();
+        let mut archives = 0;
+        for namespace in ["", "team/a"] {
+            let remote = remote.in_namespace(namespace.parse().unwrap());
+            let local = local.in_namespace(namespace.parse().unwrap());
+            assert_eq!(remote.snapshots().unwrap(), local.snapshots().unwrap());
+            for listed in remote.snapshots().unwrap() {
+                let name = listed.name.to_string();
+                let (remote, local) = (
+                    remote.snapshot(&name).unwrap(),
+                    local.snapshot(&name).unwrap(),
+                );
+                for file in remote.manifest().files() {
+                    if !file.is_archive() {
+                        assert_eq!(
+                            remote.read(file.name()).unwrap(),
+                            local.read(file.name()).unwrap()
+                        );
+                        continue;
+                    }
+                    let restored = [&remote, &local].map(|snapshot| {
+                        let mut target = StreamTarget::new(Vec::new());
+                        Restore::new()
+                            .run(&snapshot.archive(file.name()).unwrap(), &mut target)
+                            .unwrap();
+                        target.into_inner()
+                    });
+                    assert!(restored[0] == restored[1], "{name} {}", file.name());
+                    archives += 1;
+                }
+            }
+        }
+        assert_eq!(archives, 16);
+    });
+}
+
+#[test]
+fn namespaces_are_listed_one_level_at_a_time() {
+    within(LIMIT, || {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/datastore");
+        let server = PbsServer::start(Arc::new(Folder::new(golden)));
+        let datastore = open(&server);
+        let names = |datastore: &Datastore| {
+            datastore
+                .namespaces()
+                .unwrap()
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(&datastore), ["team"]);
+        assert_eq!(
+            names(&datastore.in_namespace("team".parse().unwrap())),
+            ["team/a"]
+        );
+        let nowhere = datastore.in_namespace("no/such".parse().unwrap());
+        assert_eq!(
+            nowhere.namespaces().unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
+    });
+}
+
+#[test]
+fn a_restore_uses_few_sessions_with_several_requests_each_and_ends_them_politely() {
+    within(LIMIT, || {
+        let (store, info) = store();
+        let server = PbsOptions::new()
+            .latency(Duration::from_millis(5))
+            .start(store);
+        restore(&open(&server), &info).unwrap();
+        let counts = server.counts();
+        assert_eq!(counts.chunk_requests, 40);
+        assert!(counts.sessions <= 16, "{counts:?}");
+        assert!(counts.max_streams > counts.sessions, "{counts:?}");
+        assert_eq!(counts.rst_streams, 0);
+        for end in server.session_ends() {
+            assert_eq!(end, testkit::SessionEnd::Clean);
+        }
+    });
+}
