@@ -128,6 +128,16 @@ impl fmt::Display for Report {
         for (bytes, what) in parts.iter().filter(|(bytes, _)| *bytes > 0) {
             write!(f, ", {} {what}", Size(*bytes as f64))?;
         }
+        if let [_, _, ..] = &self.places[..] {
+            for (number, place) in self.places.iter().enumerate() {
+                let from = if number == 0 {
+                    ", from its places "
+                } else {
+                    " + "
+                };
+                write!(f, "{from}{}", place.chunks)?;
+            }
+        }
         match self.damage.len() {
             0 => {}
             1 => f.write_str(", 1 chunk lost")?,
@@ -137,6 +147,10 @@ impl fmt::Display for Report {
             0 => Ok(()),
             1 => f.write_str(", 1 retry"),
             retries => write!(f, ", {retries} retries"),
+        }?;
+        match self.races {
+            0 => Ok(()),
+            races => write!(f, ", {races} late"),
         }
     }
 }

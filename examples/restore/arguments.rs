@@ -18,7 +18,8 @@ Examples:
   restore list --repository 'backup@pbs!restore@pbs.example.org:store'
   restore get vm/100/2026-11-23T00:00:00Z disks --repository https://example.org/store/
   restore list --repository s3://bucket/store --region eu-central-1
-  restore get vm/100 disks --repository s3://bucket/store --endpoint https://minio.example.org:9000";
+  restore get vm/100 disks --repository s3://bucket/store --endpoint https://minio.example.org:9000
+  restore get vm/100 disks --repository pbs.example.org:store --repository /mnt/old-copy";
 
 const ENVIRONMENT: &str = "\
 Environment:
@@ -201,8 +202,10 @@ pub(crate) struct Options {
     /// datastore's folder: https://[user:password@]host[:port]/path/. In an S3 bucket, where PBS 4 keeps a datastore:
     /// s3://BUCKET/DATASTORE, with credentials from the environment or a profile. A folder is a path with a '/' in it, or dir:PATH; so
     /// `store` is a datastore on localhost, and ./store or dir:store a folder. Else the environment's PBS_REPOSITORY.
-    #[arg(long, global = true, value_name = "PLACE")]
-    pub(crate) repository: Option<String>,
+    /// May be repeated, for copies of one datastore: what the first lacks or can't give comes from the next. Give all of
+    /// them on the same side of the subcommand.
+    #[arg(long = "repository", global = true, value_name = "PLACE")]
+    pub(crate) repositories: Vec<String>,
 
     /// Trust the server whose certificate has this SHA-256; else PBS_FINGERPRINT
     ///
@@ -277,6 +280,12 @@ pub(crate) struct Options {
     /// How much memory chunks may take: bytes, or with K, M, G, KiB, MiB, GiB [default: 256MiB]
     #[arg(long, global = true, value_name = "SIZE", value_parser = size::parse)]
     pub(crate) memory: Option<u64>,
+
+    /// Ask for a chunk that others wait for once more when it is late: of the next place, or over another connection
+    ///
+    /// At most one chunk in 20 is fetched twice.
+    #[arg(long, global = true)]
+    pub(crate) race: bool,
 
     /// How to say what is done
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]

@@ -53,7 +53,7 @@ impl Measured {
 }
 
 pub(crate) fn run(bench: &Bench, options: &Options, output: &Output) -> Result<Exit, Failure> {
-    let snapshot = place::snapshot(options, &bench.snapshot)?;
+    let snapshot = place::snapshot(options, &bench.snapshot, output)?;
     let archive = snapshot.archive(&bench.archive)?;
     if let Some(speed) = snapshot.speedtest()? {
         output.answer(

@@ -14,7 +14,7 @@ use crate::output::Output;
 use crate::place;
 
 pub(crate) fn run(get: &Get, options: &Options, output: &Output) -> Result<Exit, Failure> {
-    let snapshot = place::snapshot(options, &get.snapshot)?;
+    let snapshot = place::snapshot(options, &get.snapshot, output)?;
     // Else everything would be restored into a folder with the name of a disk.
     let is_archive = |name: &str| snapshot.manifest().file(name).is_some();
     if !get.folder.exists() && get.folder.to_str().is_some_and(is_archive) {

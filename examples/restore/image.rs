@@ -21,11 +21,16 @@ pub(crate) fn run(image: &Image, options: &Options, output: &Output) -> Result<E
             "standard output is a terminal: redirect it, or name a file instead of '-'",
         ));
     }
-    let snapshot = place::snapshot(options, &image.snapshot)?;
+    let snapshot = place::snapshot(options, &image.snapshot, output)?;
     let content = Content::open(&snapshot, &image.archive)?;
     let mut job = Job::new(options, output).salvaging(image.writing.salvage);
     if let Content::Archive(archive) = &content {
-        job = job.with_seeds(seeds(image, archive.path().archive_name(), options)?);
+        job = job.with_seeds(seeds(
+            image,
+            archive.path().archive_name(),
+            options,
+            output,
+        )?);
     }
     if let Some(range) = &image.range {
         job = job.only(range.clone());
@@ -39,9 +44,14 @@ pub(crate) fn run(image: &Image, options: &Options, output: &Output) -> Result<E
     job.to_destination(&content, destination, damage_map)
 }
 
-fn seeds(image: &Image, archive: &str, options: &Options) -> Result<Vec<Seed>, Failure> {
+fn seeds(
+    image: &Image,
+    archive: &str,
+    options: &Options,
+    output: &Output,
+) -> Result<Vec<Seed>, Failure> {
     let base = match &image.base {
-        Some(base) => Some(place::snapshot(options, base)?.archive(archive)?),
+        Some(base) => Some(place::snapshot(options, base, output)?.archive(archive)?),
         None => None,
     };
     let open = |path: &PathBuf| {

@@ -35,6 +35,7 @@ impl<'a> Job<'a> {
         let mut restore = Restore::new()
             .threads(options.threads)
             .in_flight(options.streams)
+            .race(options.race)
             .cancel(&cancel);
         if let Some(bytes) = options.memory {
             restore = restore.memory(bytes);

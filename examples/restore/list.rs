@@ -21,7 +21,7 @@ pub(crate) fn run(
             let keys = keys::load(&options.keyfiles)?;
             let has_keys = !keys.is_empty();
             archives(
-                &place::snapshot_with(options, keys, name)?,
+                &place::snapshot_with(options, keys, name, output)?,
                 has_keys,
                 output,
             )?;
@@ -32,7 +32,7 @@ pub(crate) fn run(
 }
 
 fn snapshots(options: &Options, output: &Output) -> Result<(), Failure> {
-    let (datastore, snapshots) = place::snapshots(options)?;
+    let (datastore, snapshots) = place::snapshots(options, output)?;
     for snapshot in &snapshots {
         let name = snapshot.name.to_string();
         let json = json!({ "event": "snapshot", "name": name, "finished": snapshot.is_finished });

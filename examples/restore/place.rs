@@ -7,43 +7,97 @@ use chunk_restore::{Datastore, Fingerprint, Key, Snapshot, SnapshotInfo};
 use crate::arguments::Options;
 use crate::failure::Failure;
 use crate::keys;
+use crate::output::Output;
 use crate::repository::{Repository, given};
 use crate::trust::{self, Known};
 
 /// The datastore and the snapshots in it, which need no key.
-pub(crate) fn snapshots(options: &Options) -> Result<(Datastore, Vec<SnapshotInfo>), Failure> {
-    first(options, chunk_restore::Options::new(), |datastore| {
-        datastore.snapshots()
-    })
+pub(crate) fn snapshots(
+    options: &Options,
+    output: &Output,
+) -> Result<(Datastore, Vec<SnapshotInfo>), Failure> {
+    first(
+        options,
+        chunk_restore::Options::new(),
+        output,
+        |datastore| datastore.snapshots(),
+    )
 }
 
 /// A snapshot, with the keys that are at hand.
-pub(crate) fn snapshot(options: &Options, name: &str) -> Result<Snapshot, Failure> {
-    snapshot_with(options, keys::load(&options.keyfiles)?, name)
+pub(crate) fn snapshot(
+    options: &Options,
+    name: &str,
+    output: &Output,
+) -> Result<Snapshot, Failure> {
+    snapshot_with(options, keys::load(&options.keyfiles)?, name, output)
 }
 
 pub(crate) fn snapshot_with(
     options: &Options,
     keys: Vec<Key>,
     name: &str,
+    output: &Output,
 ) -> Result<Snapshot, Failure> {
     let opening = chunk_restore::Options::new().allow_unsigned(options.allow_unsigned);
     let opening = keys.into_iter().fold(opening, chunk_restore::Options::key);
-    let (_, snapshot) = first(options, opening, |datastore| datastore.snapshot(name))?;
+    let (_, snapshot) = first(options, opening, output, |datastore| {
+        datastore.snapshot(name)
+    })?;
     Ok(snapshot)
 }
 
-/// Opens the datastore and does the first thing with it, which is when a server shows its certificate.
+/// Opens the datastore and does the first thing with it. Of several places it is done with each, so that each can show its
+/// certificate, and say what is wrong with it; then with all.
 fn first<T>(
     options: &Options,
     opening: chunk_restore::Options,
+    output: &Output,
     what: impl Fn(&Datastore) -> chunk_restore::Result<T>,
 ) -> Result<(Datastore, T), Failure> {
-    let repository = Repository::find(options)?;
-    let mut opening = match given(options.ns.as_deref(), "PBS_NAMESPACE")? {
+    let opening = match given(options.ns.as_deref(), "PBS_NAMESPACE")? {
         Some(namespace) => opening.namespace(namespace.parse()?),
         None => opening,
     };
+    let repositories = Repository::find(options)?;
+    if let [repository] = &repositories[..] {
+        let (datastore, first) = open(repository, options, opening, &what)?;
+        return Ok((datastore, first?));
+    }
+    let mut places = Vec::new();
+    let mut failure = None;
+    for repository in &repositories {
+        let failed = match open(repository, options, opening.clone(), &what) {
+            Ok((datastore, first)) => {
+                places.push(datastore);
+                first.err()
+            }
+            Err(failed) => Some(failed),
+        };
+        if let Some(failed) = failed {
+            let failed = failed.about(repository.label());
+            let mut json = failed.facts();
+            json["event"] = "place_failed".into();
+            json["place"] = repository.label().into();
+            output.warn(failed.text("one of the places can't be used"), &json);
+            failure = failure.or(Some(failed));
+        }
+    }
+    if let (true, Some(failure)) = (places.is_empty(), failure) {
+        return Err(failure);
+    }
+    let datastore = Datastore::any_of(places)?;
+    let first = what(&datastore)?;
+    Ok((datastore, first))
+}
+
+/// Opens one place and does the first thing with it, which is when a server shows its certificate.
+fn open<T>(
+    repository: &Repository,
+    options: &Options,
+    mut opening: chunk_restore::Options,
+    what: &impl Fn(&Datastore) -> chunk_restore::Result<T>,
+) -> Result<(Datastore, Result<T, Failure>), Failure> {
     let mut known = None;
     if repository.is_remote() {
         opening = reach(options, opening)?;
@@ -60,34 +114,35 @@ fn first<T>(
         }
     }
     if repository.is_on_server() {
-        opening = sign_in(&repository, opening)?;
+        opening = sign_in(repository, opening)?;
     }
     if repository.is_in_bucket() {
         opening = sign_requests(options, opening);
     }
 
-    let open = |opening: chunk_restore::Options| {
-        let datastore = opening.open(repository.name())?;
-        what(&datastore).map(|first| (datastore, first))
-    };
-    let error = match open(opening.clone()) {
-        Ok(opened) => return Ok(opened),
+    let datastore = opening.clone().open(repository.name())?;
+    let error = match what(&datastore) {
+        Ok(first) => return Ok((datastore, Ok(first))),
         Err(error) => error,
     };
-    match (trust::untrusted(&error), known) {
-        (Some(_), Some((file, _))) => Err(file.changed(error.into())),
+    let failure = match (trust::untrusted(&error), known) {
+        (Some(_), Some((file, _))) => file.changed(error.into()),
         (Some(certificate), None)
             if certificate.expected().is_none() && trust::ask(certificate) =>
         {
-            Ok(open(opening.fingerprint(certificate.fingerprint()))?)
+            let trusting = opening.fingerprint(certificate.fingerprint());
+            let datastore = trusting.open(repository.name())?;
+            let first = what(&datastore).map_err(Failure::from);
+            return Ok((datastore, first));
         }
         _ if repository.is_also_a_folder() => {
             let name = repository.name();
             let meaning = format!("{name} names a datastore on a server; the folder is dir:{name}");
-            Err(Failure::from(error).means(meaning))
+            Failure::from(error).means(meaning)
         }
-        _ => Err(error.into()),
-    }
+        _ => error.into(),
+    };
+    Ok((datastore, Err(failure)))
 }
 
 /// With credentials from the environment or a profile: on the command line others could see them.

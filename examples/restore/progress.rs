@@ -137,6 +137,9 @@ fn bar(name: &str, len: u64) -> ProgressBar {
 
 /// A report as programs read it.
 pub(crate) fn numbers(report: &Report) -> Value {
+    let places = report.places.iter().map(|place| {
+        json!({ "chunks": place.chunks, "fetched": place.fetched, "failures": place.failures })
+    });
     json!({
         "len": report.len,
         "committed": report.committed,
@@ -146,7 +149,10 @@ pub(crate) fn numbers(report: &Report) -> Value {
         "seeded": report.seeded,
         "chunks": report.chunks,
         "fetched": report.fetched,
+        "surplus": report.surplus,
+        "places": places.collect::<Vec<_>>(),
         "retries": report.retries,
+        "races": report.races,
         "seconds": report.elapsed.as_secs_f64(),
     })
 }

@@ -15,15 +15,28 @@ pub(crate) struct Repository {
 }
 
 impl Repository {
-    /// What the command line names, else the environment, as a whole or in parts.
-    pub(crate) fn find(options: &Options) -> Result<Repository, Failure> {
-        if let Some(name) = given(options.repository.as_deref(), "PBS_REPOSITORY")? {
-            let endpoint = match given(options.endpoint.as_deref(), "AWS_ENDPOINT_URL_S3")? {
-                None => given(None, "AWS_ENDPOINT_URL")?,
-                endpoint => endpoint,
-            };
-            return Ok(Repository { name, endpoint });
+    /// What the command line names, else the environment, as a whole or in parts; one at the least.
+    pub(crate) fn find(options: &Options) -> Result<Vec<Repository>, Failure> {
+        let mut names = options.repositories.clone();
+        if names.is_empty() {
+            names.extend(given(None, "PBS_REPOSITORY")?);
         }
+        if names.is_empty() {
+            return Ok(vec![Repository::in_parts()?]);
+        }
+        let endpoint = match given(options.endpoint.as_deref(), "AWS_ENDPOINT_URL_S3")? {
+            None => given(None, "AWS_ENDPOINT_URL")?,
+            endpoint => endpoint,
+        };
+        let named = |name| Repository {
+            name,
+            endpoint: endpoint.clone(),
+        };
+        Ok(names.into_iter().map(named).collect())
+    }
+
+    /// What the parts name that the environment has.
+    fn in_parts() -> Result<Repository, Failure> {
         let Some(store) = given(None, "PBS_DATASTORE")? else {
             return Err(Failure::usage(
                 "which datastore? name it with --repository, or in PBS_REPOSITORY",
@@ -47,6 +60,16 @@ impl Repository {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The name as it may be shown: without what an https:// URL has before its host.
+    pub(crate) fn label(&self) -> String {
+        let Some(url) = self.name.strip_prefix("https://") else {
+            return self.name.clone();
+        };
+        let (host, path) = url.split_at(url.find('/').unwrap_or(url.len()));
+        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+        format!("https://{host}{path}")
     }
 
     /// Whether it is in an S3 bucket.

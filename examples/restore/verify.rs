@@ -15,7 +15,7 @@ pub(crate) fn run(
     options: &Options,
     output: &Output,
 ) -> Result<Exit, Failure> {
-    let snapshot = place::snapshot(options, snapshot)?;
+    let snapshot = place::snapshot(options, snapshot, output)?;
     let names = content::select(&snapshot, archives)?;
     let job = Job::new(options, output);
     let mut exit = Exit::Done;

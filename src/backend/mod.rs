@@ -168,6 +168,10 @@ pub struct ArchivePath {
     pub snapshot: SnapshotPath,
     /// The name of the index file, such as `drive-scsi0.img.fidx`.
     pub file: String,
+    /// How long that file is, in bytes.
+    pub len: u64,
+    /// Its checksum in the manifest: SHA-256 over all that follows its header of 4,096 bytes.
+    pub csum: Digest,
 }
 
 impl ArchivePath {

@@ -72,6 +72,8 @@ impl Snapshot {
             path: ArchivePath {
                 snapshot: view.path(self.name()),
                 file: file.name().to_owned(),
+                len: index.file_len(),
+                csum: index.csum(),
             },
         });
         Ok(Archive(Arc::new(ArchiveInner {

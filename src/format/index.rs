@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 const FIXED_MAGIC: [u8; 8] = [0x2f, 0x7f, 0x41, 0xed, 0x91, 0xfd, 0x0f, 0xcd];
 const DYNAMIC_MAGIC: [u8; 8] = [0x1c, 0x91, 0x4e, 0xa5, 0x19, 0xba, 0xb3, 0xcd];
-const HEADER: usize = 4096;
+pub(crate) const HEADER: usize = 4096;
 const FIXED_ENTRY: usize = 32;
 const DYNAMIC_ENTRY: usize = 40;
 /// The lengths of chunk that are believed. Images have 4 MiB; no decoded blob has more than 128 MiB.
@@ -107,6 +107,11 @@ impl Index {
     #[must_use]
     pub fn csum(&self) -> Digest {
         self.csum
+    }
+
+    /// The length of the index file, in bytes.
+    pub(crate) fn file_len(&self) -> u64 {
+        self.bytes.len() as u64
     }
 
     /// Whether it is a fixed index: all chunks but the last have [`chunk_size`](Index::chunk_size) bytes.

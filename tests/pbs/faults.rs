@@ -191,7 +191,7 @@ fn an_index_that_changes_between_sessions_ends_the_restore() {
         let error = restore(&open(&server), &info).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
         assert!(
-            format!("{error:?}").contains("no longer on the server"),
+            format!("{error:?}").contains("not on the server as the manifest lists it"),
             "{error:?}"
         );
     });

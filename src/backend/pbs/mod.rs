@@ -13,12 +13,9 @@ pub(crate) mod repository;
 mod session;
 mod upgrade;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::backend::pbs::exchange::Server;
@@ -30,7 +27,9 @@ use crate::backend::retry::Retry;
 use crate::backend::tls::Dialer;
 use crate::backend::{Access, ArchivePath, Backend, Connection, FetchError, SnapshotInfo};
 use crate::cancel::Cancel;
+use crate::digest::Hasher;
 use crate::error::{Error, ErrorKind};
+use crate::format::index::HEADER;
 use crate::format::name::{GroupName, Namespace, SnapshotPath};
 
 /// Each brings 1 MiB; enough of them to speak of a speed.
@@ -49,15 +48,6 @@ pub(crate) struct Pbs {
     retry: Retry,
     /// The session that small files were read with, for the next one; or for the first worker.
     last: Parking<Last>,
-    /// The SHA-256 of every index that was read: each session that fetches chunks must be given the same.
-    indexes: Mutex<HashMap<ArchivePath, Index>>,
-}
-
-/// What an index that was read looked like.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Index {
-    len: u64,
-    sha256: [u8; 32],
 }
 
 struct Last {
@@ -81,7 +71,6 @@ impl Pbs {
             dialer,
             retry,
             last: Parking::new(IDLE),
-            indexes: Mutex::new(HashMap::new()),
         }
     }
 
@@ -160,19 +149,7 @@ impl Backend for Pbs {
         file: &str,
         limit: u64,
     ) -> Result<Vec<u8>, FetchError> {
-        let bytes = self.retry.run(|| self.read_once(snapshot, file, limit))?;
-        if is_index(file) {
-            let path = ArchivePath {
-                snapshot: snapshot.clone(),
-                file: file.to_owned(),
-            };
-            let index = Index {
-                len: bytes.len() as u64,
-                sha256: Sha256::digest(&bytes).into(),
-            };
-            self.indexes.lock().insert(path, index);
-        }
-        Ok(bytes)
+        self.retry.run(|| self.read_once(snapshot, file, limit))
     }
 
     fn snapshots(
@@ -212,14 +189,9 @@ impl Backend for Pbs {
         if let Some(session) = self.last_session(archive, cancel) {
             return Ok(Box::new(session));
         }
-        let Some(expected) = self.indexes.lock().get(archive).copied() else {
-            return Err(FetchError::Fatal(
-                "the archive's index was not read from here".into(),
-            ));
-        };
         let changed = |cause: Option<FetchError>| {
             let message = format!(
-                "{} is no longer on the server as the restore began with it",
+                "{} is not on the server as the manifest lists it",
                 archive.file
             );
             let error = Error::new(ErrorKind::Corrupt, message);
@@ -232,16 +204,16 @@ impl Backend for Pbs {
             .session(&archive.snapshot, cancel)
             .and_then(|mut session| {
                 // The session may fetch chunks once it has downloaded their index.
-                let (mut sha256, mut len) = (Sha256::new(), 0);
-                session.download(&archive.file, expected.len, &mut |piece| {
-                    sha256.update(piece);
-                    len += piece.len() as u64;
+                let (mut entries, mut header) = (Hasher::default(), HEADER);
+                session.download(&archive.file, archive.len, &mut |piece| {
+                    let skipped = header.min(piece.len());
+                    header -= skipped;
+                    entries.update(&piece[skipped..]);
                 })?;
-                let sha256 = sha256.finalize().into();
-                Ok((session, Index { len, sha256 }))
+                Ok((session, entries.finish()))
             });
         match opened {
-            Ok((session, found)) if found == expected => Ok(Box::new(session)),
+            Ok((session, csum)) if csum == archive.csum => Ok(Box::new(session)),
             Ok(_) => Err(changed(None)),
             // It is the snapshot or its index that is gone, not a chunk.
             Err(error @ (FetchError::Missing | FetchError::TooLong)) => Err(changed(Some(error))),
