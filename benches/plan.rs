@@ -60,6 +60,7 @@ impl Backend for OnlyAnIndex {
         &'a self,
         _archive: &ArchivePath,
         _cancel: &'a Cancel,
+        _throttle: &'a chunk_restore::Throttle,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         Err(FetchError::Unsupported)
     }

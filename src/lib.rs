@@ -88,6 +88,7 @@ mod pipeline;
 mod report;
 mod restore;
 mod target;
+mod throttle;
 
 #[cfg(feature = "tls")]
 pub use backend::tls::UntrustedCertificate;
@@ -120,3 +121,4 @@ pub use target::file::FileTarget;
 pub use target::stream::StreamTarget;
 pub use target::zeros::Zeros;
 pub use target::{Existing, ReadAt, Target};
+pub use throttle::{Stopped, Throttle};

@@ -15,6 +15,7 @@ use crate::pipeline::seed::Seed;
 use crate::pipeline::{self, Crew, Settings};
 use crate::report::{Event, Report};
 use crate::target::{Existing, ReadAt, Target};
+use crate::throttle::Throttle;
 
 const DEFAULT_MEMORY: u64 = 256 << 20;
 const DEFAULT_ATTEMPTS: u32 = 5;
@@ -44,6 +45,7 @@ pub struct Restore {
     in_flight: usize,
     memory: u64,
     attempts: u32,
+    rate: u64,
     range: Range<u64>,
     salvage: bool,
     race: bool,
@@ -58,6 +60,7 @@ impl Default for Restore {
             in_flight: 0,
             memory: DEFAULT_MEMORY,
             attempts: DEFAULT_ATTEMPTS,
+            rate: 0,
             range: 0..u64::MAX,
             salvage: false,
             race: false,
@@ -105,6 +108,15 @@ impl Restore {
     #[must_use]
     pub fn attempts(self, attempts: u32) -> Restore {
         Restore { attempts, ..self }
+    }
+
+    /// Fetches no more than so many bytes a second, all connections together; 0, the default, sets no limit.
+    #[must_use]
+    pub fn rate(self, bytes_per_second: u64) -> Restore {
+        Restore {
+            rate: bytes_per_second,
+            ..self
+        }
     }
 
     /// Restores only these bytes of the archive, as far as it has them: the first of them becomes the target's first.
@@ -238,6 +250,7 @@ impl Restore {
             seeds: self.seeds.clone(),
             race: self.race,
             abandoned,
+            throttle: Throttle::new(self.rate),
             cancel: self.cancel.clone(),
         }
     }

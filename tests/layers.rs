@@ -10,10 +10,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &["digest"]),
     ("cancel", &[]),
     ("buffer", &[]),
+    ("throttle", &["cancel"]),
     ("format", &["digest", "error", "buffer"]),
     (
         "backend",
-        &["digest", "error", "buffer", "cancel", "format"],
+        &["digest", "error", "buffer", "cancel", "throttle", "format"],
     ),
     ("datastore", &["digest", "error", "format", "backend"]),
     ("target", &["error"]),
@@ -25,6 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "error",
             "cancel",
             "buffer",
+            "throttle",
             "format",
             "backend",
             "datastore",
@@ -37,6 +39,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "error",
             "cancel",
+            "throttle",
             "format",
             "backend",
             "datastore",

@@ -219,6 +219,7 @@ fn a_snapshot_is_listed_if_one_of_the_places_can_list_it() {
             &'a self,
             _: &chunk_restore::ArchivePath,
             _: &'a chunk_restore::Cancel,
+            _: &'a chunk_restore::Throttle,
         ) -> Result<Box<dyn chunk_restore::Connection + 'a>, chunk_restore::FetchError> {
             Err(chunk_restore::FetchError::transient("out of reach"))
         }

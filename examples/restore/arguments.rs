@@ -281,6 +281,10 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "SIZE", value_parser = size::parse)]
     pub(crate) memory: Option<u64>,
 
+    /// Fetch no more than so many bytes a second: a number, or with K, M, G, KiB, MiB, GiB
+    #[arg(long, global = true, value_name = "SIZE", value_parser = size::parse)]
+    pub(crate) rate: Option<u64>,
+
     /// Ask for a chunk that others wait for once more when it is late: of the next place, or over another connection
     ///
     /// At most one chunk in 20 is fetched twice.

@@ -37,6 +37,9 @@ impl<'a> Job<'a> {
             .in_flight(options.streams)
             .race(options.race)
             .cancel(&cancel);
+        if let Some(bytes) = options.rate {
+            restore = restore.rate(bytes);
+        }
         if let Some(bytes) = options.memory {
             restore = restore.memory(bytes);
         }

@@ -10,6 +10,7 @@ use crate::backend::{
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::format::name::{BackupType, GroupName, Namespace, SnapshotName, SnapshotPath};
+use crate::throttle::Throttle;
 
 /// The manifest's file: a snapshot that has none is unfinished.
 const MANIFEST: &str = "index.json.blob";
@@ -129,22 +130,27 @@ impl Backend for Directory {
     fn connect<'a>(
         &'a self,
         _archive: &ArchivePath,
-        _cancel: &'a Cancel,
+        cancel: &'a Cancel,
+        throttle: &'a Throttle,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         Ok(Box::new(ChunkFiles {
             chunks: self.root.join(".chunks"),
             requested: None,
+            cancel,
+            throttle,
         }))
     }
 }
 
 /// A worker's view of the `.chunks` folder.
-struct ChunkFiles {
+struct ChunkFiles<'a> {
     chunks: PathBuf,
     requested: Option<Request>,
+    cancel: &'a Cancel,
+    throttle: &'a Throttle,
 }
 
-impl Connection for ChunkFiles {
+impl Connection for ChunkFiles<'_> {
     fn request(&mut self, request: Request) -> Result<(), FetchError> {
         self.requested = Some(request);
         Ok(())
@@ -163,7 +169,7 @@ impl Connection for ChunkFiles {
     }
 }
 
-impl ChunkFiles {
+impl ChunkFiles<'_> {
     fn read(&self, request: &mut Request) -> Result<(), FetchError> {
         let mut file = File::open(self.path(&request.digest))?;
         let len = file.metadata()?.len();
@@ -177,8 +183,14 @@ impl ChunkFiles {
         else {
             return Err(FetchError::TooLong);
         };
-        file.read_exact(request.blob.space(len))
-            .map_err(FetchError::from)
+        let mut space = request.blob.space(len);
+        while !space.is_empty() {
+            let allowed = self.throttle.may_read(space.len(), self.cancel)?;
+            let (piece, rest) = space.split_at_mut(allowed);
+            file.read_exact(piece)?;
+            space = rest;
+        }
+        Ok(())
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {

@@ -16,6 +16,7 @@ use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::SnapshotPath;
+use crate::throttle::Throttle;
 
 /// Who asks.
 #[derive(Clone)]
@@ -112,8 +113,10 @@ impl Backend for Https {
         &'a self,
         _archive: &ArchivePath,
         cancel: &'a Cancel,
+        throttle: &'a Throttle,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
-        let (dialer, authorization) = (self.dialer.clone(), self.authorization.clone());
+        let dialer = self.dialer.throttled(throttle);
+        let authorization = self.authorization.clone();
         Ok(Box::new(Chunks {
             client: Client::new(dialer, authorization, cancel.clone()),
             base: &self.base,

@@ -24,6 +24,7 @@ use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::format::name::{GroupName, Namespace, SnapshotName, SnapshotPath};
+use crate::throttle::{Stopped, Throttle};
 
 /// A place that holds a datastore: implement it to restore from a new kind of place.
 ///
@@ -80,7 +81,8 @@ pub trait Backend: Send + Sync {
 
     /// Opens a connection for the chunks of one archive; called on the worker thread that will use it.
     ///
-    /// Whatever it, or the connection, waits for should end within a second of `cancel` being cancelled.
+    /// Whatever it, or the connection, waits for should end within a second of `cancel` being cancelled. Chunks should be
+    /// read no faster than `throttle` lets them.
     ///
     /// # Errors
     /// Why there is no connection.
@@ -88,6 +90,7 @@ pub trait Backend: Send + Sync {
         &'a self,
         archive: &ArchivePath,
         cancel: &'a Cancel,
+        throttle: &'a Throttle,
     ) -> Result<Box<dyn Connection + 'a>, FetchError>;
 }
 
@@ -277,6 +280,12 @@ impl std::error::Error for FetchError {
             | FetchError::Transient { cause, .. }
             | FetchError::Fatal(cause) => Some(&**cause),
         }
+    }
+}
+
+impl From<Stopped> for FetchError {
+    fn from(_: Stopped) -> FetchError {
+        FetchError::Cancelled
     }
 }
 

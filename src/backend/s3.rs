@@ -147,10 +147,12 @@ impl Backend for S3 {
         &'a self,
         _archive: &ArchivePath,
         cancel: &'a Cancel,
+        throttle: &'a crate::throttle::Throttle,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
+        let dialer = self.dialer.throttled(throttle);
         Ok(Box::new(Chunks {
             place: self,
-            client: self.client(cancel),
+            client: Client::signing(dialer, cancel.clone()),
             cancel,
             requested: None,
         }))

@@ -40,6 +40,7 @@ use crate::pipeline::worker::{Arrival, Worker};
 use crate::pipeline::writer::{Writer, check_cancelled, target_error};
 use crate::report::{Event, Report};
 use crate::target::{Existing, ReadAt, Target};
+use crate::throttle::Throttle;
 
 /// How a restore is run, with everything chosen.
 #[derive(Debug)]
@@ -59,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) race: bool,
     /// How many late answers may be outstanding whose chunks came another way.
     pub(crate) abandoned: usize,
+    /// For what is fetched, by all workers together.
+    pub(crate) throttle: Throttle,
     /// Set by the user alone.
     pub(crate) cancel: Cancel,
 }

@@ -15,6 +15,7 @@ use crate::pipeline::retry::Failure;
 use crate::pipeline::seed::Seeds;
 use crate::pipeline::turns::Turns;
 use crate::pipeline::{Common, Job};
+use crate::throttle::Throttle;
 
 /// How long a connection is left alone while there is nothing to fetch. Proxies forget one after half a minute or more.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
@@ -47,6 +48,7 @@ pub(super) struct Worker<'a> {
     seeds: &'a Seeds<'a>,
     spares: &'a Spares,
     turns: &'a Turns,
+    throttle: &'a Throttle,
     held: Held,
     /// A blob that came and is not decoded yet. Its job is still held.
     received: Option<Answer>,
@@ -70,6 +72,7 @@ impl<'a> Worker<'a> {
             seeds: &common.seeds,
             spares: &common.spares,
             turns: &common.turns,
+            throttle: &common.settings.throttle,
             held: Held {
                 jobs: Vec::new(),
                 spent: Spent::default(),
@@ -200,7 +203,11 @@ impl<'a> Worker<'a> {
             Some(connection) => Ok(connection),
             none => {
                 let source = self.source;
-                Ok(none.insert(source.backend().connect(source.path(), self.stop)?))
+                Ok(none.insert(source.backend().connect(
+                    source.path(),
+                    self.stop,
+                    self.throttle,
+                )?))
             }
         }
     }

@@ -209,6 +209,7 @@ impl Backend for Files {
         &'a self,
         _: &ArchivePath,
         _: &'a Cancel,
+        _: &'a chunk_restore::Throttle,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         Err(FetchError::Unsupported)
     }

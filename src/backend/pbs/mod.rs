@@ -31,6 +31,7 @@ use crate::digest::Hasher;
 use crate::error::{Error, ErrorKind};
 use crate::format::index::HEADER;
 use crate::format::name::{GroupName, Namespace, SnapshotPath};
+use crate::throttle::Throttle;
 
 /// Each brings 1 MiB; enough of them to speak of a speed.
 const SPEEDTESTS: usize = 64;
@@ -83,8 +84,16 @@ impl Pbs {
     }
 
     /// A new session for a snapshot. A ticket that has expired is replaced once.
-    fn session(&self, snapshot: &SnapshotPath, cancel: &Cancel) -> Result<Session, FetchError> {
-        let server = self.server(cancel);
+    fn session(
+        &self,
+        snapshot: &SnapshotPath,
+        cancel: &Cancel,
+        throttle: &Throttle,
+    ) -> Result<Session, FetchError> {
+        let server = Server {
+            dialer: &self.dialer.throttled(throttle),
+            ..self.server(cancel)
+        };
         let mut is_second = false;
         loop {
             let proof = self.login.proof(&server)?;
@@ -113,7 +122,7 @@ impl Pbs {
         let mut last = match last {
             Some(last) => last,
             None => Last {
-                session: self.session(snapshot, &self.retry.cancel)?,
+                session: self.session(snapshot, &self.retry.cancel, &Throttle::default())?,
                 snapshot: snapshot.clone(),
                 index: None,
             },
@@ -132,12 +141,17 @@ impl Pbs {
     }
 
     /// The session that read the archive's index, if nobody took it yet.
-    fn last_session(&self, archive: &ArchivePath, cancel: &Cancel) -> Option<Session> {
+    fn last_session(
+        &self,
+        archive: &ArchivePath,
+        cancel: &Cancel,
+        throttle: &Throttle,
+    ) -> Option<Session> {
         let fits = |last: &Last| {
             last.snapshot == archive.snapshot && last.index.as_ref() == Some(&archive.file)
         };
         let mut session = self.last.take_if(fits)?.session;
-        session.listen_to(cancel);
+        session.listen_to(cancel, throttle);
         Some(session)
     }
 }
@@ -167,7 +181,7 @@ impl Backend for Pbs {
     }
 
     fn speedtest(&self, snapshot: &SnapshotPath) -> Result<u64, FetchError> {
-        let mut session = self.session(snapshot, &self.retry.cancel)?;
+        let mut session = self.session(snapshot, &self.retry.cancel, &Throttle::default())?;
         let mut len = 0;
         for _ in 0..SPEEDTESTS {
             session.fetch("/speedtest", MAX_SPEEDTEST, &mut |piece| {
@@ -185,8 +199,9 @@ impl Backend for Pbs {
         &'a self,
         archive: &ArchivePath,
         cancel: &'a Cancel,
+        throttle: &'a Throttle,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
-        if let Some(session) = self.last_session(archive, cancel) {
+        if let Some(session) = self.last_session(archive, cancel, throttle) {
             return Ok(Box::new(session));
         }
         let changed = |cause: Option<FetchError>| {
@@ -201,7 +216,7 @@ impl Backend for Pbs {
             })
         };
         let opened = self
-            .session(&archive.snapshot, cancel)
+            .session(&archive.snapshot, cancel, throttle)
             .and_then(|mut session| {
                 // The session may fetch chunks once it has downloaded their index.
                 let (mut entries, mut header) = (Hasher::default(), HEADER);

@@ -14,6 +14,7 @@ use crate::backend::{Answer, Connection, FetchError, Request};
 use crate::buffer::Buffer;
 use crate::cancel::Cancel;
 use crate::error::{BoxError, Error, ErrorKind};
+use crate::throttle::Throttle;
 
 /// How long the end of a session may take: nobody waits for it.
 const GOODBYE: Duration = Duration::from_millis(250);
@@ -71,9 +72,10 @@ impl Session {
         Ok(session)
     }
 
-    /// From here on this cancel counts.
-    pub(super) fn listen_to(&mut self, cancel: &Cancel) {
+    /// From here on this cancel and this throttle count.
+    pub(super) fn listen_to(&mut self, cancel: &Cancel, throttle: &Throttle) {
         self.cancel = cancel.clone();
+        self.stream.heed(throttle);
     }
 
     /// Downloads a file of the snapshot, piece by piece. After that of an index the session may fetch its chunks.

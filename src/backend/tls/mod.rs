@@ -32,6 +32,7 @@ use crate::backend::tls::verify::Verifier;
 use crate::cancel::Cancel;
 use crate::digest::Fingerprint;
 use crate::error::{Error, ErrorKind, Result};
+use crate::throttle::Throttle;
 
 #[cfg(feature = "s3")]
 pub(crate) use plain::PlainStream;
@@ -66,6 +67,7 @@ pub(crate) struct Dialer {
     config: Arc<ClientConfig>,
     timeouts: Timeouts,
     proxy: Option<Arc<Proxy>>,
+    throttle: Throttle,
 }
 
 impl Dialer {
@@ -91,7 +93,16 @@ impl Dialer {
             config: Arc::new(config),
             timeouts,
             proxy: proxy.map(Arc::new),
+            throttle: Throttle::default(),
         })
+    }
+
+    /// The same for connections that read no more than a throttle lets them.
+    pub(crate) fn throttled(&self, throttle: &Throttle) -> Dialer {
+        Dialer {
+            throttle: throttle.clone(),
+            ..self.clone()
+        }
     }
 
     /// The limit for the next bytes of an answer.
@@ -158,6 +169,7 @@ impl Dialer {
         let peer = authority(host, port);
         let mut socket =
             Socket::new(stream, peer.clone()).map_err(|error| socket::lost(&peer, error))?;
+        socket.heed(&self.throttle);
         if let Some(proxy) = &self.proxy {
             let what = "the answer";
             proxy.pass(&mut socket, host, port, Wait { what, ..wait })?;

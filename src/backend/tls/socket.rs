@@ -9,6 +9,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use crate::backend::FetchError;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind};
+use crate::throttle::Throttle;
 
 /// The longest time that anything blocks without a look at the cancel.
 pub(super) const SLICE: Duration = Duration::from_millis(250);
@@ -47,6 +48,7 @@ pub(super) struct Socket {
     slice: Duration,
     peer: String,
     waited: Duration,
+    throttle: Throttle,
 }
 
 impl Socket {
@@ -59,6 +61,7 @@ impl Socket {
             slice: SLICE,
             peer,
             waited: Duration::ZERO,
+            throttle: Throttle::default(),
         })
     }
 
@@ -74,6 +77,25 @@ impl Socket {
     /// Reads what is there, or else what comes first: `None` at the deadline, 0 at the end. Looks at least once,
     /// however late it is, so time that this machine lost is never blamed on the peer.
     pub(super) fn read(
+        &mut self,
+        space: &mut [u8],
+        deadline: Instant,
+        cancel: &Cancel,
+    ) -> Result<Option<usize>, FetchError> {
+        check(cancel)?;
+        let allowed = self.throttle.may_read(space.len(), cancel)?;
+        let read = self.read_some(&mut space[..allowed], deadline, cancel);
+        let count = read.as_ref().ok().copied().flatten();
+        self.throttle.came(allowed, count.unwrap_or_default());
+        read
+    }
+
+    /// Of what comes after this no more is read than this lets.
+    pub(super) fn heed(&mut self, throttle: &Throttle) {
+        self.throttle = throttle.clone();
+    }
+
+    fn read_some(
         &mut self,
         space: &mut [u8],
         deadline: Instant,

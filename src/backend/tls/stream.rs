@@ -16,6 +16,8 @@ use crate::backend::tls::socket::{SLICE, Socket, Wait, lost};
 use crate::backend::tls::trouble::{broken, in_handshake, plain_http};
 use crate::buffer::Buffer;
 use crate::cancel::Cancel;
+#[cfg(feature = "pbs")]
+use crate::throttle::Throttle;
 
 /// How much is read from the socket at once. It holds several of the longest records, 16 KiB and some, and the
 /// longest handshake message that rustls takes, 64 KiB.
@@ -110,6 +112,12 @@ impl TlsStream {
     /// The peer, as messages name it.
     pub(crate) fn peer(&self) -> &str {
         self.socket.peer()
+    }
+
+    /// Reads no more from here on than a throttle lets it.
+    #[cfg(feature = "pbs")]
+    pub(crate) fn heed(&mut self, throttle: &Throttle) {
+        self.socket.heed(throttle);
     }
 
     /// How much time was spent in all with waiting for the peer to send something, and not with what came.
