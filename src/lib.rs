@@ -43,11 +43,21 @@
 //!
 //! # The road of a chunk
 //!
-//! [`Restore::run`] turns the calling thread into the writer. It walks the index in order, skips chunks that are known to be
-//! zeros by their digest, and asks for the others ahead of time: each job in the queue carries the two buffers it is to
-//! be answered in, and so the number of jobs bounds the memory. Worker threads, each with a [`Connection`] of its
-//! own, fetch the blob, decrypt and decompress it, compare its digest, and send it back; what comes early waits
-//! for its turn. The writer hands the data to the [`Target`] strictly in order.
+//! [`Restore::run`] turns the calling thread into the writer. It walks the index in order, passes over what need not be fetched,
+//! and asks for the other chunks ahead of time, by a window of so many chunks as the memory has room for. Worker threads, each
+//! with a [`Connection`] of its own, fetch the blob, decrypt and decompress it, compare its digest, and send it back; what comes
+//! early waits for its turn. The writer hands the data to the [`Target`] strictly in order.
+//!
+//! What need not be fetched:
+//!
+//! - chunks of zeros, which are known by their digest;
+//! - what the target holds already, of a restore that was cut off or of an earlier state of the same disk
+//!   ([`FileTarget::reuse`], [`DeviceTarget::reuse`]): it is hashed ahead of the writer, on all cores, and kept where it is right;
+//! - a chunk that occurs again: it is copied within the target, or, where that can't be read back, kept in memory;
+//! - what a [`Seed`] has.
+//!
+//! Of several places ([`Datastore::any_of`]) each has its own workers. The first is asked, and the next where a chunk is
+//! missing or damaged there, or the place is out of reach. A chunk that is late can be raced ([`Restore::race`]).
 //!
 //! # What holds
 //!
@@ -58,6 +68,8 @@
 //!   allocated; a blob can't decode to more than its chunk's length.
 //! - Of several failures the first is returned. It names the chunk, its position and offset, and says whether it is
 //!   *missing*, *corrupt*, *unreadable* or merely could *not be fetched*: see [`ErrorKind`].
+//! - Whatever stops a restore, running it again goes on with it. What is there is believed only by its digest.
+//! - With [`Restore::salvage`], zeros take the place of chunks that are lost, and [`Report::damage`] lists them all.
 //! - With a key, a manifest must be signed by it, unless the caller allows otherwise by name.
 //!   Archives that the manifest says are encrypted take encrypted chunks only, others only plain ones.
 //! - No restore goes on for more than a second after [`Cancel::cancel`], what the file system takes aside; its threads have
