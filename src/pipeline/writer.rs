@@ -1,6 +1,8 @@
 //! The writer: commits strictly in index order. It decides what becomes of a failure, and knows nothing of how a chunk is
 //! fetched.
 
+mod commit;
+
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +11,7 @@ use crossbeam_channel::{Receiver, never, select};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::blob::Verified;
-use crate::format::index::{Chunk, Index};
+use crate::format::index::Index;
 use crate::pipeline::ahead::Ahead;
 use crate::pipeline::arrivals::{Arrivals, Arrived};
 use crate::pipeline::cache::Cache;
@@ -117,138 +119,6 @@ impl<'a> Writer<'a> {
         finished.map_err(|error| target_error("finish", self.report.committed, error))?;
         self.tell_progress();
         Ok(self.report)
-    }
-
-    /// Commits a run of zero chunks as one, and says where it ends.
-    fn commit_zeros(&mut self, first: usize, line: &mut Line<'_>) -> Result<usize> {
-        let mut end = first;
-        let mut left = 0;
-        while let (Some(Step::Zero), Some(chunk)) = (self.plan.step(end), self.index.chunk(end)) {
-            left += self.plan.piece(&chunk).len() as u64;
-            end += 1;
-        }
-        while left > 0 {
-            self.check_cancelled()?;
-            self.ask(line)?;
-            let piece = left.min(ZEROS_AT_ONCE);
-            self.give(piece, |target| target.write_zeros(piece))?;
-            left -= piece;
-            self.report.zeros += piece;
-            self.tell_progress();
-            self.hear(line)?;
-        }
-        Ok(end)
-    }
-
-    fn keep(&mut self, chunk: &Chunk) -> Result<()> {
-        let len = u64::from(chunk.len);
-        self.give(len, |target| target.keep(len))?;
-        self.report.kept += len;
-        Ok(())
-    }
-
-    /// Waits for the chunk of a position, and commits it.
-    fn commit_arrival(
-        &mut self,
-        position: usize,
-        chunk: &Chunk,
-        line: &mut Line<'_>,
-    ) -> Result<()> {
-        let arrived = loop {
-            if let Some(arrived) = self.arrivals.take_next() {
-                break arrived;
-            }
-            self.wait(line)?;
-        };
-        let verified = match arrived {
-            Arrived::Fetched(verified) => {
-                self.report.chunks += 1;
-                verified
-            }
-            Arrived::Seeded(verified) => {
-                self.report.seeded += self.plan.piece(chunk).len() as u64;
-                verified
-            }
-            Arrived::Lost(damage) => return self.lose(chunk, damage),
-        };
-        let data = &verified.data()[self.plan.piece(chunk)];
-        self.give(data.len() as u64, |target| target.write(data))?;
-        self.let_go(position, verified);
-        Ok(())
-    }
-
-    /// Commits a chunk that occurred before.
-    fn commit_repeat(&mut self, position: usize, chunk: &Chunk) -> Result<()> {
-        self.check_cancelled()?;
-        let origin = self.plan.origin(position);
-        if let Some(lost) = origin.and_then(|origin| self.lost.binary_search(&origin).ok()) {
-            let damage = Damage {
-                position,
-                offset: chunk.offset,
-                ..self.report.damage[lost].clone()
-            };
-            return self.lose(chunk, damage);
-        }
-        let len = u64::from(chunk.len);
-        if let Some(verified) = self.cache.take(position) {
-            self.give(len, |target| target.write(verified.data()))?;
-            self.let_go(position, verified);
-        } else {
-            let from = (origin.and_then(|origin| self.index.chunk(origin)))
-                .map(|origin| self.plan.offset_in_target(&origin))
-                .expect("a repeat has a chunk that it repeats");
-            self.copy(from, len)?;
-        }
-        self.report.repeated += len;
-        Ok(())
-    }
-
-    fn copy(&mut self, from: u64, len: u64) -> Result<()> {
-        let readable = self.readable.clone();
-        let spares = &self.common.spares;
-        self.give(len, |target| {
-            if target.copy(from, len)? {
-                return Ok(());
-            }
-            let unreadable = || io::Error::from(io::ErrorKind::Unsupported);
-            let readable = readable.ok_or_else(unreadable)?;
-            let mut buffer = spares.take();
-            readable.read_exact_at(buffer.space(len as usize), from)?;
-            target.write(&buffer)?;
-            spares.give_back(buffer);
-            Ok(())
-        })
-    }
-
-    /// Commits zeros in place of a chunk that can't be had.
-    fn lose(&mut self, chunk: &Chunk, damage: Damage) -> Result<()> {
-        let len = self.plan.piece(chunk).len() as u64;
-        self.give(len, |target| target.write_zeros(len))?;
-        (self.observe)(Event::Lost(&damage));
-        self.lost.push(damage.position);
-        self.report.damage.push(damage);
-        Ok(())
-    }
-
-    /// Keeps the chunk for when it is needed again, or else its memory.
-    fn let_go(&mut self, position: usize, chunk: Verified) {
-        if let Some(chunk) = self.cache.keep(position, chunk) {
-            self.common.spares.give_back(chunk.into_buffer());
-        }
-    }
-
-    /// Gives the target its next `len` bytes.
-    fn give(
-        &mut self,
-        len: u64,
-        write: impl FnOnce(&mut dyn Target) -> io::Result<()>,
-    ) -> Result<()> {
-        let begun = Instant::now();
-        let written = write(self.target);
-        self.report.writing += begun.elapsed();
-        written.map_err(|error| target_error("write", self.report.committed, error))?;
-        self.report.committed += len;
-        Ok(())
     }
 
     /// Whether the target holds the chunk of a position; waits until it is known.

@@ -38,6 +38,13 @@ fn a_server_that_stalls_is_asked_again_on_another_connection() {
 }
 
 #[test]
+fn a_server_that_trickles_is_asked_again_on_another_connection() {
+    // The rest of the answer would take minutes.
+    is_cured_by_another_try(|| Fault::TrickleAt(30));
+    is_cured_by_another_try(|| Fault::TrickleAt(200));
+}
+
+#[test]
 fn a_busy_server_is_given_the_pause_that_it_asks_for() {
     let begun = Instant::now();
     is_cured_by_another_try(|| Fault::Status("503 Service Unavailable", "Retry-After: 1\r\n"));

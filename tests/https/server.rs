@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -32,6 +33,8 @@ pub(crate) enum Fault {
     UnframedCut,
     /// Nothing comes after so many bytes.
     StallAt(usize),
+    /// After so many bytes they come one by one, until the client has enough of it.
+    TrickleAt(usize),
 }
 
 /// A request as the server saw it.
@@ -209,7 +212,12 @@ impl State {
             _ => bytes.append(&mut body),
         }
         let end = match fault {
-            Some(Fault::CloseAt(end) | Fault::CutAt(end) | Fault::StallAt(end)) => end,
+            Some(
+                Fault::CloseAt(end)
+                | Fault::CutAt(end)
+                | Fault::StallAt(end)
+                | Fault::TrickleAt(end),
+            ) => end,
             Some(Fault::UnframedCut) => bytes.len() - 10,
             _ => bytes.len(),
         };
@@ -225,6 +233,15 @@ impl State {
             Some(Fault::StallAt(_)) => {
                 let _ = self.stalled.send(());
                 let _ = self.released.recv();
+                Ok(false)
+            }
+            Some(Fault::TrickleAt(end)) => {
+                // The pause is the fault itself: a byte each tenth of the limit is no progress.
+                for byte in &bytes[end..] {
+                    thread::sleep(Duration::from_millis(60));
+                    stream.write_all(&[*byte])?;
+                    stream.flush()?;
+                }
                 Ok(false)
             }
             Some(Fault::CloseAt(_) | Fault::Unframed) => Ok(false),

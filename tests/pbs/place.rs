@@ -7,7 +7,7 @@ use std::time::Duration;
 use chunk_restore::{Datastore, ErrorKind, KeyFile, Restore, StreamTarget};
 use testkit::{Folder, PbsOptions, PbsServer, within};
 
-use crate::{LIMIT, open, restore, store, trusting};
+use crate::{DISK, LIMIT, open, restore, store, trusting};
 
 #[test]
 fn every_golden_archive_comes_through_a_server() {
@@ -101,5 +101,30 @@ fn a_restore_uses_few_sessions_with_several_requests_each_and_ends_them_politely
         for end in server.session_ends() {
             assert_eq!(end, testkit::SessionEnd::Clean);
         }
+    });
+}
+
+#[test]
+fn a_rate_holds_a_restore_back_and_waiting_for_it_is_no_stall() {
+    within(LIMIT, || {
+        let (store, info) = store();
+        let server = PbsServer::start(store);
+        let options = trusting(&server).progress_timeout(Duration::from_millis(300));
+        let datastore = options.open(&server.repository("store1")).unwrap();
+        let archive = datastore.snapshot("vm/100").unwrap().archive(DISK).unwrap();
+        let mut target = StreamTarget::new(Vec::new());
+        let rate = 200 << 10;
+        let report = Restore::new()
+            .rate(rate)
+            .run(&archive, &mut target)
+            .unwrap();
+        assert_eq!(
+            testkit::sha256(&target.into_inner()),
+            info.archive(DISK).sha256
+        );
+        assert_eq!(report.retries, 0);
+        // A tenth of a second's bytes may come at once.
+        let least = report.fetched as f64 / rate as f64 - 0.1;
+        assert!(report.elapsed.as_secs_f64() >= least, "{report}");
     });
 }

@@ -14,7 +14,7 @@ use crate::backend::http::hidden::{Echo, HiddenQuery, authorize};
 use crate::backend::secret::SecretValue;
 #[cfg(feature = "s3")]
 use crate::backend::tls::PlainStream;
-use crate::backend::tls::{Dialer, Received, TlsStream, Wait};
+use crate::backend::tls::{Dialer, Patience, Received, TlsStream, Wait};
 use crate::buffer::Buffer;
 use crate::cancel::Cancel;
 
@@ -68,6 +68,8 @@ impl Connector for Dial {
             query: self.query.clone(),
             echo: Echo::default(),
             limit: self.dialer.progress(),
+            patience: Patience::new(self.dialer.progress()),
+            received: 0,
             cancel: self.cancel.clone(),
         }))
     }
@@ -96,6 +98,10 @@ pub(super) struct Line {
     query: HiddenQuery,
     echo: Echo,
     limit: Duration,
+    /// With the answer to the last request.
+    patience: Patience,
+    /// Bytes, of all answers.
+    received: u64,
     cancel: Cancel,
 }
 
@@ -116,6 +122,7 @@ impl Transport for Line {
             (filled, self.echo) = (Some(signed), echo);
         }
         let output = filled.as_ref().map_or(output, |bytes| bytes);
+        self.patience.renew(self.received);
         self.stream.send(output, wait).map_err(carry)
     }
 
@@ -127,11 +134,24 @@ impl Transport for Line {
         };
         let input = &mut self.buffers.input;
         let known = input.len();
-        let received = (self.stream)
-            .receive(wait, &mut |bytes| input.extend_from_slice(bytes))
-            .map_err(carry)?;
-        self.echo.blot(&mut input[known..]);
-        Ok(received == Received::Data)
+        loop {
+            let Some(limit) = self.patience.left(self.received) else {
+                return Err(carry(wait.timed_out(self.stream.peer())));
+            };
+            let before = self.stream.waited();
+            let deadline = Wait { limit, ..wait }.deadline();
+            let received = self
+                .stream
+                .receive_until(deadline, &self.cancel, &mut |bytes| {
+                    input.extend_from_slice(bytes);
+                });
+            self.patience.waited(self.stream.waited() - before);
+            if let Some(received) = received.map_err(carry)? {
+                self.received += (input.len() - known) as u64;
+                self.echo.blot(&mut input[known..]);
+                return Ok(received == Received::Data);
+            }
+        }
     }
 
     /// Whether it may carry another request: nothing has come that was not asked for, not even an end.
@@ -171,26 +191,39 @@ impl Stream {
         }
     }
 
-    fn receive(
+    fn receive_until(
         &mut self,
-        wait: Wait<'_>,
+        deadline: Instant,
+        cancel: &Cancel,
         sink: &mut dyn FnMut(&[u8]),
-    ) -> Result<Received, FetchError> {
+    ) -> Result<Option<Received>, FetchError> {
         match self {
-            Stream::Tls(stream) => stream.receive(wait, sink),
+            Stream::Tls(stream) => stream.receive_until(deadline, cancel, sink),
             #[cfg(feature = "s3")]
-            Stream::Plain(stream) => stream.receive(wait, sink),
+            Stream::Plain(stream) => stream.receive_until(deadline, cancel, sink),
+        }
+    }
+
+    fn waited(&self) -> Duration {
+        match self {
+            Stream::Tls(stream) => stream.waited(),
+            #[cfg(feature = "s3")]
+            Stream::Plain(stream) => stream.waited(),
+        }
+    }
+
+    fn peer(&self) -> &str {
+        match self {
+            Stream::Tls(stream) => stream.peer(),
+            #[cfg(feature = "s3")]
+            Stream::Plain(stream) => stream.peer(),
         }
     }
 
     /// What has come by now, without waiting for it.
     fn receive_now(&mut self, cancel: &Cancel) -> Result<Option<Received>, FetchError> {
         let now = Instant::now();
-        match self {
-            Stream::Tls(stream) => stream.receive_until(now, cancel, &mut |_| {}),
-            #[cfg(feature = "s3")]
-            Stream::Plain(stream) => stream.receive_until(now, cancel, &mut |_| {}),
-        }
+        self.receive_until(now, cancel, &mut |_| {})
     }
 }
 

@@ -10,9 +10,8 @@ use crate::backend::FetchError;
 use crate::backend::pbs::body::Body;
 use crate::backend::pbs::head::{Framing, Head};
 use crate::backend::pbs::login::Proof;
-use crate::backend::pbs::patience::Patience;
 use crate::backend::pbs::repository::Repository;
-use crate::backend::tls::{Dialer, Received, TlsStream, Wait};
+use crate::backend::tls::{Dialer, Patience, Received, TlsStream, Wait};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind};
 

@@ -2,50 +2,11 @@
 
 use std::time::Duration;
 
-/// How much must come within the limit. TLS brings up to 16 KiB at once or nothing, so one full record is enough.
-const ENOUGH: u64 = 8 << 10;
+use crate::backend::tls::Patience;
 
 /// So many answers to later requests come before one that is stuck. A few may in good order: a server looks for all
 /// chunks at once and sends each whole as soon as its disk has it, so over a slow line much can lie before the oldest.
 const OVERTAKERS: u32 = 8;
-
-/// How long something was waited for without enough of it having come. Only waits count: no time spent elsewhere, as
-/// with decoding, can use it up.
-#[derive(Debug)]
-pub(super) struct Patience {
-    limit: Duration,
-    waited: Duration,
-    /// How many bytes had come when it began.
-    received: u64,
-}
-
-impl Patience {
-    pub(super) fn new(limit: Duration) -> Patience {
-        Patience {
-            // With no limit at all nobody would even look.
-            limit: limit.max(Duration::from_millis(1)),
-            waited: Duration::ZERO,
-            received: 0,
-        }
-    }
-
-    /// How much longer to wait, now that so many bytes have come in all; `None` when it is used up.
-    pub(super) fn left(&mut self, received: u64) -> Option<Duration> {
-        if received >= self.received.saturating_add(ENOUGH) {
-            self.renew(received);
-        }
-        let left = self.limit.saturating_sub(self.waited);
-        (!left.is_zero()).then_some(left)
-    }
-
-    pub(super) fn waited(&mut self, time: Duration) {
-        self.waited += time;
-    }
-
-    fn renew(&mut self, received: u64) {
-        (self.waited, self.received) = (Duration::ZERO, received);
-    }
-}
 
 /// Patience with a session: with all of its answers together, and with the oldest that is waited for.
 #[derive(Debug)]
@@ -105,7 +66,7 @@ impl Watch {
         let Some((stream, received)) = oldest else {
             return Ok(session);
         };
-        if self.stream != Some(stream) || received >= self.oldest.received + ENOUGH {
+        if self.stream != Some(stream) || self.oldest.has_enough(received) {
             self.stream = Some(stream);
             self.oldest.renew(received);
             (self.last_then, self.overtakers) = (self.last, 0);
@@ -231,16 +192,5 @@ mod tests {
             // Nothing is told of hours between these.
             assert_eq!(session.come(1, 1 << 20, 1 << 20, Duration::ZERO), Ok(()));
         }
-    }
-
-    #[test]
-    fn one_record_of_tls_within_the_limit_is_enough() {
-        let mut patience = Patience::new(LIMIT);
-        for records in 1..100 {
-            patience.waited(LIMIT - SECOND);
-            assert_eq!(patience.left(records * 16_375), Some(LIMIT));
-        }
-        patience.waited(LIMIT);
-        assert_eq!(patience.left(99 * 16_375 + ENOUGH - 1), None);
     }
 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod address;
 mod connect;
+mod patience;
 #[cfg(feature = "s3")]
 mod plain;
 pub(crate) mod proxy;
@@ -34,6 +35,7 @@ use crate::digest::Fingerprint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::throttle::Throttle;
 
+pub(crate) use patience::Patience;
 #[cfg(feature = "s3")]
 pub(crate) use plain::PlainStream;
 pub(crate) use socket::Wait;

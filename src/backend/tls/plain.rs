@@ -1,7 +1,7 @@
 //! A connection without TLS, for those who ask for one. Knows nothing of what is said.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::backend::FetchError;
 use crate::backend::tls::socket::{Socket, Wait};
@@ -25,24 +25,20 @@ impl PlainStream {
         }
     }
 
-    /// Waits until bytes have come, and gives them to the sink.
-    ///
-    /// # Errors
-    /// [`FetchError::Transient`] where nothing comes within the limit, or the connection breaks;
-    /// [`FetchError::Cancelled`].
-    pub(crate) fn receive(
-        &mut self,
-        wait: Wait<'_>,
-        sink: &mut dyn FnMut(&[u8]),
-    ) -> Result<Received, FetchError> {
-        let received = self.receive_until(wait.deadline(), wait.cancel, sink)?;
-        received.ok_or_else(|| wait.timed_out(self.socket.peer()))
+    /// The peer, as messages name it.
+    pub(crate) fn peer(&self) -> &str {
+        self.socket.peer()
     }
 
-    /// The same until a deadline, at which it is `None`.
+    /// How much time was spent in all with waiting for the peer to send something.
+    pub(crate) fn waited(&self) -> Duration {
+        self.socket.waited()
+    }
+
+    /// Waits until bytes have come, and gives them to the sink; `None` at the deadline.
     ///
     /// # Errors
-    /// As [`receive`](PlainStream::receive), time-outs aside.
+    /// [`FetchError::Transient`] where the connection breaks; [`FetchError::Cancelled`].
     pub(crate) fn receive_until(
         &mut self,
         deadline: Instant,
@@ -62,7 +58,8 @@ impl PlainStream {
     /// Sends all of it.
     ///
     /// # Errors
-    /// As [`receive`](PlainStream::receive).
+    /// [`FetchError::Transient`] where the peer takes nothing within the limit, or the connection breaks;
+    /// [`FetchError::Cancelled`].
     pub(crate) fn send(&mut self, bytes: &[u8], wait: Wait<'_>) -> Result<(), FetchError> {
         self.socket.write_all(bytes, wait)
     }

@@ -125,35 +125,13 @@ impl TlsStream {
         self.socket.waited()
     }
 
-    /// Waits until plaintext has come, and gives it to the sink record by record: all that one read brought.
-    ///
-    /// The limit is for one record at the least to come whole, so a peer that trickles bytes can't hold the call up
-    /// for ever.
-    ///
-    /// # Errors
-    /// [`FetchError::Transient`] where nothing comes within the limit, or the connection breaks, or ends without
-    /// the close that TLS wants; [`FetchError::Cancelled`].
-    #[cfg_attr(
-        not(feature = "https"),
-        allow(
-            dead_code,
-            reason = "a PBS is given patience instead of a limit for each record"
-        )
-    )]
-    pub(crate) fn receive(
-        &mut self,
-        wait: Wait<'_>,
-        sink: &mut dyn FnMut(&[u8]),
-    ) -> Result<Received, FetchError> {
-        let received = self.receive_until(wait.deadline(), wait.cancel, sink)?;
-        received.ok_or_else(|| wait.timed_out(self.socket.peer()))
-    }
-
-    /// The same until a deadline, at which it is `None`. A deadline that has passed means: take what is there, and
-    /// don't wait.
+    /// Waits until plaintext has come, and gives it to the sink record by record: all that one read brought; `None` at the
+    /// deadline, which is for one record at the least to come whole. A deadline that has passed means: take what is
+    /// there, and don't wait.
     ///
     /// # Errors
-    /// As [`receive`](TlsStream::receive), time-outs aside.
+    /// [`FetchError::Transient`] where the connection breaks, or ends without the close that TLS wants;
+    /// [`FetchError::Cancelled`].
     pub(crate) fn receive_until(
         &mut self,
         deadline: Instant,

@@ -60,10 +60,19 @@ fn wait(cancel: &Cancel) -> Wait<'_> {
 fn receive_all(stream: &mut TlsStream) -> Result<Vec<u8>, FetchError> {
     let cancel = Cancel::new();
     let mut bytes = Vec::new();
-    while stream.receive(wait(&cancel), &mut |piece| bytes.extend_from_slice(piece))?
-        == Received::Data
-    {}
+    while receive(stream, &cancel, &mut |piece| bytes.extend_from_slice(piece))? == Received::Data {
+    }
     Ok(bytes)
+}
+
+fn receive(
+    stream: &mut TlsStream,
+    cancel: &Cancel,
+    sink: &mut dyn FnMut(&[u8]),
+) -> Result<Received, FetchError> {
+    let wait = wait(cancel);
+    let received = stream.receive_until(wait.deadline(), cancel, sink)?;
+    received.ok_or_else(|| wait.timed_out("the test's server"))
 }
 
 #[test]
@@ -153,7 +162,7 @@ fn new_keys_are_taken_and_confirmed() {
     for _ in 0..3 {
         let mut count = 0;
         while count < 1000 {
-            let received = stream.receive(wait(&cancel), &mut |piece| count += piece.len());
+            let received = receive(&mut stream, &cancel, &mut |piece| count += piece.len());
             assert_eq!(received.expect("the keys are right"), Received::Data);
         }
         stream.send(b"!", wait(&cancel)).expect("the server reads");

@@ -1,0 +1,69 @@
+//! How long a peer may take, by what comes while it is waited for. Has no clock.
+
+use std::time::Duration;
+
+/// How much must come within the limit. TLS brings up to 16 KiB at once or nothing, so one full record is enough.
+const ENOUGH: u64 = 8 << 10;
+
+/// How long something was waited for without enough of it having come. Only waits count: no time spent elsewhere, as
+/// with decoding, can use it up.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    limit: Duration,
+    waited: Duration,
+    /// How many bytes had come when it began.
+    received: u64,
+}
+
+impl Patience {
+    pub(crate) fn new(limit: Duration) -> Patience {
+        Patience {
+            // With no limit at all nobody would even look.
+            limit: limit.max(Duration::from_millis(1)),
+            waited: Duration::ZERO,
+            received: 0,
+        }
+    }
+
+    /// How much longer to wait, now that so many bytes have come in all; `None` when it is used up.
+    pub(crate) fn left(&mut self, received: u64) -> Option<Duration> {
+        if self.has_enough(received) {
+            self.renew(received);
+        }
+        let left = self.limit.saturating_sub(self.waited);
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// Whether enough has come to begin anew.
+    pub(crate) fn has_enough(&self, received: u64) -> bool {
+        received >= self.received.saturating_add(ENOUGH)
+    }
+
+    pub(crate) fn waited(&mut self, time: Duration) {
+        self.waited += time;
+    }
+
+    /// Begins anew.
+    pub(crate) fn renew(&mut self, received: u64) {
+        (self.waited, self.received) = (Duration::ZERO, received);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn one_record_of_tls_within_the_limit_is_enough() {
+        let mut patience = Patience::new(LIMIT);
+        for records in 1..100 {
+            patience.waited(LIMIT - SECOND);
+            assert_eq!(patience.left(records * 16_375), Some(LIMIT));
+        }
+        patience.waited(LIMIT);
+        assert_eq!(patience.left(99 * 16_375 + ENOUGH - 1), None);
+    }
+}
