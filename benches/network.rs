@@ -12,12 +12,12 @@ mod support;
 use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chunk_restore::{Archive, Options, Report, Restore, Target};
 use floor::Floor;
-use rustix::time::{ClockId, clock_gettime};
-use support::{Spread, is_trial};
+use support::usage::cpu_seconds;
+use support::{Spread, is_asked, is_trial};
 use tempfile::TempDir;
 use testkit::{Folder, Image, PbsServer, ServerProcess, SnapshotBuilder, Workload, serve_if_asked};
 
@@ -151,11 +151,6 @@ impl Run {
             self.seconds,
         );
     }
-}
-
-fn cpu_seconds() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32).as_secs_f64()
 }
 
 /// Minor page faults of this process so far.
@@ -317,16 +312,12 @@ fn cpu() {
 
 fn main() {
     serve_if_asked();
-    let asked: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|word| !word.starts_with('-'))
-        .collect();
     for (name, part) in [
         ("small", small_chunks as fn()),
         ("large", large_chunks),
         ("cpu", cpu),
     ] {
-        if asked.is_empty() || asked.iter().any(|word| word == name) {
+        if is_asked(name) {
             part();
         }
     }

@@ -1,4 +1,4 @@
-//! Planning a restore, by the size of the index.
+//! Planning a restore, by the size of the index and by what is in it: time, and memory.
 
 mod support;
 
@@ -8,6 +8,8 @@ use chunk_restore::{
     ArchivePath, Backend, Cancel, Connection, Datastore, FetchError, Index, Restore, SnapshotPath,
 };
 use criterion::{Criterion, Throughput};
+use support::usage::{begin_peak, peak};
+use testkit::Prng;
 
 const CHUNK: u64 = 4 << 20;
 const SNAPSHOT: &str = "vm/100/2026-01-02T03:04:05Z";
@@ -19,16 +21,21 @@ struct OnlyAnIndex {
 }
 
 impl OnlyAnIndex {
-    /// Of `len` bytes, every other chunk of zeros.
-    fn new(len: u64) -> OnlyAnIndex {
-        let count = len / CHUNK;
+    /// Of `len` bytes. Of a hundred chunks so many are zeros, and so many the same as one before them.
+    fn new(len: u64, zeros: u64, repeats: u64) -> OnlyAnIndex {
         let zero = testkit::sha256(&vec![0; CHUNK as usize]);
-        let digests: Vec<[u8; 32]> = (0..count)
-            .map(|position| match position % 2 {
-                0 => zero,
+        let mut dice = Prng::new(1);
+        let mut digests: Vec<[u8; 32]> = Vec::new();
+        for position in 0..len / CHUNK {
+            let (percent, any) = (dice.next_u64() % 100, dice.next_u64());
+            digests.push(match percent {
+                _ if percent < zeros => zero,
+                _ if percent < zeros + repeats && position > 0 => {
+                    digests[(any % position) as usize]
+                }
                 _ => testkit::sha256(&position.to_le_bytes()),
-            })
-            .collect();
+            });
+        }
         let index = testkit::FixedIndex::new(len, CHUNK, digests);
         let file = testkit::ManifestFile {
             name: "drive-scsi0.img.fidx".to_owned(),
@@ -72,21 +79,42 @@ fn main() {
     group.sample_size(10);
     let sizes: &[u64] = if support::is_trial() { &[1] } else { &[1, 16] };
     for tebibytes in sizes {
-        let backend = OnlyAnIndex::new(tebibytes << 40);
-        let index = Arc::clone(&backend.index);
-        let snapshot = Datastore::new(backend)
-            .snapshot(SNAPSHOT)
-            .expect("the manifest is sound");
-        let archive = snapshot
-            .archive("drive-scsi0.img")
-            .expect("the index is sound");
-        group.throughput(Throughput::Elements(archive.index().count() as u64));
-        group.bench_function(format!("index of {tebibytes} TiB: parse"), |bencher| {
-            bencher.iter(|| Index::parse(index.to_vec()));
-        });
-        group.bench_function(format!("index of {tebibytes} TiB: plan"), |bencher| {
-            bencher.iter(|| Restore::new().plan(&archive));
-        });
+        for (name, zeros, repeats) in [
+            ("half zeros", 50, 0),
+            ("no repeats", 0, 0),
+            ("10 % repeats", 0, 10),
+            ("50 % repeats", 0, 50),
+        ] {
+            let backend = OnlyAnIndex::new(tebibytes << 40, zeros, repeats);
+            let index = Arc::clone(&backend.index);
+            let snapshot = Datastore::new(backend)
+                .snapshot(SNAPSHOT)
+                .expect("the manifest is sound");
+            let archive = snapshot
+                .archive("drive-scsi0.img")
+                .expect("the index is sound");
+            let count = archive.index().count();
+            let before = begin_peak();
+            let plan = Restore::new().plan(&archive);
+            println!(
+                "index of {tebibytes} TiB, {name}: {} of {count} chunks to fetch, {:.1} bytes of memory a chunk to plan",
+                plan.chunks_to_fetch(),
+                peak().saturating_sub(before) as f64 / count as f64
+            );
+            drop(plan);
+            group.throughput(Throughput::Elements(count as u64));
+            if zeros > 0 {
+                group.bench_function(format!("index of {tebibytes} TiB: parse"), |bencher| {
+                    bencher.iter(|| Index::parse(index.to_vec()));
+                });
+            }
+            group.bench_function(
+                format!("index of {tebibytes} TiB, {name}: plan"),
+                |bencher| {
+                    bencher.iter(|| Restore::new().plan(&archive));
+                },
+            );
+        }
     }
     group.finish();
     criterion.final_summary();

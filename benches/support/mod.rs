@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
+pub(crate) mod usage;
+
 use std::env;
 use std::time::Instant;
 
@@ -16,27 +18,46 @@ pub(crate) fn is_trial() -> bool {
 /// Prints the median ratio of the time that `a` takes to the time that `b` takes, with its quartiles; and the same for
 /// `b` against itself, which is how much of it is noise.
 pub(crate) fn ratio(name: &str, mut a: impl FnMut(), mut b: impl FnMut()) {
-    let pairs = if is_trial() { 1 } else { PAIRS };
-    let (mut ratios, mut control) = (Vec::new(), Vec::new());
     a();
     b();
+    ratio_of(name, PAIRS, || seconds(&mut a), || seconds(&mut b));
+}
+
+/// The same of what `a` and `b` measure themselves, by so many pairs.
+pub(crate) fn ratio_of(
+    name: &str,
+    pairs: usize,
+    mut a: impl FnMut() -> f64,
+    mut b: impl FnMut() -> f64,
+) {
+    let pairs = if is_trial() { 1 } else { pairs };
+    let (mut ratios, mut control) = (Vec::new(), Vec::new());
     for pair in 0..pairs {
         // In turns, so that neither always comes first.
-        let (time_a, time_b) = if pair % 2 == 0 {
-            let time_a = seconds(&mut a);
-            (time_a, seconds(&mut b))
+        let (of_a, of_b) = if pair % 2 == 0 {
+            let of_a = a();
+            (of_a, b())
         } else {
-            let time_b = seconds(&mut b);
-            (seconds(&mut a), time_b)
+            let of_b = b();
+            (a(), of_b)
         };
-        ratios.push(time_a / time_b);
-        control.push(seconds(&mut b) / seconds(&mut b));
+        ratios.push(of_a / of_b);
+        control.push(b() / b());
     }
     println!(
         "ratio {name}: {} (control {})",
         Spread::of(ratios),
         Spread::of(control)
     );
+}
+
+/// Whether a part of the bench is wanted: it is named after the program, or nothing is.
+pub(crate) fn is_asked(name: &str) -> bool {
+    let mut asked = env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with('-'))
+        .peekable();
+    asked.peek().is_none() || asked.any(|word| word == name)
 }
 
 /// How long one run takes.

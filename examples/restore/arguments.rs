@@ -110,9 +110,14 @@ pub(crate) struct Image {
     /// The snapshot that the seeds are restores of: they are read only where both have the same chunks
     #[arg(long, value_name = "SNAPSHOT", requires = "seeds")]
     pub(crate) base: Option<String>,
-    /// Restore only these bytes, such as 1GiB+512MiB
+    /// Restore only these bytes, such as 1GiB+512MiB, as far as the archive has them
+    ///
+    /// The first of them becomes the first byte of the target, also on a device.
     #[arg(long, value_name = "OFFSET+LEN", value_parser = size::parse_range)]
     pub(crate) range: Option<Range<u64>>,
+    /// Where to list what was lost, instead of TARGET.damaged.json; for a device that is in the folder you are in
+    #[arg(long, value_name = "FILE", requires = "salvage")]
+    pub(crate) damage_map: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) writing: Writing,
 }
@@ -126,9 +131,6 @@ pub(crate) struct Writing {
     /// on a healed datastore fetches just that, and gives the file its name.
     #[arg(long)]
     pub(crate) salvage: bool,
-    /// Where to list what was lost, instead of NAME.damaged.json
-    #[arg(long, value_name = "FILE", requires = "salvage")]
-    pub(crate) damage_map: Option<PathBuf>,
     /// How zeros get into files and devices
     #[arg(long, value_name = "POLICY", default_value = "auto")]
     pub(crate) zeros: ZeroPolicy,

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use chunk_restore::{Archive, Damage, ErrorKind};
@@ -53,17 +54,20 @@ pub(crate) fn json(damage: &Damage) -> Value {
     })
 }
 
-/// Writes the list of all damage for programs.
+/// Writes the list of all damage for programs; `range` is what was restored of the archive.
 pub(crate) fn write_map(
     path: &Path,
     archive: &Archive,
+    range: Range<u64>,
     target: &str,
     damage: &[Damage],
 ) -> io::Result<()> {
     let map = json!({
-        "snapshot": archive.path().snapshot.to_string(),
+        "namespace": archive.path().snapshot.namespace.to_string(),
+        "snapshot": archive.path().snapshot.snapshot.to_string(),
         "archive": archive.path().archive_name(),
         "len": archive.index().len(),
+        "range": { "offset": range.start, "len": range.end - range.start },
         "target": target,
         "damage": damage.iter().map(json).collect::<Vec<_>>(),
     });

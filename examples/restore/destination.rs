@@ -1,14 +1,15 @@
 //! What something is restored into: a file, a block device, or a file that is there already.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chunk_restore::{DeviceTarget, Existing, FileTarget, ReadAt, Result, Target};
+use chunk_restore::{DeviceTarget, Existing, FileTarget, ReadAt, Target};
 
-use crate::arguments::{Options, Writing};
+use crate::arguments::{Options, Writing, ZeroPolicy};
 use crate::content::Content;
 use crate::failure::Failure;
 
@@ -20,30 +21,47 @@ pub(crate) struct Destination {
     partial: Option<PathBuf>,
     /// The bytes of a device.
     size: Option<u64>,
+    /// Whether what it held is thrown away, also behind what is restored.
+    is_discarded: bool,
 }
 
 impl Destination {
-    /// Refuses a file that exists, unless it was asked to be replaced or reused.
+    /// Refuses what is neither a file nor a block device, and a file that exists, unless it was asked to be replaced or reused.
     pub(crate) fn open(
         path: PathBuf,
         reuse: bool,
         writing: &Writing,
         options: &Options,
-    ) -> Result<Destination> {
-        let found = path.metadata().ok();
-        if found.is_some_and(|found| found.file_type().is_block_device()) {
+    ) -> Result<Destination, Failure> {
+        let found = path.metadata().ok().map(|found| found.file_type());
+        if found.is_some_and(|found| found.is_block_device()) {
             let device = DeviceTarget::open(&path)?.zeros(writing.zeros.into());
             return Ok(Destination {
                 path,
                 size: Some(device.size()),
+                is_discarded: writing.zeros == ZeroPolicy::Discard,
                 target: Box::new(device.reuse(reuse)),
                 partial: None,
             });
         }
-        let file = match path.symlink_metadata() {
+        let refuse = |why: &str| Err(Failure::refused(format!("{} {why}", path.display())));
+        let file = match found {
+            Some(found) if found.is_dir() => {
+                return refuse("is a folder: name a file in it");
+            }
+            Some(found) if !found.is_file() => {
+                return refuse("is neither a file nor a block device; standard output is '-'");
+            }
+            // What is made there is in memory, and a device that was misspelt.
+            None if is_among_devices(&path) => return refuse("is no device that exists"),
             _ if reuse => FileTarget::reuse(&path)?,
-            Ok(_) if options.overwrite => FileTarget::replace(&path)?,
-            _ => FileTarget::create(&path)?,
+            Some(_) if options.overwrite => FileTarget::replace(&path)?,
+            Some(_) => {
+                return refuse(
+                    "exists already: --overwrite replaces it once all is there, --reuse changes it in place",
+                );
+            }
+            None => FileTarget::create(&path)?,
         };
         let file = file
             .zeros(writing.zeros.into())
@@ -53,6 +71,7 @@ impl Destination {
             partial: Some(file.partial_path().to_owned()),
             target: Box::new(file),
             size: None,
+            is_discarded: false,
         })
     }
 
@@ -69,7 +88,7 @@ impl Destination {
             }
         };
         if !is_same {
-            return Err(Failure::exists(&path));
+            return Err(Failure::differs(&path));
         }
         Ok(Destination {
             target: Box::new(There {
@@ -79,6 +98,7 @@ impl Destination {
             path,
             partial: None,
             size: None,
+            is_discarded: false,
         })
     }
 
@@ -90,32 +110,58 @@ impl Destination {
         &mut *self.target
     }
 
-    /// What is left of a file that was not completed.
-    pub(crate) fn into_partial(self) -> Option<PathBuf> {
+    /// What is left incomplete after a restore that had `begun`, or had not.
+    pub(crate) fn into_rest(self, begun: bool) -> Option<PathBuf> {
         // It takes an empty file away.
         drop(self.target);
-        self.partial.filter(|partial| partial.exists())
+        match self.size {
+            Some(_) => begun.then_some(self.path),
+            None => self.partial.filter(|partial| partial.exists()),
+        }
     }
 
-    pub(crate) fn is_device(&self) -> bool {
-        self.size.is_some()
+    /// Where it is with zeros for what was lost.
+    pub(crate) fn damaged(&self) -> PathBuf {
+        match self.size {
+            Some(_) => self.path.clone(),
+            None => beside(&self.path, ".damaged"),
+        }
     }
 
-    /// How many bytes of a device lie behind what was restored.
+    /// Where what was lost is listed, unless it was said: next to the file, and for a device in the folder that one is in.
+    pub(crate) fn damage_map(&self) -> PathBuf {
+        let name = match self.size {
+            Some(_) => Path::new(self.path.file_name().unwrap_or_default()),
+            None => &self.path,
+        };
+        beside(name, ".damaged.json")
+    }
+
+    /// How many bytes of a device lie behind what was restored, and are as they were.
     pub(crate) fn untouched(&self, len: u64) -> u64 {
-        self.size.unwrap_or(len).saturating_sub(len)
+        match self.size {
+            Some(size) if !self.is_discarded => size.saturating_sub(len),
+            _ => 0,
+        }
     }
+}
+
+/// Whether the path is in `/dev`, and not in the part of it that is for files.
+fn is_among_devices(path: &Path) -> bool {
+    path.starts_with("/dev") && !path.starts_with("/dev/shm")
+}
+
+/// The path with something added to its name.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
 }
 
 /// A complete file, which must hold what would be restored.
 struct There {
     file: Arc<File>,
     offset: u64,
-}
-
-fn differs() -> io::Error {
-    let message = "it exists already, and holds something else: --overwrite replaces it";
-    io::Error::new(io::ErrorKind::AlreadyExists, message)
 }
 
 impl Target for There {
@@ -131,7 +177,10 @@ impl Target for There {
         if there == data {
             Ok(())
         } else {
-            Err(differs())
+            Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "it holds something else",
+            ))
         }
     }
 

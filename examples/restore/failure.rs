@@ -24,6 +24,7 @@ struct Inner {
     digest: Option<String>,
     position: Option<usize>,
     offset: Option<u64>,
+    advice: Option<String>,
     left: Option<PathBuf>,
 }
 
@@ -44,13 +45,22 @@ impl Failure {
         Failure::new(Exit::Target, name_of(ErrorKind::Target), message.into()).because(cause)
     }
 
+    /// Something is no target for this, as it is.
+    pub(crate) fn refused(message: impl Into<String>) -> Failure {
+        Failure::new(Exit::Target, name_of(ErrorKind::Target), message.into())
+    }
+
     /// There is a file already, and not the one that would be restored.
-    pub(crate) fn exists(path: &Path) -> Failure {
-        let message = format!(
-            "{} exists already, and holds something else: --overwrite replaces it",
-            path.display()
-        );
-        Failure::new(Exit::Target, name_of(ErrorKind::Target), message)
+    pub(crate) fn differs(path: &Path) -> Failure {
+        let path = path.display();
+        Failure::refused(format!(
+            "{path} exists already, and holds something else: --overwrite replaces it"
+        ))
+    }
+
+    /// What the command line names can't be read.
+    pub(crate) fn unreadable(message: impl Into<String>, cause: &io::Error) -> Failure {
+        Failure::usage(message).because(cause)
     }
 
     /// A passphrase could not be asked for.
@@ -85,6 +95,7 @@ impl Failure {
             digest: None,
             position: None,
             offset: None,
+            advice: None,
             left: None,
         }))
     }
@@ -106,7 +117,13 @@ impl Failure {
         self
     }
 
-    /// Says what stays behind incomplete.
+    /// Says what to do.
+    pub(crate) fn advises(mut self, text: impl Into<String>) -> Failure {
+        self.0.advice = Some(text.into());
+        self
+    }
+
+    /// Says what is left incomplete.
     pub(crate) fn leaves(mut self, path: &Path) -> Failure {
         self.0.left = Some(path.to_owned());
         self
@@ -122,7 +139,7 @@ impl Failure {
         if self.0.exit == Exit::Interrupted {
             return match left {
                 Some(path) => {
-                    format!("interrupted; {path} stays: the same command goes on with it")
+                    format!("interrupted; {path} is incomplete: the same command goes on with it")
                 }
                 None => "interrupted".to_owned(),
             };
@@ -131,9 +148,11 @@ impl Failure {
         for cause in &self.0.causes {
             text += &format!("\n  because: {cause}");
         }
+        if let Some(advice) = &self.0.advice {
+            text += &format!("\n  {advice}");
+        }
         if let Some(path) = left {
-            text +=
-                &format!("\n  {path} stays, and is incomplete: the same command goes on with it");
+            text += &format!("\n  {path} is incomplete: the same command goes on with it");
         }
         text
     }
@@ -143,6 +162,7 @@ impl Failure {
         let mut json = self.facts();
         json["event"] = "error".into();
         json["exit_code"] = (self.0.exit as u8).into();
+        json["advice"] = json!(self.0.advice);
         json["left"] = json!(self.0.left.as_ref().map(|path| path.to_string_lossy()));
         json
     }

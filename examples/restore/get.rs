@@ -24,8 +24,19 @@ pub(crate) fn run(get: &Get, options: &Options, output: &Output) -> Result<Exit,
         )));
     }
     let names = content::select(&snapshot, &get.archives)?;
-    let contents = names.iter().map(|name| Content::open(&snapshot, name));
-    let contents = contents.collect::<Result<Vec<_>, Failure>>()?;
+    let mut exit = Exit::Done;
+    let mut contents = Vec::new();
+    for name in &names {
+        match Content::open(&snapshot, name) {
+            Ok(content) => contents.push(content),
+            // Nothing of it can be had, and the rest can.
+            Err(failure) if get.writing.salvage && failure.exit() == Exit::Integrity => {
+                output.fail(&failure);
+                exit = Exit::Integrity;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
 
     let job = Job::new(options, output).salvaging(get.writing.salvage);
     make(&get.folder)?;
@@ -40,10 +51,10 @@ pub(crate) fn run(get: &Get, options: &Options, output: &Output) -> Result<Exit,
         };
         pairs.push((content, destination));
     }
-    let mut exit = Exit::Done;
     for (content, destination) in pairs {
-        if job.to_destination(&content, destination, None)? != Exit::Done {
-            exit = Exit::Damaged;
+        let restored = job.to_destination(&content, destination, None)?;
+        if exit == Exit::Done {
+            exit = restored;
         }
     }
     Ok(exit)

@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
+use std::ops::Range;
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 
 use chunk_restore::Seed;
@@ -33,15 +35,31 @@ pub(crate) fn run(image: &Image, options: &Options, output: &Output) -> Result<E
         )?);
     }
     if let Some(range) = &image.range {
+        check(range, &content)?;
         job = job.only(range.clone());
     }
-    let damage_map = image.writing.damage_map.as_deref();
+    let damage_map = image.damage_map.as_deref();
     if image.is_to_stdout() {
         return job.to_stdout(&content, damage_map);
     }
     let target = image.target.clone();
     let destination = Destination::open(target, image.reuse, &image.writing, options)?;
     job.to_destination(&content, destination, damage_map)
+}
+
+/// A range that has nothing of the archive is a mistake.
+fn check(range: &Range<u64>, content: &Content) -> Result<(), Failure> {
+    let name = content.name();
+    match content {
+        Content::Archive(archive) if range.start < archive.index().len() => Ok(()),
+        Content::Archive(archive) => Err(Failure::usage(format!(
+            "{name} has {} bytes, and the range begins behind them",
+            archive.index().len()
+        ))),
+        Content::Small { .. } => Err(Failure::usage(format!(
+            "{name} is a small file, which is restored whole"
+        ))),
+    }
 }
 
 fn seeds(
@@ -56,8 +74,15 @@ fn seeds(
     };
     let open = |path: &PathBuf| {
         let cannot =
-            |error| Failure::target(format!("cannot read the seed {}", path.display()), &error);
+            |error| Failure::unreadable(format!("cannot read the seed {}", path.display()), &error);
         let file = File::open(path).map_err(cannot)?;
+        let found = file.metadata().map_err(cannot)?.file_type();
+        if !found.is_file() && !found.is_block_device() {
+            let path = path.display();
+            return Err(Failure::usage(format!(
+                "the seed {path} is neither a file nor a block device"
+            )));
+        }
         Ok(match &base {
             Some(base) => Seed::of(file, base),
             None => Seed::new(file),

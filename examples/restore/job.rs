@@ -1,10 +1,10 @@
 //! Restores and verifies what was chosen, with progress and report. Knows nothing of how things were chosen.
 
-use std::ffi::OsString;
-use std::fmt::Display;
+use std::error::Error as _;
 use std::fs;
+use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use chunk_restore::{Cancel, Error, ErrorKind, Report, Restore, Seed, StreamTarget, Target};
 use serde_json::{Value, json};
@@ -24,6 +24,9 @@ use crate::size::Size;
 #[derive(Debug)]
 pub(crate) struct Job<'a> {
     restore: Restore,
+    /// The bytes of archives that are restored.
+    range: Range<u64>,
+    salvages: bool,
     cancel: Cancel,
     output: &'a Output,
 }
@@ -45,6 +48,8 @@ impl<'a> Job<'a> {
         }
         Job {
             restore,
+            range: 0..u64::MAX,
+            salvages: false,
             cancel,
             output,
         }
@@ -57,13 +62,15 @@ impl<'a> Job<'a> {
     }
 
     pub(crate) fn only(mut self, range: Range<u64>) -> Job<'a> {
-        self.restore = self.restore.range(range);
+        self.restore = self.restore.range(range.clone());
+        self.range = range;
         self
     }
 
     /// Goes on after damage, with zeros.
     pub(crate) fn salvaging(mut self, yes: bool) -> Job<'a> {
         self.restore = self.restore.salvage(yes);
+        self.salvages = yes;
         self
     }
 
@@ -74,38 +81,30 @@ impl<'a> Job<'a> {
         mut to: Destination,
         damage_map: Option<&Path>,
     ) -> Result<Exit, Failure> {
-        let path = to.path().to_owned();
-        let report = match self.restore(content, to.target(), path.display()) {
+        let path = to.path().display().to_string();
+        let mut begun = false;
+        let report = match self.restore(content, to.target(), &path, &mut begun) {
             Ok(report) => report,
             Err(failure) => {
-                return Err(match to.into_partial() {
-                    Some(partial) => failure.leaves(&partial),
+                return Err(match to.into_rest(begun) {
+                    Some(rest) => failure.leaves(&rest),
                     None => failure,
                 });
             }
         };
-        if to.untouched(report.len) > 0 {
-            let untouched = Size::of(to.untouched(report.len));
-            let text = format!(
-                "{}: the last {untouched} of it are as they were",
-                path.display()
-            );
-            self.output.remark(
-                text,
-                &json!({ "event": "untouched", "bytes": to.untouched(report.len) }),
-            );
+        let place = match report.damage.is_empty() {
+            true => path,
+            false => to.damaged().display().to_string(),
+        };
+        self.tell_restored(content, &place, &report)?;
+        let untouched = to.untouched(report.len);
+        if untouched > 0 {
+            let text = format!("{place}: the last {} are as they were", Size::of(untouched));
+            self.output
+                .remark(text, &json!({ "event": "untouched", "bytes": untouched }));
         }
-        let named_damaged = beside(&path, ".damaged");
-        let map = match damage_map {
-            Some(map) => map.to_owned(),
-            None => beside(&named_damaged, ".json"),
-        };
-        let left = if to.is_device() {
-            &path
-        } else {
-            &named_damaged
-        };
-        self.tell_damage(content, &report, &left.display().to_string(), Some(&map))
+        let map = damage_map.map_or_else(|| to.damage_map(), Path::to_owned);
+        self.tell_damage(content, &report, &place, Some(&map))
     }
 
     pub(crate) fn to_stdout(
@@ -113,10 +112,12 @@ impl<'a> Job<'a> {
         content: &Content,
         damage_map: Option<&Path>,
     ) -> Result<Exit, Failure> {
+        let place = "standard output";
         let mut target = StreamTarget::stdout()
             .map_err(|error| Failure::target("cannot write to standard output", &error))?;
-        let report = self.restore(content, &mut target, "standard output")?;
-        self.tell_damage(content, &report, "standard output", damage_map)
+        let report = self.restore(content, &mut target, place, &mut false)?;
+        self.tell_restored(content, place, &report)?;
+        self.tell_damage(content, &report, place, damage_map)
     }
 
     /// Fetches and checks everything, also after damage.
@@ -148,23 +149,28 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// Restores, and says whether the target had `begun` to take bytes.
     fn restore(
         &self,
         content: &Content,
         target: &mut dyn Target,
-        place: impl Display,
+        place: &str,
+        begun: &mut bool,
     ) -> Result<Report, Failure> {
-        let name = content.name();
         self.stop_if_cancelled()?;
-        let (text, report) = match content {
+        match content {
             Content::Archive(archive) => {
                 let len = self.restore.plan(archive).len();
-                let mut progress = Progress::new(name, len, self.output);
-                let restored =
-                    (self.restore).run_with(archive, target, |event| progress.observe(&event));
+                let mut progress = Progress::new(content.name(), len, self.output);
+                let restored = self.restore.run_with(archive, target, |event| {
+                    *begun = true;
+                    progress.observe(&event);
+                });
                 drop(progress);
-                let report = restored.map_err(|error| self.failed(name, error))?;
-                (format!("{place}: {report}"), report)
+                restored.map_err(|error| match error.kind() {
+                    ErrorKind::Target => self.cannot_write(place, *begun, error),
+                    _ => self.failed(content.name(), error),
+                })
             }
             Content::Small { bytes, .. } => {
                 let written = target
@@ -173,14 +179,24 @@ impl<'a> Job<'a> {
                     .and_then(|()| target.finish(false));
                 written
                     .map_err(|error| Failure::target(format!("cannot write {place}"), &error))?;
-                let size = Size::of(bytes.len() as u64);
-                (format!("{place}: {size}"), whole(bytes))
+                Ok(whole(bytes))
             }
+        }
+    }
+
+    fn tell_restored(
+        &self,
+        content: &Content,
+        place: &str,
+        report: &Report,
+    ) -> Result<(), Failure> {
+        let mut json = event("restored", content.name(), numbers(report));
+        json["target"] = place.into();
+        let text = match content {
+            Content::Archive(_) => format!("{place}: {report}"),
+            Content::Small { .. } => format!("{place}: {}", Size::of(report.len)),
         };
-        let mut json = event("restored", name, numbers(&report));
-        json["target"] = place.to_string().into();
-        self.output.report(text, &json)?;
-        Ok(report)
+        self.output.report(text, &json)
     }
 
     /// Says what was lost and where it is listed. Of an archive that was restored whole, an older list goes away.
@@ -201,15 +217,14 @@ impl<'a> Job<'a> {
             return Ok(Exit::Done);
         }
         let mut text = format!("{target} is damaged: {}", damage::summary(&report.damage));
-        if let Some(map) = map {
-            damage::write_map(map, archive, target, &report.damage).map_err(|error| {
-                Failure::target(
-                    format!("cannot write the list of damage {}", map.display()),
-                    &error,
-                )
-            })?;
+        let written = map.map_or(Ok(()), |map| {
             text += &format!("\n  listed in {}", map.display());
-        }
+            let range = self.range.start..self.range.start + report.len;
+            damage::write_map(map, archive, range, target, &report.damage).map_err(|error| {
+                let map = map.display();
+                Failure::target(format!("cannot write the list of damage {map}"), &error)
+            })
+        });
         let json = json!({
             "event": "damaged",
             "archive": content.name(),
@@ -218,7 +233,7 @@ impl<'a> Job<'a> {
             "map": map.map(|map| map.to_string_lossy()),
         });
         self.output.warn(text, &json);
-        Ok(Exit::Damaged)
+        written.map(|()| Exit::Damaged)
     }
 
     fn stop_if_cancelled(&self) -> Result<(), Failure> {
@@ -229,20 +244,31 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn failed(&self, name: &str, error: Error) -> Failure {
+    /// For what is due to the target.
+    fn cannot_write(&self, place: &str, begun: bool, error: Error) -> Failure {
         // Ctrl-C on a terminal also ends whoever reads the other end of a pipe, perhaps sooner.
-        if self.cancel.is_cancelled() && error.kind() == ErrorKind::Target {
+        if self.cancel.is_cancelled() {
             return Failure::interrupted();
         }
-        Failure::from(error).about(name)
+        let cause = error.source().and_then(|cause| cause.downcast_ref());
+        match cause.map(|cause: &io::Error| (cause.kind(), cause.get_ref())) {
+            Some((io::ErrorKind::AlreadyExists, Some(_))) => Failure::differs(Path::new(place)),
+            Some((io::ErrorKind::StorageFull, _)) if begun => {
+                (Failure::from(error).about(place)).advises("make room first")
+            }
+            _ => Failure::from(error).about(place),
+        }
     }
-}
 
-/// The path with something added to its name.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
+    /// For what is due to the place that it comes from.
+    fn failed(&self, name: &str, error: Error) -> Failure {
+        let failure = Failure::from(error).about(name);
+        if failure.exit() == Exit::Integrity && !self.salvages {
+            return failure
+                .advises("--salvage puts zeros in place of what is damaged, and lists it");
+        }
+        failure
+    }
 }
 
 fn event(event: &str, name: &str, mut numbers: Value) -> Value {

@@ -153,6 +153,7 @@ pub(crate) fn numbers(report: &Report) -> Value {
         "places": places.collect::<Vec<_>>(),
         "retries": report.retries,
         "races": report.races,
+        "lost": report.damage.len(),
         "seconds": report.elapsed.as_secs_f64(),
     })
 }

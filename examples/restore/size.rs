@@ -37,6 +37,9 @@ pub(crate) fn parse_range(text: &str) -> Result<Range<u64>, String> {
         .ok_or("not a range such as 1GiB+512MiB")?;
     let start = parse(offset)?;
     let end = start.checked_add(parse(len)?).ok_or("too large")?;
+    if end == start {
+        return Err("a range of no bytes".to_owned());
+    }
     Ok(start..end)
 }
 

@@ -113,7 +113,8 @@ impl Output {
 
     pub(super) fn keep(&mut self, len: u64) -> io::Result<()> {
         self.expect(len)?;
-        self.advance(len);
+        self.flush.pass_over(&self.file, self.offset, len);
+        self.offset += len;
         Ok(())
     }
 

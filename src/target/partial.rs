@@ -82,8 +82,7 @@ impl Partial {
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         let made = lock(options.clone().create(true).truncate(false), &partial)?;
-        let mut file =
-            made.ok_or_else(|| cannot("create", &partial, io::ErrorKind::NotFound.into()))?;
+        let mut file = made.ok_or_else(|| cannot("create", &partial, Errno::NOENT.into()))?;
         let len = file
             .metadata()
             .map_err(|error| cannot("open", &partial, error))?

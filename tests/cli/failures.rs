@@ -77,7 +77,7 @@ fn damage_ends_with_7_and_leaves_nothing_that_looks_complete() {
         .says("error: drive-scsi0.img: ")
         .says("corrupt");
     run.says("\n  because: ")
-        .says("\n  disk.raw.partial stays, and is incomplete: the same command goes on with it\n");
+        .says("\n  disk.raw.partial is incomplete: the same command goes on with it\n");
     assert_eq!(home.names_in(""), ["datastore", "disk.raw.partial"]);
 
     let told = events(

@@ -6,13 +6,19 @@
 )]
 
 mod bucket;
+mod devices;
+#[path = "../disks/mod.rs"]
+mod disks;
 mod failures;
 mod home;
 mod interrupt;
 mod keys;
 mod listing;
 mod network;
+mod range;
 mod restoring;
+mod reuse;
+mod salvage;
 
 use crate::home::Home;
 

@@ -32,6 +32,15 @@ impl Mount {
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
+
+    /// Gives it other options, such as another size.
+    pub(crate) fn remount(&self, options: &str) {
+        let mut command = Command::new("mount");
+        let done = run(command
+            .args(["-o", &format!("remount,{options}")])
+            .arg(self.path()));
+        assert!(done.is_some(), "who can mount can remount");
+    }
 }
 
 impl Drop for Mount {
