@@ -1,5 +1,6 @@
 //! Asking ahead: which chunk is asked for next, where, and which once more. Knows nothing of what is done with them.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
@@ -8,7 +9,7 @@ use crate::format::index::Chunk;
 use crate::pipeline::places::{Places, Set};
 use crate::pipeline::plan::Step;
 use crate::pipeline::scan::{Finding, Scan};
-use crate::pipeline::{Common, Job};
+use crate::pipeline::{Common, Job, queued};
 
 /// The jobs that are given out, in index order, by a window of slots.
 pub(super) struct Ahead<'a> {
@@ -45,7 +46,6 @@ struct Line {
     taken_back: Receiver<Job>,
     /// Jobs that are with its workers.
     queued: usize,
-    room: usize,
 }
 
 /// Nobody takes jobs any more.
@@ -59,16 +59,15 @@ impl<'a> Ahead<'a> {
         scan: Option<&'a Scan<'a>>,
         lines: Vec<(Sender<Job>, Receiver<Job>)>,
     ) -> Ahead<'a> {
-        let crews = lines.into_iter().zip(&common.settings.crews);
+        let crews = lines.into_iter();
         Ahead {
             common,
             scan,
             crews: crews
-                .map(|((jobs, taken_back), crew)| Line {
+                .map(|(jobs, taken_back)| Line {
                     jobs,
                     taken_back,
                     queued: 0,
-                    room: crew.queued(),
                 })
                 .collect(),
             places: Places::new(common.archive.sources().len()),
@@ -176,7 +175,8 @@ impl<'a> Ahead<'a> {
     }
 
     fn has_room(&self, crew: usize) -> bool {
-        self.crews[crew].queued < self.crews[crew].room
+        let in_flight = self.common.in_flight[crew].load(Ordering::Relaxed);
+        self.crews[crew].queued < queued(in_flight)
     }
 
     fn due_again(&mut self) -> Option<Job> {

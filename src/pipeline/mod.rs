@@ -4,6 +4,7 @@
 mod ahead;
 mod arrivals;
 mod cache;
+mod growth;
 mod pace;
 mod places;
 pub(crate) mod plan;
@@ -18,6 +19,7 @@ mod writer;
 
 use std::panic;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
@@ -75,6 +77,8 @@ pub(crate) struct Crew {
     pub(crate) workers: usize,
     /// Requests that they may have in flight at once, all together; at least as many as there are workers.
     pub(crate) in_flight: usize,
+    /// How many that may become, where more brings more.
+    pub(crate) most: usize,
     /// Whether they do nothing but fetch late chunks once more.
     pub(crate) is_racing: bool,
 }
@@ -106,11 +110,16 @@ struct Job {
 }
 
 impl Crew {
-    /// Jobs that may be with the workers at once: as many wait as are in flight, since a worker takes its next one the
-    /// moment an answer comes, and while it waits for another answer it hears of no new job.
-    fn queued(&self) -> usize {
-        2 * self.in_flight
+    /// Jobs that may ever be with the workers at once.
+    fn most_queued(&self) -> usize {
+        queued(self.most)
     }
+}
+
+/// Jobs that may be with the workers at once: as many wait as are in flight, since a worker takes its next one the
+/// moment an answer comes, and while it waits for another answer it hears of no new job.
+fn queued(in_flight: usize) -> usize {
+    2 * in_flight
 }
 
 impl Job {
@@ -148,6 +157,8 @@ struct Common<'a> {
     stop: Cancel,
     spares: Spares,
     turns: Turns,
+    /// Requests that each crew may have in flight by now.
+    in_flight: Vec<AtomicUsize>,
 }
 
 /// Restores an archive into a target. The calling thread is the writer.
@@ -177,6 +188,9 @@ pub(crate) fn run(
         stop: settings.cancel.child(),
         spares: Spares::new(ChunkDecoder::blob_limit(archive.index().largest_chunk())),
         turns: Turns::new(settings.slots),
+        in_flight: (settings.crews.iter())
+            .map(|crew| AtomicUsize::new(crew.in_flight))
+            .collect(),
     };
     let scan =
         to_scan.map(|(target, is_whole)| Scan::new(archive, &plan, target, is_whole, &common.stop));
@@ -191,6 +205,7 @@ fn keep_repeats_in_memory(plan: &mut Plan, settings: &mut Settings) {
     settings.slots -= room;
     for crew in &mut settings.crews {
         crew.in_flight = crew.in_flight.min(settings.slots);
+        crew.most = crew.most.min(settings.slots);
         crew.workers = crew.workers.min(crew.in_flight);
     }
 }
@@ -204,23 +219,21 @@ fn run_threads(
 ) -> Result<Report> {
     let settings = common.settings;
     // They hold every job that can be outstanding, so no send blocks.
-    let outstanding: usize = settings.crews.iter().map(Crew::queued).sum();
+    let outstanding: usize = settings.crews.iter().map(Crew::most_queued).sum();
     let lines: Vec<_> = settings
         .crews
         .iter()
-        .map(|crew| bounded(crew.queued()))
+        .map(|crew| bounded(crew.most_queued()))
         .collect();
     let (arrival_sender, arrival_receiver) = bounded::<Arrival>(outstanding);
     thread::scope(|scope| {
         // Dropped when the writer returns or unwinds: nothing else ends a fetch that hangs.
         let stop_all = CancelOnDrop(&common.stop);
         let mut threads = Vec::new();
-        for (crew, (_, jobs)) in settings.crews.iter().zip(&lines) {
+        for (at, (crew, (_, jobs))) in settings.crews.iter().zip(&lines).enumerate() {
             for number in 0..crew.workers.min(common.plan.chunks_to_fetch()) {
-                let rest = usize::from(number < crew.in_flight % crew.workers);
-                let share = crew.in_flight / crew.workers + rest;
                 let (jobs, arrivals) = (jobs.clone(), arrival_sender.clone());
-                let work = move || Worker::new(common, crew.source, share, jobs, arrivals).run();
+                let work = move || Worker::new(common, at, number, jobs, arrivals).run();
                 threads.push(start(scope, format!("restore-{}", threads.len()), work)?);
             }
         }

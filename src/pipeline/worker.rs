@@ -1,5 +1,6 @@
 //! A worker: pulls jobs, fetches, decodes, answers. Knows nothing of order.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use std::{iter, mem, thread};
 
@@ -41,8 +42,11 @@ pub(super) struct Spent {
 /// One thread's work, with its own connection.
 pub(super) struct Worker<'a> {
     source: &'a Source,
-    /// The most requests that it may have in flight.
-    share: usize,
+    /// Requests that its crew may have in flight by now, and how many share them.
+    in_flight: &'a AtomicUsize,
+    workers: usize,
+    /// Its own among them.
+    number: usize,
     stop: &'a Cancel,
     jobs: Receiver<Job>,
     seeds: &'a Seeds<'a>,
@@ -59,14 +63,16 @@ pub(super) struct Worker<'a> {
 impl<'a> Worker<'a> {
     pub(super) fn new(
         common: &'a Common<'a>,
-        source: usize,
-        share: usize,
+        crew: usize,
+        number: usize,
         jobs: Receiver<Job>,
         arrivals: Sender<Arrival>,
     ) -> Worker<'a> {
         Worker {
-            source: &common.archive.sources()[source],
-            share,
+            source: &common.archive.sources()[common.settings.crews[crew].source],
+            in_flight: &common.in_flight[crew],
+            workers: common.settings.crews[crew].workers,
+            number,
             stop: &common.stop,
             jobs,
             seeds: &common.seeds,
@@ -137,7 +143,13 @@ impl<'a> Worker<'a> {
         let depth = self.connection.as_ref().map_or(1, |open| open.depth());
         // What came another way meanwhile is only read to its end.
         let awaited = in_flight().filter(|job| !self.turns.has_come(job.turn));
-        in_flight().count() < depth && awaited.count() < self.share
+        in_flight().count() < depth && awaited.count() < self.share()
+    }
+
+    /// The most requests that it may have in flight.
+    fn share(&self) -> usize {
+        let in_flight = self.in_flight.load(Ordering::Relaxed);
+        in_flight / self.workers + usize::from(self.number < in_flight % self.workers)
     }
 
     fn request(&mut self, job: Job) {

@@ -5,6 +5,7 @@ mod commit;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, never, select};
@@ -15,6 +16,7 @@ use crate::format::index::Index;
 use crate::pipeline::ahead::Ahead;
 use crate::pipeline::arrivals::{Arrivals, Arrived};
 use crate::pipeline::cache::Cache;
+use crate::pipeline::growth::Growth;
 use crate::pipeline::plan::{Plan, Step};
 use crate::pipeline::race::Race;
 use crate::pipeline::retry::{Verdict, judge};
@@ -45,6 +47,7 @@ pub(super) struct Writer<'a> {
     cache: Cache,
     observe: &'a mut dyn FnMut(Event<'_>),
     arrivals: Arrivals,
+    growth: Growth,
     /// The positions of chunks that zeros stand in for, in their order.
     lost: Vec<usize>,
     report: Report,
@@ -72,6 +75,7 @@ impl<'a> Writer<'a> {
             Some(_) => Cache::default(),
             None => Cache::new(common.plan.repeats()),
         };
+        let crew = &common.settings.crews[0];
         Writer {
             common,
             index: common.archive.index(),
@@ -82,6 +86,7 @@ impl<'a> Writer<'a> {
             cache,
             observe,
             arrivals: Arrivals::new(common.settings.slots),
+            growth: Growth::new(crew.in_flight, crew.most),
             lost: Vec::new(),
             report: Report {
                 len: common.plan.len(),
@@ -246,6 +251,9 @@ impl<'a> Writer<'a> {
         let arrived = match fetched {
             Some(_) => {
                 place.chunks += 1;
+                if let Some(in_flight) = self.growth.came(self.started.elapsed()) {
+                    self.common.in_flight[0].store(in_flight, Ordering::Relaxed);
+                }
                 Arrived::Fetched(chunk)
             }
             None => Arrived::Seeded(chunk),
