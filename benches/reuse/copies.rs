@@ -9,7 +9,7 @@ use rustix::fs::copy_file_range;
 
 use crate::disks::Loop;
 use crate::support::usage::cpu_seconds;
-use crate::support::{ratio_of, seconds};
+use crate::support::{ratios_of, seconds};
 use crate::{CHUNK, PAIRS, Place, Run, is_trial, random};
 
 const TIMES: usize = 8;
@@ -37,15 +37,13 @@ pub(crate) fn copies() {
     };
     let restore = || {
         place.settle();
-        place.restore(&archive, "disk.raw")
+        place.restore(&archive, "disk.raw").time_and_cpu()
     };
-    ratio_of(
-        "bare copy_file_range / restore",
-        PAIRS,
-        || restore().seconds,
-        || floor().0,
-    );
-    ratio_of("the same, CPU", PAIRS, || restore().cpu, || floor().1);
+    let names = [
+        "bare copy_file_range / restore, time",
+        "bare copy_file_range / restore, CPU",
+    ];
+    ratios_of(names, PAIRS, floor, restore);
 }
 
 /// Each number eight times, in another order each time.
@@ -59,7 +57,7 @@ fn eightfold(distinct: usize) -> Vec<u64> {
 
 /// One thread, which has the chunks in memory: it writes each where it occurs first, copies it with `copy_file_range` to
 /// wherever it occurs again, in the order of the image, and syncs the file. Gives the seconds, and those of the CPU.
-fn bare_loop(place: &Place, numbers: &[u64], distinct: usize) -> (f64, f64) {
+fn bare_loop(place: &Place, numbers: &[u64], distinct: usize) -> [f64; 2] {
     let in_buffer = |number| {
         let mut buffer = Buffer::new();
         buffer.extend_from_slice(&random(number));
@@ -93,7 +91,7 @@ fn bare_loop(place: &Place, numbers: &[u64], distinct: usize) -> (f64, f64) {
         }
         file.sync_all().expect("there is room");
     });
-    (taken, cpu_seconds() - cpu)
+    [taken, cpu_seconds() - cpu]
 }
 
 fn device(archive: &Archive, distinct: usize) {

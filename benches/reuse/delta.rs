@@ -11,7 +11,7 @@ use chunk_restore::{Archive, Buffer, Event, FileTarget, Restore};
 use sha2::{Digest, Sha256};
 
 use crate::support::usage::cpu_seconds;
-use crate::support::{ratio_of, seconds};
+use crate::support::{ratios_of, seconds};
 use crate::{CHUNK, MIB, PAIRS, Place, Run, is_trial, open_served, random};
 
 /// One chunk in so many has changed.
@@ -39,11 +39,16 @@ pub(crate) fn delta() {
 /// How fast a file is read that holds everything, or nearly.
 fn scan(archive: &Archive, old: &Path) {
     let file = open(old);
-    warm(&file);
-    let mut bare = || seconds(&mut || bare_hashes(&file));
+    let bare = || {
+        warm(&file);
+        let cpu = cpu_seconds();
+        let taken = seconds(&mut || bare_hashes(&file));
+        [taken, cpu_seconds() - cpu]
+    };
+    let [taken, _] = bare();
     println!(
         "bare SHA-256 on all cores: {:.0} MiB/s",
-        archive.index().len() as f64 / MIB / bare()
+        archive.index().len() as f64 / MIB / taken
     );
     let unchanged = || {
         warm(&file);
@@ -52,15 +57,11 @@ fn scan(archive: &Archive, old: &Path) {
         run
     };
     unchanged().print("nothing changed");
-    ratio_of("bare SHA-256 / nothing changed", PAIRS, &mut bare, || {
-        unchanged().seconds
-    });
-    let bare_cpu = || {
-        let cpu = cpu_seconds();
-        bare_hashes(&file);
-        cpu_seconds() - cpu
-    };
-    ratio_of("the same, CPU", PAIRS, bare_cpu, || unchanged().cpu);
+    let names = [
+        "bare SHA-256 / nothing changed, time",
+        "bare SHA-256 / nothing changed, CPU",
+    ];
+    ratios_of(names, PAIRS, bare, || unchanged().time_and_cpu());
     let until_sync = || {
         age(&file);
         let mut target = FileTarget::reuse(old).expect("the file is there");
@@ -75,12 +76,8 @@ fn scan(archive: &Archive, old: &Path) {
         run.expect("the datastore and the disk are sound");
         committed
     };
-    ratio_of(
-        "bare SHA-256 / 2 % changed, without the sync",
-        PAIRS,
-        bare,
-        until_sync,
-    );
+    let name = "bare SHA-256 / 2 % changed, without the sync, time";
+    ratios_of([name], PAIRS, || [bare()[0]], || [until_sync()]);
 }
 
 /// What is won over a full restore.
@@ -102,12 +99,9 @@ fn whole(place: &Place, archive: &Archive, from: &str) {
     };
     delta().print(&format!("delta, from {from}"));
     full().print(&format!("full, from {from}"));
-    ratio_of(
-        &format!("full / delta, from {from}"),
-        PAIRS,
-        || full().seconds,
-        || delta().seconds,
-    );
+    let name = format!("full / delta, from {from}");
+    let (full, delta) = (|| [full().seconds], || [delta().seconds]);
+    ratios_of([&name], PAIRS, full, delta);
 }
 
 fn open(path: &Path) -> File {

@@ -146,6 +146,10 @@ impl Run {
         }
     }
 
+    fn time_and_cpu(&self) -> [f64; 2] {
+        [self.seconds, self.cpu]
+    }
+
     fn print(&self, name: &str) {
         println!(
             "{name}: {}; {:.2} s with the sync, {:.2} CPU s, {:.0} MiB of memory at the most",

@@ -20,15 +20,15 @@ pub(crate) fn is_trial() -> bool {
 pub(crate) fn ratio(name: &str, mut a: impl FnMut(), mut b: impl FnMut()) {
     a();
     b();
-    ratio_of(name, PAIRS, || seconds(&mut a), || seconds(&mut b));
+    ratios_of([name], PAIRS, || [seconds(&mut a)], || [seconds(&mut b)]);
 }
 
-/// The same of what `a` and `b` measure themselves, by so many pairs.
-pub(crate) fn ratio_of(
-    name: &str,
+/// The same, by so many pairs, for each of the things that `a` and `b` measure themselves.
+pub(crate) fn ratios_of<const N: usize>(
+    names: [&str; N],
     pairs: usize,
-    mut a: impl FnMut() -> f64,
-    mut b: impl FnMut() -> f64,
+    mut a: impl FnMut() -> [f64; N],
+    mut b: impl FnMut() -> [f64; N],
 ) {
     let pairs = if is_trial() { 1 } else { pairs };
     let (mut ratios, mut control) = (Vec::new(), Vec::new());
@@ -41,14 +41,16 @@ pub(crate) fn ratio_of(
             let of_b = b();
             (a(), of_b)
         };
-        ratios.push(of_a / of_b);
-        control.push(b() / b());
+        ratios.push((of_a, of_b));
+        control.push((b(), b()));
     }
-    println!(
-        "ratio {name}: {} (control {})",
-        Spread::of(ratios),
-        Spread::of(control)
-    );
+    for (at, name) in names.iter().enumerate() {
+        let spread = |pairs: &[([f64; N], [f64; N])]| {
+            Spread::of(pairs.iter().map(|(a, b)| a[at] / b[at]).collect())
+        };
+        let (ratio, control) = (spread(&ratios), spread(&control));
+        println!("ratio {name}: {ratio} (control {control})");
+    }
 }
 
 /// Whether a part of the bench is wanted: it is named after the program, or nothing is.
