@@ -97,7 +97,7 @@ fn main() {
             let before = begin_peak();
             let plan = Restore::new().plan(&archive);
             println!(
-                "index of {tebibytes} TiB, {name}: {} of {count} chunks to fetch, {:.1} bytes of memory a chunk to plan",
+                "index of {tebibytes} TiB, {name}: {} of {count} chunks to fetch, {:.1} bytes of memory each",
                 plan.chunks_to_fetch(),
                 peak().saturating_sub(before) as f64 / count as f64
             );

@@ -133,6 +133,51 @@ fn a_missing_chunk_is_missing_and_not_asked_for_again() {
 }
 
 #[test]
+fn what_one_of_two_places_lacks_comes_from_the_other() {
+    within(LIMIT, || {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let sha256 = disk_of(100, folder.path());
+        disk_of(100, other.path());
+        let local = Options::new().open(&other.path().display().to_string());
+        let local = local.unwrap();
+        let archive = local.snapshot(SNAPSHOT).unwrap().archive(DISK).unwrap();
+        // One has the chunks at odd positions, the other those at even ones.
+        // Of what nginx lacks, a half is there but damaged.
+        for (position, chunk) in archive.index().chunks().enumerate() {
+            let lacking = [&folder, &other][position % 2].path();
+            let lacking = Folder::new(lacking);
+            match position % 4 {
+                0 => lacking.replace_chunk(chunk.digest.as_bytes(), b"no blob"),
+                _ => lacking.remove_chunk(chunk.digest.as_bytes()),
+            }
+        }
+        let Some(nginx) = Nginx::start(folder.path()) else {
+            return;
+        };
+        let remote = nginx.options().open(&nginx.url).unwrap();
+        let datastore = Datastore::any_of([remote, local]).unwrap();
+        let archive = datastore.snapshot(SNAPSHOT).unwrap().archive(DISK).unwrap();
+        let mut target = StreamTarget::new(Vec::new());
+        let report = Restore::new().run(&archive, &mut target).unwrap();
+        let restored: [u8; 32] = Sha256::digest(target.into_inner()).into();
+        assert_eq!(restored, sha256);
+        let of_each = report.places.iter().map(|place| place.chunks);
+        assert_eq!(of_each.collect::<Vec<_>>(), [50, 50]);
+        assert_eq!((report.retries, report.races), (50, 0));
+
+        let requests = nginx.stop_and_list_requests();
+        let with = |wanted: &str| {
+            requests
+                .iter()
+                .filter(|(_, status)| status == wanted)
+                .count()
+        };
+        // Each chunk once, and the manifest and the index; a quarter is not there.
+        assert_eq!((with("200"), with("404")), (75 + 2, 25));
+    });
+}
+
+#[test]
 fn who_may_not_and_what_is_not_there_are_told_apart() {
     within(LIMIT, || {
         let folder = tempfile::tempdir().unwrap();

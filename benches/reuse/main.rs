@@ -1,9 +1,10 @@
 //! Restores that fetch less than all: what the target holds, what occurs again, and zeros.
 //!
-//! Every ratio is of runs that were made in turns. The files are on the disk that holds `target`, and in the page cache.
+//! Every ratio is of runs that were made in turns. The files are on the disk that holds `target`, and in the page
+//! cache.
 //!
-//! `cargo bench --bench reuse -- delta` (a target that holds nearly all), `copies` (each chunk eight times), `zeros` (of
-//! them alone, and among data); all three without a word.
+//! `cargo bench --bench reuse -- delta` (a target that holds nearly all), `copies` (each chunk eight times), `zeros`
+//! (of them alone, and among data); all three without a word.
 
 mod copies;
 mod delta;

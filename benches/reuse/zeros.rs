@@ -29,8 +29,8 @@ fn only_zeros() {
 fn among_data() {
     let count = if is_trial() { 16 } else { 256 };
     println!(
-        "sparse: {count} chunks of 4 MiB; a quarter are zeros, a quarter full, the others random in parts: every 16th block of 4 KiB \
-         of a chunk, or its second half"
+        "sparse: {count} chunks of 4 MiB: a quarter zeros, a quarter full, the others in parts: every 16th block of \
+         4 KiB of a chunk, or its second half"
     );
     let numbers: Vec<u64> = (0..count).collect();
     let place = Place::new(&numbers, sparse);

@@ -64,6 +64,8 @@ fn first<T>(
         let (datastore, first) = open(repository, options, opening, &what)?;
         return Ok((datastore, first?));
     }
+    // There is another to ask.
+    let opening = opening.attempts(2);
     let mut places = Vec::new();
     let mut failure = None;
     for repository in &repositories {

@@ -37,7 +37,7 @@ impl Datastore {
         namespace: Namespace,
         trust: Trust,
     ) -> Datastore {
-        let place = Arc::new(Place { backend, trust });
+        let place = Arc::new(Place::new(backend, trust));
         Datastore {
             views: vec![View { place, namespace }],
         }
@@ -132,12 +132,15 @@ impl Datastore {
         Ok(Snapshot::new(self.views.clone(), found))
     }
 
-    /// What all places that answer have, sorted, each once.
+    /// What all places that answer have, sorted, each once. A place that is out of reach is not asked each time.
     fn all<T: Ord>(&self, ask: impl Fn(&View) -> Result<Vec<T>>) -> Result<Vec<T>> {
         let mut answers = None;
         let mut failure = None;
-        for view in &self.views {
-            match ask(view) {
+        for view in in_turn(&self.views) {
+            if answers.is_some() && view.is_out_of_reach() {
+                continue;
+            }
+            match view.ask(&ask) {
                 Ok(answer) => answers.get_or_insert_with(Vec::new).extend(answer),
                 Err(error) => failure = failure.or(Some(error)),
             }
@@ -157,13 +160,19 @@ impl Datastore {
 /// What the first place gives that has it right; if none has, what is wrong with it in the first.
 fn first_right<T>(views: &[View], ask: impl Fn(&View) -> Result<T>) -> Result<T> {
     let mut failure = None;
-    for view in views {
-        match ask(view) {
+    for view in in_turn(views) {
+        match view.ask(&ask) {
             Ok(answer) => return Ok(answer),
             Err(error) => failure = failure.or(Some(error)),
         }
     }
     Err(failure.expect("there is a place"))
+}
+
+/// Those first that were not found out of reach a moment ago.
+fn in_turn(views: &[View]) -> impl Iterator<Item = &View> {
+    let (others, reached): (Vec<_>, Vec<_>) = views.iter().partition(|view| view.is_out_of_reach());
+    reached.into_iter().chain(others)
 }
 
 fn cannot(verb: &str, path: &SnapshotPath, error: FetchError) -> Error {

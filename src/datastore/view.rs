@@ -1,6 +1,9 @@
 //! One place seen from one namespace: what it holds, checked. Knows nothing of other places.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::backend::{Backend, FetchError, SnapshotInfo};
 use crate::datastore::trust::Trust;
@@ -13,6 +16,9 @@ use crate::format::name::{GroupName, Namespace, SnapshotName, SnapshotPath};
 
 const MANIFEST: &str = "index.json.blob";
 
+/// A place that is out of reach is asked after all others for so long.
+const PAUSE: Duration = Duration::from_secs(60);
+
 /// A place and a namespace in it.
 #[derive(Clone)]
 pub(super) struct View {
@@ -24,6 +30,8 @@ pub(super) struct View {
 pub(super) struct Place {
     pub(super) backend: Box<dyn Backend>,
     pub(super) trust: Trust,
+    /// When it was found to be out of reach, which may have taken a while.
+    failed: Mutex<Option<Instant>>,
 }
 
 /// A snapshot whose manifest is believed.
@@ -34,7 +42,32 @@ pub(super) struct Found {
     pub(super) key: Option<Key>,
 }
 
+impl Place {
+    pub(super) fn new(backend: Box<dyn Backend>, trust: Trust) -> Place {
+        Place {
+            backend,
+            trust,
+            failed: Mutex::new(None),
+        }
+    }
+}
+
 impl View {
+    /// Asks the place, and remembers whether it is out of reach.
+    pub(super) fn ask<T>(&self, ask: impl FnOnce(&View) -> Result<T>) -> Result<T> {
+        let answer = ask(self);
+        let is_out_of_reach =
+            matches!(&answer, Err(error) if error.kind() == ErrorKind::Unavailable);
+        *self.place.failed.lock() = is_out_of_reach.then(Instant::now);
+        answer
+    }
+
+    /// Whether it was out of reach a moment ago.
+    pub(super) fn is_out_of_reach(&self) -> bool {
+        let failed = *self.place.failed.lock();
+        failed.is_some_and(|failed| failed.elapsed() < PAUSE)
+    }
+
     pub(super) fn path(&self, snapshot: &SnapshotName) -> SnapshotPath {
         SnapshotPath {
             namespace: self.namespace.clone(),

@@ -37,6 +37,8 @@ struct Given {
     chunk: Chunk,
     place: usize,
     lacking: Set,
+    /// Its answer has not come.
+    is_out: bool,
 }
 
 /// The line to one crew.
@@ -91,9 +93,10 @@ impl<'a> Ahead<'a> {
         Ok(())
     }
 
-    /// Asks for the chunk of a turn a second time, of a crew that does nothing else; `false` where none is free.
+    /// Asks for the chunk of a turn a second time, of a crew that does nothing else; `false` where none is free, or the
+    /// first request has failed and is to be made again.
     pub(super) fn race(&mut self, turn: usize) -> Result<bool, WorkersEnded> {
-        let Some(given) = self.given(turn) else {
+        let Some(given) = self.given(turn).filter(|given| given.is_out) else {
             return Ok(false);
         };
         let place = self.places.another(given.place, given.lacking);
@@ -111,9 +114,14 @@ impl<'a> Ahead<'a> {
         Ok(true)
     }
 
-    /// Whether the chunk of a turn was asked for at a place only to see whether that is well again.
-    pub(super) fn is_probe(&self, turn: usize) -> bool {
-        (self.given(turn)).is_some_and(|given| self.places.is_probed(given.place))
+    /// Whether the chunk of a turn was asked for at a place that was left aside since, or that it is tried with.
+    pub(super) fn is_in_doubt(&self, turn: usize) -> bool {
+        (self.given(turn)).is_some_and(|given| !self.places.is_trusted(given.place))
+    }
+
+    /// Whether the first request for the chunk of a turn is still unanswered.
+    pub(super) fn is_out(&self, turn: usize) -> bool {
+        self.given(turn).is_some_and(|given| given.is_out)
     }
 
     fn given(&self, turn: usize) -> Option<Given> {
@@ -124,6 +132,13 @@ impl<'a> Ahead<'a> {
     /// A job came back.
     pub(super) fn came_back(&mut self, job: &Job) {
         self.crews[job.crew].queued -= 1;
+        let slot = job.turn % self.given.len();
+        if let Some(given) = self.given[slot].as_mut()
+            && given.turn == job.turn
+            && !job.is_race
+        {
+            given.is_out = false;
+        }
     }
 
     /// A place failed. When it is given up for a while, what waits for it is asked elsewhere.
@@ -159,6 +174,7 @@ impl<'a> Ahead<'a> {
         self.id += 1;
         self.places.asked(job.place);
         if !job.is_race {
+            self.common.turns.begin(job.turn);
             let slot = job.turn % self.given.len();
             self.given[slot] = Some(Given {
                 turn: job.turn,
@@ -166,6 +182,7 @@ impl<'a> Ahead<'a> {
                 chunk: job.chunk,
                 place: job.place,
                 lacking: job.lacking,
+                is_out: true,
             });
         }
         let line = &mut self.crews[job.crew];
@@ -197,7 +214,6 @@ impl<'a> Ahead<'a> {
             plan,
             archive,
             settings,
-            turns,
             ..
         } = self.common;
         if self.turn - committed >= settings.slots
@@ -221,7 +237,6 @@ impl<'a> Ahead<'a> {
         }
         let chunk = archive.index().chunk(self.position)?;
         let job = Job::new(self.turn, self.position, chunk, place);
-        turns.begin(self.turn);
         self.position += 1;
         self.turn += 1;
         Some(job)

@@ -51,13 +51,14 @@ impl Places {
         self.0.len()
     }
 
-    /// Where to ask for a chunk, rather not where it failed last; `None` where all places lack it.
+    /// Where to ask for a chunk, rather not where it just failed; `None` where all places lack it.
     pub(super) fn choose(&self, lacking: Set, failed: Option<usize>) -> Option<usize> {
         let now = Instant::now();
         let candidates = (0..self.0.len()).filter(|place| !lacking.contains(*place));
         let rank = |place: usize| match self.0[place] {
-            _ if Some(place) == failed => 3,
+            Health::Trusted { .. } if Some(place) == failed => 1,
             Health::Trusted { .. } => 0,
+            _ if Some(place) == failed => 3,
             // Before the others, so that the preferred place is not forgotten.
             Health::Aside { until, .. } if until <= now => 0,
             Health::Aside { .. } | Health::Probed { .. } => 2,
@@ -75,9 +76,10 @@ impl Places {
     /// Another place that may have a chunk; the same, over another connection, where there is none.
     pub(super) fn another(&self, place: usize, lacking: Set) -> usize {
         let may_have = |other: &usize| *other != place && !lacking.contains(*other);
-        let is_trusted = |other: &usize| matches!(self.0[*other], Health::Trusted { .. });
-        let mut others = (0..self.0.len()).filter(may_have).filter(is_trusted);
-        others.next().unwrap_or(place)
+        let mut others = (0..self.0.len()).filter(may_have);
+        others
+            .find(|other| self.is_trusted(*other))
+            .unwrap_or(place)
     }
 
     /// Whether a place was given up for a while, and there is another.
@@ -85,12 +87,22 @@ impl Places {
         matches!(self.0[place], Health::Aside { .. })
     }
 
-    pub(super) fn is_probed(&self, place: usize) -> bool {
-        matches!(self.0[place], Health::Probed { .. })
+    /// Whether it gives what it is asked for, as far as is known.
+    pub(super) fn is_trusted(&self, place: usize) -> bool {
+        matches!(self.0[place], Health::Trusted { .. })
     }
 
-    pub(super) fn succeeded(&mut self, place: usize) {
+    /// A place answered, if only that it lacks a chunk.
+    pub(super) fn answered(&mut self, place: usize) {
         self.0[place] = Health::Trusted { failures: 0 };
+    }
+
+    /// A chunk came without the place, before that was asked: so nothing is known of it yet.
+    pub(super) fn spared(&mut self, place: usize) {
+        if let Health::Probed { pause } = self.0[place] {
+            let until = Instant::now();
+            self.0[place] = Health::Aside { until, pause };
+        }
     }
 
     pub(super) fn failed(&mut self, place: usize) {

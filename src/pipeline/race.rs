@@ -12,7 +12,8 @@ const ONE_IN: usize = 20;
 /// And so many from the start, when few were asked for.
 const AT_FIRST: usize = 2;
 
-/// A place that was left aside is given so long with the chunk that it is tried with, where nothing else is known.
+/// A place that was left aside is given so long with the chunk that it is tried with, and with those that were asked for
+/// before, where nothing else is known.
 const PROBE: Duration = Duration::from_secs(1);
 
 pub(super) struct Race<'a> {
@@ -20,11 +21,9 @@ pub(super) struct Race<'a> {
     pace: Pace,
     /// The turn that was raced last. Turns are awaited one after the other, so each is raced once.
     last: Option<usize>,
-    /// That turn, as long as its first request is unanswered.
-    unanswered: Option<usize>,
     races: usize,
-    /// First requests that are still unanswered although their chunks came another way. They hold memory.
-    abandoned: usize,
+    /// The turns whose chunks came another way while their first requests are still unanswered. These hold memory.
+    abandoned: Vec<usize>,
 }
 
 impl<'a> Race<'a> {
@@ -33,9 +32,8 @@ impl<'a> Race<'a> {
             common,
             pace: Pace::default(),
             last: None,
-            unanswered: None,
             races: 0,
-            abandoned: 0,
+            abandoned: Vec::new(),
         }
     }
 
@@ -51,14 +49,15 @@ impl<'a> Race<'a> {
         ahead: &mut Ahead<'_>,
     ) -> Result<Option<Duration>, WorkersEnded> {
         let settings = self.common.settings;
-        let is_probe = ahead.is_probe(turn);
-        if self.last == Some(turn) || self.abandoned >= settings.abandoned {
+        // What a sick place was asked for would fail sooner or later, and be asked for once more all the same.
+        let is_in_doubt = ahead.is_in_doubt(turn);
+        if self.last == Some(turn) || self.abandoned.len() >= settings.abandoned {
             return Ok(None);
         }
         let is_allowed = settings.race && self.races < AT_FIRST + turn / ONE_IN;
         let limit = match self.pace.limit() {
-            None if is_probe => PROBE,
-            Some(limit) if is_probe || is_allowed => limit,
+            None if is_in_doubt => PROBE,
+            Some(limit) if is_in_doubt || is_allowed => limit,
             _ => return Ok(None),
         };
         let Some(age) = self.common.turns.age(turn) else {
@@ -68,34 +67,27 @@ impl<'a> Race<'a> {
             return Ok(Some(limit - age));
         }
         if ahead.race(turn)? {
-            (self.last, self.unanswered) = (Some(turn), Some(turn));
+            self.last = Some(turn);
             self.races += 1;
         }
         Ok(None)
     }
 
     /// A chunk came, which was awaited or had come before.
-    pub(super) fn came(&mut self, job: &Job, was_awaited: bool) {
+    pub(super) fn came(&mut self, job: &Job, was_awaited: bool, ahead: &Ahead<'_>) {
         if let Some(took) = job.took {
             self.pace.took(took);
         }
-        match (job.is_race, was_awaited) {
-            (true, true) if self.unanswered == Some(job.turn) => self.abandoned += 1,
-            (false, false) => self.abandoned = self.abandoned.saturating_sub(1),
-            _ => {}
+        if job.is_race && was_awaited && ahead.is_out(job.turn) {
+            self.abandoned.push(job.turn);
         }
+        self.came_back(job);
     }
 
-    /// A request failed.
-    pub(super) fn failed(&mut self, job: &Job, was_awaited: bool) {
-        if job.is_race {
-            return;
-        }
-        if !was_awaited {
-            self.abandoned = self.abandoned.saturating_sub(1);
-        }
-        if self.unanswered == Some(job.turn) {
-            self.unanswered = None;
+    /// A request was answered, by a failure perhaps.
+    pub(super) fn came_back(&mut self, job: &Job) {
+        if !job.is_race {
+            self.abandoned.retain(|turn| *turn != job.turn);
         }
     }
 }

@@ -14,18 +14,21 @@ pub(super) enum Failure {
     Fetch(FetchError),
     /// A blob came, and is not the chunk.
     Corrupt(Error),
+    /// It was not asked for: another had been quicker.
+    Needless,
     /// The worker is unwinding: its panic is raised again when it is joined.
     Panicked,
 }
 
 impl Failure {
-    /// Whether it says something of the place, and not of the chunk alone.
-    pub(super) fn is_of_place(&self) -> bool {
-        use FetchError::{Denied, Fatal, Transient, Unsupported};
+    /// Whether it is the place that failed, and did not just lack the chunk; `None` where it was not asked.
+    pub(super) fn is_of_place(&self) -> Option<bool> {
+        use FetchError::{Cancelled, Denied, Fatal, Transient, Unsupported};
         match self {
-            Failure::Fetch(Transient { .. } | Denied(_) | Unsupported) => true,
-            Failure::Fetch(error @ Fatal(_)) => error.kind() != ErrorKind::Missing,
-            _ => false,
+            Failure::Needless | Failure::Panicked | Failure::Fetch(Cancelled) => None,
+            Failure::Fetch(Transient { .. } | Denied(_) | Unsupported) => Some(true),
+            Failure::Fetch(error @ Fatal(_)) => Some(error.kind() != ErrorKind::Missing),
+            Failure::Fetch(_) | Failure::Corrupt(_) => Some(false),
         }
     }
 }
@@ -40,19 +43,25 @@ pub(super) enum Verdict {
 
 /// Decides about a failed job, and prepares it to be asked again: elsewhere at once, or here after a while.
 pub(super) fn judge(job: &mut Job, failure: Failure, attempts: u32, places: &Places) -> Verdict {
-    let most = attempts.saturating_mul(u32::try_from(places.count()).unwrap_or(u32::MAX));
+    let count = u32::try_from(places.count()).unwrap_or(u32::MAX);
+    let most = attempts.saturating_mul(count);
     let mut elsewhere = job.lacking;
     elsewhere.insert(job.place);
-    let other = places.choose(elsewhere, None);
+    let mut other = places.choose(elsewhere, None);
     let pause = match &failure {
-        Failure::Panicked | Failure::Fetch(FetchError::Cancelled) => {
+        Failure::Needless | Failure::Panicked | Failure::Fetch(FetchError::Cancelled) => {
             return Verdict::Final(error_of(job, failure));
         }
         Failure::Fetch(FetchError::Transient { retry_after, .. }) if job.attempt < most => {
+            other = (places.choose(job.lacking, Some(job.place))).filter(|next| *next != job.place);
             // A byte of the digest is as good as chance.
             let chance = job.chunk.digest.as_bytes()[job.attempt as usize % 32];
-            let here = || retry::pause(job.attempt, chance, *retry_after);
-            other.map_or_else(here, |_| Duration::ZERO)
+            let asked_for = retry_after.filter(|_| other.is_none());
+            match other {
+                // Where all were asked and failed, none is asked again at once.
+                Some(_) if !job.attempt.is_multiple_of(count) => Duration::ZERO,
+                _ => retry::pause(job.attempt.div_ceil(count), chance, asked_for),
+            }
         }
         // Damage on the way is cured by another connection, damage in the store is not.
         Failure::Corrupt(_) if other.is_none() && !job.fresh_connection && job.attempt < most => {
@@ -132,7 +141,7 @@ fn error_of(job: &Job, failure: Failure) -> Error {
             1 => fetch("cannot fetch", error),
             attempt => fetch(&format!("in {attempt} attempts cannot fetch"), error),
         },
-        Failure::Panicked => Error::new(
+        Failure::Needless | Failure::Panicked => Error::new(
             ErrorKind::Resources,
             format!("the worker that fetched {chunk} panicked"),
         ),

@@ -153,6 +153,11 @@ impl<'a> Worker<'a> {
     }
 
     fn request(&mut self, job: Job) {
+        if self.turns.has_come(job.turn) {
+            let id = job.id;
+            self.held.jobs.push(job);
+            return self.held.fail(id, Failure::Needless);
+        }
         let mut blob = self.spares.take();
         if job.attempt == 1 && !job.is_race {
             match self.seeded(&job.chunk, blob) {
@@ -316,12 +321,11 @@ impl Held {
         self.jobs.iter().any(|job| job.id == id)
     }
 
-    /// Notes how long it took.
+    /// Notes how long it took, unless it came another way: then the slot may be another's by now.
     fn came(&mut self, id: u64, turns: &Turns) {
-        if let Some(job) = self
-            .jobs
-            .iter_mut()
-            .find(|job| job.id == id && !job.is_race)
+        let mut jobs = self.jobs.iter_mut();
+        if let Some(job) = jobs.find(|job| job.id == id && !job.is_race)
+            && !turns.has_come(job.turn)
         {
             job.took = turns.age(job.turn);
         }

@@ -19,7 +19,7 @@ use crate::pipeline::cache::Cache;
 use crate::pipeline::growth::Growth;
 use crate::pipeline::plan::{Plan, Step};
 use crate::pipeline::race::Race;
-use crate::pipeline::retry::{Verdict, judge};
+use crate::pipeline::retry::{Failure, Verdict, judge};
 use crate::pipeline::scan::{Finding, Scan};
 use crate::pipeline::worker::Arrival;
 use crate::pipeline::{Common, Job, Settings};
@@ -195,20 +195,29 @@ impl<'a> Writer<'a> {
         self.report.decoding += spent.decoding;
         let failure = match outcome {
             Ok(chunk) => {
-                line.ahead.places.succeeded(job.place);
-                line.race.came(&job, self.arrivals.awaits(job.turn));
+                match fetched {
+                    Some(_) => line.ahead.places.answered(job.place),
+                    None => line.ahead.places.spared(job.place),
+                }
+                let is_awaited = self.arrivals.awaits(job.turn);
+                line.race.came(&job, is_awaited, &line.ahead);
                 self.arrived(&job, chunk, fetched);
                 return Ok(());
             }
             Err(failure) => failure,
         };
-        if failure.is_of_place() {
-            self.report.places[job.place].failures += 1;
-            line.ahead.failed(job.place);
+        match failure.is_of_place() {
+            Some(true) => {
+                self.report.places[job.place].failures += 1;
+                line.ahead.failed(job.place);
+            }
+            Some(false) => line.ahead.places.answered(job.place),
+            None => line.ahead.places.spared(job.place),
         }
-        let is_awaited = self.arrivals.awaits(job.turn);
-        line.race.failed(&job, is_awaited);
-        if job.is_race || !is_awaited {
+        line.race.came_back(&job);
+        // A worker that panicked may have been the last of its crew, whose jobs nobody would answer.
+        let is_panic = matches!(failure, Failure::Panicked);
+        if (job.is_race || !self.arrivals.awaits(job.turn)) && !is_panic {
             return Ok(());
         }
         match judge(

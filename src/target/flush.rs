@@ -24,8 +24,8 @@ impl Flush {
         self.pass_on(file, offset - offset % PIECE);
     }
 
-    /// Passes on all before `offset`, and goes on behind the next `len` bytes, which were not written: they are clean, and
-    /// would be forgotten, although somebody may have them in memory for a reason.
+    /// Passes on all before `offset`, and goes on behind the next `len` bytes, which were not written: they are clean,
+    /// and would be forgotten, although somebody may have them in memory for a reason.
     pub(super) fn pass_over(&mut self, file: &File, offset: u64, len: u64) {
         self.pass_on(file, offset);
         self.passed = offset + len;

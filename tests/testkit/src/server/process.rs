@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::fault::{Fault, When};
 use super::pbs::{PbsOptions, PbsServer};
+use super::url::parse_digest;
 use super::web::StaticOptions;
 use crate::store::Folder;
 
@@ -17,7 +19,7 @@ use crate::store::Folder;
 const ASKED: &str = "testkit-server";
 
 const USAGE: &str = "--folder PATH [--https] [--store NAME] [--latency-ms N] [--rate BYTES_PER_SECOND] \
-    [--user ID=PASSWORD] [--token ID=SECRET] [--v4] [--threads N]";
+    [--user ID=PASSWORD] [--token ID=SECRET] [--v4] [--threads N] [--late CHUNK=MILLISECONDS]";
 
 /// Serves and exits, if [`ServerProcess`] started this program; else does nothing. It must be the first thing in `main`.
 pub fn serve_if_asked() {
@@ -43,6 +45,7 @@ pub fn serve(arguments: &[String]) -> Result<(), String> {
     let mut store = "store1".to_owned();
     let mut pbs = PbsOptions::new();
     let mut web = StaticOptions::new();
+    let mut late = Vec::new();
     let mut arguments = arguments.iter();
     while let Some(name) = arguments.next() {
         match name.as_str() {
@@ -92,6 +95,14 @@ pub fn serve(arguments: &[String]) -> Result<(), String> {
                 let (id, secret) = pair()?;
                 (pbs, web) = (pbs.token(id, secret), web.bearer(secret));
             }
+            // Only the first time that it is asked for.
+            "--late" => {
+                let (digest, delay) = pair()?;
+                let digest =
+                    parse_digest(digest).ok_or_else(|| format!("{digest} names no chunk"))?;
+                let delay = delay.parse().map_err(|_| format!("{delay} is no number"))?;
+                late.push((digest, Duration::from_millis(delay)));
+            }
             _ => return Err(format!("{name} is unknown; usage: {USAGE}")),
         }
     }
@@ -99,9 +110,15 @@ pub fn serve(arguments: &[String]) -> Result<(), String> {
     let folder = Arc::new(Folder::new(folder));
     if over_https {
         let server = web.https(folder);
+        for (digest, delay) in late {
+            server.on_chunk(&digest, When::Nth(1), Fault::Delay(delay));
+        }
         wait(server.address(), &server.fingerprint(), server.url());
     } else {
         let server = pbs.start(folder);
+        for (digest, delay) in late {
+            server.on_chunk(&digest, When::Nth(1), Fault::Delay(delay));
+        }
         let repository = server.repository(&store);
         wait(server.address(), &server.fingerprint(), &repository);
     }
@@ -125,6 +142,7 @@ fn wait(address: SocketAddr, fingerprint: &str, place: &str) {
 pub struct ServerProcess {
     child: Child,
     ready: Value,
+    is_frozen: bool,
 }
 
 impl ServerProcess {
@@ -148,6 +166,7 @@ impl ServerProcess {
         ServerProcess {
             child,
             ready: ready.expect("the server says where it is"),
+            is_frozen: false,
         }
     }
 
@@ -177,6 +196,27 @@ impl ServerProcess {
         self.child.id()
     }
 
+    /// Stops it in the midst of what it does: its connections stay, and nothing more comes over them.
+    ///
+    /// # Panics
+    /// The system has no shell.
+    pub fn freeze(&mut self) {
+        self.is_frozen = true;
+        let status = Command::new("sh")
+            .args(["-c", &format!("kill -STOP {}", self.id())])
+            .status();
+        assert!(status.is_ok_and(|status| status.success()));
+    }
+
+    /// Ends it at once, as a loss of power does.
+    ///
+    /// # Panics
+    /// It has ended already.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it is ours to wait for");
+    }
+
     fn text(&self, name: &str) -> &str {
         self.ready[name].as_str().expect("the server prints it")
     }
@@ -184,8 +224,11 @@ impl ServerProcess {
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
-        // It ends when its input does; waiting lets it leave nothing behind.
+        // It ends when its input does; waiting lets it leave nothing behind. One that was frozen sees no end.
         drop(self.child.stdin.take());
+        if self.is_frozen {
+            drop(self.child.kill());
+        }
         drop(self.child.wait());
     }
 }

@@ -2,14 +2,19 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use chunk_restore::{Archive, Datastore, ErrorKind, Options, Report, Restore};
+use chunk_restore::{Archive, Datastore, ErrorKind, Options, Report, Restore, Seed};
 use testkit::{Image, Prng, Store as _, within};
 
+#[cfg(all(feature = "pbs", feature = "https", feature = "s3"))]
+mod kinds;
+mod race;
+#[path = "../support/mod.rs"]
 mod support;
 
-use support::disk::{Disk, Says};
+use support::disk::{Disk, DiskMemory, Says};
 use support::{DISK, Fault, SNAPSHOT, Script, Watch};
 
 const CHUNK: usize = 4096;
@@ -205,14 +210,23 @@ fn manifest_and_index_come_from_a_place_that_has_them_right() {
 #[test]
 fn a_snapshot_is_listed_if_one_of_the_places_can_list_it() {
     let bytes = image(2);
-    struct Silent;
+    struct Silent(Arc<AtomicUsize>);
     impl chunk_restore::Backend for Silent {
+        fn snapshots(
+            &self,
+            _: &chunk_restore::Namespace,
+            _: Option<&chunk_restore::GroupName>,
+        ) -> Result<Vec<chunk_restore::SnapshotInfo>, chunk_restore::FetchError> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Err(chunk_restore::FetchError::transient("out of reach"))
+        }
         fn read_file(
             &self,
             _: &chunk_restore::SnapshotPath,
             _: &str,
             _: u64,
         ) -> Result<Vec<u8>, chunk_restore::FetchError> {
+            self.0.fetch_add(1, Ordering::SeqCst);
             Err(chunk_restore::FetchError::transient("out of reach"))
         }
         fn connect<'a>(
@@ -224,61 +238,69 @@ fn a_snapshot_is_listed_if_one_of_the_places_can_list_it() {
             Err(chunk_restore::FetchError::transient("out of reach"))
         }
     }
-    let places = [Datastore::new(Silent), script(&bytes).open(Options::new())];
+    let asked = Arc::new(AtomicUsize::new(0));
+    let silent = || Datastore::new(Silent(Arc::clone(&asked)));
+    let places = [silent(), script(&bytes).open(Options::new())];
     let datastore = Datastore::any_of(places).unwrap();
     assert_eq!(datastore.snapshots().unwrap().len(), 1);
     let archive = datastore.snapshot("vm/100").unwrap().archive(DISK).unwrap();
     let (report, restored) = restore(&Restore::new(), &archive);
     assert!(restored == bytes);
     assert_eq!(report.unwrap().places[1].chunks, 2);
+    // It was known to be out of reach when the manifest and the index were read.
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
 
-    let silent = Datastore::any_of([Datastore::new(Silent)]).unwrap();
+    let silent = Datastore::any_of([silent()]).unwrap();
     assert_eq!(
         silent.snapshots().unwrap_err().kind(),
-        ErrorKind::Unsupported
+        ErrorKind::Unavailable
     );
     let none = Datastore::any_of([]).unwrap_err();
     assert_eq!(none.kind(), ErrorKind::Invalid);
 }
 
 #[test]
-fn a_late_chunk_is_asked_for_a_second_time_and_the_first_answer_counts() {
-    // Chunk 60 never comes to whom asks first.
-    let bytes = image(120);
-    let stalls = |count| {
-        let mut script = script(&bytes);
-        script.depth = 2;
-        let digests = script.digests();
-        for position in [60, 90].into_iter().take(count) {
-            script = script.fault(digests[position], Fault::Stall);
-        }
-        script
-    };
-    for scripts in [vec![stalls(1)], vec![stalls(2), script(&bytes)]] {
-        let (archive, _) = any_of(scripts);
-        let bytes = bytes.clone();
-        within(LIMIT, move || {
-            let (report, restored) = restore(&Restore::new().race(true), &archive);
-            assert!(restored == bytes);
-            let report = report.unwrap();
-            assert!(
-                (1..=2 + 120 / 20).contains(&report.races),
-                "{} races",
-                report.races
-            );
-            assert_eq!(report.chunks, 120);
-        });
+fn places_that_are_all_out_of_reach_are_given_time() {
+    let bytes = image(1);
+    let (archive, watches) = any_of(vec![
+        spoil(script(&bytes), [0], Fault::Transient),
+        spoil(script(&bytes), [0], Fault::Transient),
+    ]);
+    let begun = Instant::now();
+    let (result, _) = restore(&Restore::new().attempts(2), &archive);
+    assert_eq!(result.unwrap_err().kind(), ErrorKind::Unavailable);
+    // Each twice, and once more before it is given up; not all of it at once.
+    assert_eq!((watches[0].requests(), watches[1].requests()), (3, 2));
+    assert!(begun.elapsed() >= Duration::from_millis(125));
+}
+
+struct Shared(Arc<DiskMemory>);
+
+impl chunk_restore::ReadAt for Shared {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<()> {
+        self.0.read_exact_at(buffer, offset)
     }
 }
 
 #[test]
-fn without_racing_no_chunk_is_asked_for_twice() {
-    let bytes = image(200);
-    let (archive, watches) = any_of(vec![script(&bytes)]);
-    let (report, _) = restore(&Restore::new(), &archive);
+fn what_a_seed_has_does_not_speak_for_a_place() {
+    let bytes = image(500);
+    let mut seed = bytes.clone();
+    for chunk in seed.chunks_mut(CHUNK).skip(1).step_by(2) {
+        chunk[0] ^= 1;
+    }
+    let seed = Shared(Disk::holding(seed, Says::Nothing).memory);
+    let (archive, watches) = any_of(vec![
+        spoil(script(&bytes), 0..500, Fault::Transient),
+        script(&bytes),
+    ]);
+    let (report, restored) = restore(&few().seed(Seed::new(seed)), &archive);
+    assert!(restored == bytes);
     let report = report.unwrap();
-    assert_eq!(
-        (report.races, report.surplus, watches[0].requests()),
-        (0, 0, 200)
+    assert_eq!((report.chunks, report.places[1].chunks), (250, 250));
+    let asked = watches[0].requests();
+    assert!(
+        asked <= 2 * 16,
+        "{asked} requests to a place that never answers"
     );
 }
