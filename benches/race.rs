@@ -108,27 +108,32 @@ fn late(store: &Store) {
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut extra = Vec::new();
     println!("{} of them late by {LATE} ms", store.late.len());
+    let runs = [
+        ("no late chunks", false, false),
+        ("late chunks", true, false),
+        ("late chunks, racing", true, true),
+        ("no late chunks, racing", false, true),
+        ("no late chunks, again", false, false),
+    ];
     for pair in 0..if is_trial() { 1 } else { 9 } {
-        let sound = run(false, false);
-        let slow = run(true, false);
-        let raced = run(true, true);
-        let raced_for_nothing = run(false, true);
-        let again = run(false, false);
+        // In another order each time, so that none always comes first.
+        let mut reports = runs.map(|_| Report::default());
+        for turn in 0..runs.len() {
+            let number = (pair + turn) % runs.len();
+            let (_, has_late, race) = runs[number];
+            reports[number] = run(has_late, race);
+        }
         if pair == 0 {
-            for (name, report) in [
-                ("no late chunks", &sound),
-                ("late chunks", &slow),
-                ("late chunks, racing", &raced),
-                ("no late chunks, racing", &raced_for_nothing),
-            ] {
+            for ((name, ..), report) in runs.iter().zip(&reports) {
                 println!("{name}: {report}, {} races", report.races);
             }
         }
+        let [sound, slow, raced, raced_for_nothing, again] = &reports;
         without.push(slow.speed() / sound.speed());
         with.push(raced.speed() / sound.speed());
         idle.push(raced_for_nothing.speed() / sound.speed());
         control.push(again.speed() / sound.speed());
-        extra.extend([percent(&raced), percent(&raced_for_nothing)]);
+        extra.extend([percent(raced), percent(raced_for_nothing)]);
     }
     for (name, ratios) in [
         ("late chunks / none", without),

@@ -138,7 +138,7 @@ impl Restore {
 
     /// Asks for a chunk that others wait for once more when it is late: beyond three times the median, and 50 milliseconds. The
     /// next place is asked, or the same over another connection, and the first answer counts. At most one chunk in 20 is
-    /// asked for twice.
+    /// asked for twice, but one at the least; not counting what a place that is left aside was asked for before.
     #[must_use]
     pub fn race(self, yes: bool) -> Restore {
         Restore { race: yes, ..self }

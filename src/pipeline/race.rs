@@ -6,10 +6,10 @@ use crate::pipeline::ahead::{Ahead, WorkersEnded};
 use crate::pipeline::pace::Pace;
 use crate::pipeline::{Common, Job};
 
-/// One chunk in so many may be asked for twice.
+/// One chunk in so many may be asked for twice; and of what came, one byte in so many may be for nothing before no more is.
 const ONE_IN: usize = 20;
 
-/// And so many from the start, when few were asked for.
+/// So many of them from the start, when few were asked for; of a restore of few chunks, one.
 const AT_FIRST: usize = 2;
 
 /// A place that was left aside is given so long with the chunk that it is tried with, and with those that were asked for
@@ -22,6 +22,9 @@ pub(super) struct Race<'a> {
     /// The turn that was raced last. Turns are awaited one after the other, so each is raced once.
     last: Option<usize>,
     races: usize,
+    /// The bytes that came, and how many of them came too late.
+    fetched: usize,
+    surplus: usize,
     /// The turns whose chunks came another way while their first requests are still unanswered. These hold memory.
     abandoned: Vec<usize>,
 }
@@ -33,6 +36,8 @@ impl<'a> Race<'a> {
             pace: Pace::default(),
             last: None,
             races: 0,
+            fetched: 0,
+            surplus: 0,
             abandoned: Vec::new(),
         }
     }
@@ -54,7 +59,10 @@ impl<'a> Race<'a> {
         if self.last == Some(turn) || self.abandoned.len() >= settings.abandoned {
             return Ok(None);
         }
-        let is_allowed = settings.race && self.races < AT_FIRST + turn / ONE_IN;
+        let most = (self.common.plan.chunks_to_fetch() / ONE_IN).max(1);
+        let is_allowed = settings.race
+            && self.races < most.min(AT_FIRST + turn / ONE_IN)
+            && self.surplus <= self.fetched / ONE_IN;
         let limit = match self.pace.limit() {
             None if is_in_doubt => PROBE,
             Some(limit) if is_in_doubt || is_allowed => limit,
@@ -73,8 +81,12 @@ impl<'a> Race<'a> {
         Ok(None)
     }
 
-    /// A chunk came, which was awaited or had come before.
-    pub(super) fn came(&mut self, job: &Job, was_awaited: bool, ahead: &Ahead<'_>) {
+    /// A chunk came in so many bytes, and was awaited or had come before.
+    pub(super) fn came(&mut self, job: &Job, len: usize, was_awaited: bool, ahead: &Ahead<'_>) {
+        self.fetched += len;
+        if !was_awaited {
+            self.surplus += len;
+        }
         if let Some(took) = job.took {
             self.pace.took(took);
         }

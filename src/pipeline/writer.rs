@@ -200,7 +200,8 @@ impl<'a> Writer<'a> {
                     None => line.ahead.places.spared(job.place),
                 }
                 let is_awaited = self.arrivals.awaits(job.turn);
-                line.race.came(&job, is_awaited, &line.ahead);
+                let len = fetched.unwrap_or_default();
+                line.race.came(&job, len, is_awaited, &line.ahead);
                 self.arrived(&job, chunk, fetched);
                 return Ok(());
             }
