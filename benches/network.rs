@@ -276,7 +276,7 @@ fn cpu() {
             chunks.len(),
             distinct.len()
         );
-        let mut floor = Floor::connect(web.address(), 4 << 20);
+        let mut floor = Floor::connect(web.address(), 4 << 20, None);
         let mut at_floor = || {
             let start = cpu_seconds();
             let fetched: usize = chunks.iter().map(|path| floor.fetch(path)).sum();

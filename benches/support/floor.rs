@@ -1,5 +1,7 @@
 //! The floor: what it costs to read the same bytes over TLS and to decode them, and nothing else. One connection, one
-//! request at a time over HTTP/1.1, rustls without buffers of its own, zstd and SHA-256 as they come.
+//! request at a time over HTTP/1.1, rustls without buffers of its own, AES-GCM, zstd and SHA-256 as they come.
+
+#![allow(dead_code, reason = "each bench uses a part of it")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,13 +13,12 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
-use sha2::{Digest, Sha256};
-use zstd::bulk::Decompressor;
+use testkit::TestKey;
+
+use crate::support::bare::Bare;
 
 /// As large as the client's own, so that both read as much at once.
 const INCOMING: usize = 128 << 10;
-const HEADER: usize = 12;
-const ZSTD: [u8; 8] = [0x31, 0xb9, 0x58, 0x42, 0x6f, 0xb6, 0xa3, 0x7f];
 
 /// A connection to a static server on loopback.
 pub(crate) struct Floor {
@@ -29,12 +30,12 @@ pub(crate) struct Floor {
     start: usize,
     end: usize,
     blob: Vec<u8>,
-    data: Vec<u8>,
-    decompressor: Decompressor<'static>,
+    bare: Bare,
 }
 
 impl Floor {
-    pub(crate) fn connect(address: SocketAddr, largest: usize) -> Floor {
+    /// For chunks of at most `largest` bytes; with a key for encrypted ones.
+    pub(crate) fn connect(address: SocketAddr, largest: usize, key: Option<&TestKey>) -> Floor {
         let provider = Arc::new(ring::default_provider());
         let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -55,13 +56,25 @@ impl Floor {
             start: 0,
             end: 0,
             blob: Vec::with_capacity(largest + (64 << 10)),
-            data: vec![0; largest],
-            decompressor: Decompressor::new().expect("zstd starts"),
+            bare: Bare::new(largest, key),
         }
     }
 
-    /// Fetches a file, decodes it as a plain or compressed chunk and hashes it. Gives the length of the file.
+    /// Fetches a file, decodes it as a chunk and hashes it. Gives the length of the file.
     pub(crate) fn fetch(&mut self, path: &str) -> usize {
+        let head = self.read_file(path);
+        self.bare.decode(&mut self.blob[head..]);
+        self.blob.len() - head
+    }
+
+    /// Fetches a file, and no more. Gives its length.
+    pub(crate) fn fetch_blob(&mut self, path: &str) -> usize {
+        let head = self.read_file(path);
+        self.blob.len() - head
+    }
+
+    /// Where the file begins in `blob`.
+    fn read_file(&mut self, path: &str) -> usize {
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
         self.blob.clear();
         self.advance(Some(request.as_bytes()));
@@ -78,18 +91,7 @@ impl Floor {
         while self.blob.len() < head + len {
             self.read();
         }
-        let blob = &self.blob[head..];
-        if blob.starts_with(&ZSTD) {
-            let len = self
-                .decompressor
-                .decompress_to_buffer(&blob[HEADER..], &mut self.data[..]);
-            std::hint::black_box(Sha256::digest(
-                &self.data[..len.expect("the frame is sound")],
-            ));
-        } else {
-            std::hint::black_box(Sha256::digest(&blob[HEADER..]));
-        }
-        len
+        head
     }
 
     fn read(&mut self) {

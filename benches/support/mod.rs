@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
+pub(crate) mod bare;
 pub(crate) mod usage;
 
 use std::env;
@@ -70,10 +71,11 @@ pub(crate) fn seconds(run: &mut impl FnMut()) -> f64 {
 }
 
 /// A median between its quartiles.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Spread {
-    median: f64,
-    low: f64,
-    high: f64,
+    pub(crate) median: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
 }
 
 impl Spread {

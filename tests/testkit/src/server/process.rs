@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::fault::{Fault, When};
 use super::pbs::{PbsOptions, PbsServer};
+use super::s3::{S3Options, S3Server};
 use super::url::parse_digest;
 use super::web::StaticOptions;
 use crate::store::Folder;
@@ -18,7 +19,7 @@ use crate::store::Folder;
 /// The argument that makes a program serve.
 const ASKED: &str = "testkit-server";
 
-const USAGE: &str = "--folder PATH [--https] [--store NAME] [--latency-ms N] [--rate BYTES_PER_SECOND] \
+const USAGE: &str = "--folder PATH [--https | --s3] [--store NAME] [--latency-ms N] [--rate BYTES_PER_SECOND] \
     [--user ID=PASSWORD] [--token ID=SECRET] [--v4] [--threads N] [--late CHUNK=MILLISECONDS]";
 
 /// Serves and exits, if [`ServerProcess`] started this program; else does nothing. It must be the first thing in `main`.
@@ -35,22 +36,27 @@ pub fn serve_if_asked() {
 }
 
 /// Serves as the arguments say until the standard input ends. Prints a line of JSON when it is ready: `address`,
-/// `fingerprint`, and `place`, a repository or a URL.
+/// `fingerprint`, and `place`, a repository, a URL or a bucket's datastore.
 ///
 /// # Errors
 /// The arguments are wrong; the text says how.
 pub fn serve(arguments: &[String]) -> Result<(), String> {
     let mut folder = None;
-    let mut over_https = false;
+    let (mut over_https, mut as_bucket) = (false, false);
     let mut store = "store1".to_owned();
     let mut pbs = PbsOptions::new();
     let mut web = StaticOptions::new();
+    let mut bucket = S3Options::new();
     let mut late = Vec::new();
     let mut arguments = arguments.iter();
     while let Some(name) = arguments.next() {
         match name.as_str() {
             "--https" => {
                 over_https = true;
+                continue;
+            }
+            "--s3" => {
+                as_bucket = true;
                 continue;
             }
             "--v4" => {
@@ -81,6 +87,7 @@ pub fn serve(arguments: &[String]) -> Result<(), String> {
             "--latency-ms" => {
                 let latency = Duration::from_millis(number()?);
                 (pbs, web) = (pbs.latency(latency), web.latency(latency));
+                bucket = bucket.latency(latency);
             }
             "--rate" => (pbs, web) = (pbs.rate(number()?), web.rate(number()?)),
             "--threads" => {
@@ -108,7 +115,10 @@ pub fn serve(arguments: &[String]) -> Result<(), String> {
     }
     let folder = folder.ok_or_else(|| format!("there is no --folder; usage: {USAGE}"))?;
     let folder = Arc::new(Folder::new(folder));
-    if over_https {
+    if as_bucket {
+        let server = bucket.https(folder);
+        wait(server.address(), server.fingerprint(), S3Server::PLACE);
+    } else if over_https {
         let server = web.https(folder);
         for (digest, delay) in late {
             server.on_chunk(&digest, When::Nth(1), Fault::Delay(delay));
@@ -181,7 +191,7 @@ impl ServerProcess {
         self.text("fingerprint")
     }
 
-    /// The repository or the URL.
+    /// The repository, the URL, or the datastore in its bucket, whose endpoint is `https://` and the address.
     pub fn place(&self) -> &str {
         self.text("place")
     }

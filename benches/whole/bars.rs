@@ -1,0 +1,233 @@
+//! What the restore should reach, and whether it does. Knows nothing of how runs are made.
+
+use std::cell::RefCell;
+
+use crate::cells::{Cell, Content, Disk, KIB, MIB, Place, Scale, Sink};
+use crate::compare::Compared;
+use crate::lab::Lab;
+use crate::measure::Figures;
+
+/// The bars by name.
+pub(crate) const BARS: [(&str, Bar); 8] = [
+    ("cpu", cpu),
+    ("latency", latency),
+    ("small", small),
+    ("calls", calls),
+    ("rss", rss),
+    ("memory", memory),
+    ("sparse", sparse),
+    ("order", order),
+];
+
+pub(crate) type Bar = fn(&RefCell<Lab>, Scale) -> Vec<Compared>;
+
+fn typical(place: Place, latency: u64, in_flight: usize, scale: Scale) -> Cell {
+    Cell::new(
+        place,
+        Disk::new(Content::Typical, scale.len),
+        latency,
+        in_flight,
+    )
+}
+
+/// Runs a cell and looks at one figure.
+fn figure(lab: &RefCell<Lab>, cell: Cell, of: fn(&Figures) -> f64) -> impl FnMut() -> f64 {
+    move || of(&lab.borrow_mut().run(cell))
+}
+
+/// Client CPU against the floor. With 50 ms of latency: else the server fights for the same cores, and its share is
+/// taken for the client's.
+fn cpu(lab: &RefCell<Lab>, scale: Scale) -> Vec<Compared> {
+    let pbs = typical(Place::Pbs, 50, 16, scale);
+    let directory = typical(Place::Directory, 0, 0, scale);
+    [
+        ("client CPU, pbs, 16 in flight / floor", "<= 1.25", pbs),
+        ("client CPU, pbs, 1 in flight / floor", "", pbs.serial()),
+        ("client CPU, directory / floor", "<= 1.10", directory),
+        (
+            "client CPU, directory, 2 threads / floor",
+            "",
+            Cell {
+                in_flight: 2,
+                ..directory
+            },
+        ),
+        (
+            "client CPU, directory, 1 thread / floor",
+            "",
+            directory.serial(),
+        ),
+    ]
+    .into_iter()
+    .map(|(name, bar, cell)| {
+        let floor = || lab.borrow_mut().floor(cell).cpu;
+        let client = figure(lab, cell, |run| run.cpu);
+        Compared::ratio(name, bar, scale.pairs, client, floor)
+    })
+    .collect()
+}
+
+/// Speed with 16 in flight against the lesser of two limits: 16 times serial, and what comes through without delay.
+fn latency(lab: &RefCell<Lab>, scale: Scale) -> Vec<Compared> {
+    let speed = |latency, in_flight| {
+        let cell = typical(Place::Pbs, latency, in_flight, scale);
+        lab.borrow_mut().run(cell).speed()
+    };
+    [
+        (
+            7,
+            "pbs, 4 MiB, 7 ms, 16 in flight / min(16 x serial, no delay)",
+        ),
+        (
+            50,
+            "pbs, 4 MiB, 50 ms, 16 in flight / min(16 x serial, no delay)",
+        ),
+    ]
+    .into_iter()
+    .map(|(ms, name)| {
+        // Both limits of a pair are measured twice: the control is of them.
+        let limit = || (16.0 * speed(ms, 1)).min(speed(0, 16));
+        Compared::ratio(name, ">= 0.92", scale.pairs, || speed(ms, 16), limit)
+    })
+    .collect()
+}
+
+/// Speed against one in flight where latency is all: each has as many chunks for each that is in flight.
+fn small(lab: &RefCell<Lab>, scale: Scale) -> Vec<Compared> {
+    let cell = |in_flight: usize| {
+        let disk = Disk::small(scale.laps * in_flight as u64 * 64 * KIB);
+        Cell::new(Place::Pbs, disk, 50, in_flight)
+    };
+    let speed = |in_flight| figure(lab, cell(in_flight), Figures::speed);
+    let name = "pbs, 64 KiB, 50 ms, 16 in flight / 1";
+    vec![Compared::ratio(
+        name,
+        ">= 15.5",
+        scale.pairs,
+        speed(16),
+        speed(1),
+    )]
+}
+
+/// Page faults and context switches.
+fn calls(lab: &RefCell<Lab>, scale: Scale) -> Vec<Compared> {
+    let pbs = typical(Place::Pbs, 7, 16, scale);
+    let directory = typical(Place::Directory, 0, 0, scale);
+    let file = directory.into(Sink::File);
+    let runs = |cell: Cell| -> Vec<Figures> {
+        (0..scale.pairs)
+            .map(|_| lab.borrow_mut().run(cell))
+            .collect()
+    };
+    let (pbs, directory, file) = (runs(pbs), runs(directory), runs(file));
+    let of = |runs: &[Figures], of: fn(&Figures) -> f64| runs.iter().map(of).collect::<Vec<f64>>();
+    let late = |run: &Figures| run.late_faults;
+    vec![
+        Compared::plain("page faults a chunk after half, pbs", "< 1", of(&pbs, late)),
+        Compared::plain(
+            "page faults a chunk after half, directory",
+            "< 1",
+            of(&directory, late),
+        ),
+        Compared::plain(
+            "context switches a chunk, directory",
+            "<= 4",
+            of(&directory, Figures::switches_per_chunk),
+        ),
+        Compared::plain(
+            "context switches a chunk, directory to file",
+            "",
+            of(&file, Figures::switches_per_chunk),
+        ),
+        Compared::plain(
+            "context switches a chunk, pbs",
+            "",
+            of(&pbs, Figures::switches_per_chunk),
+        ),
+    ]
+}
+
+/// The most memory at the defaults: random chunks fill their buffers.
+fn rss(lab: &RefCell<Lab>, scale: Scale) -> Vec<Compared> {
+    let disk = Disk::new(Content::Incompressible, scale.len);
+    let places = [
+        ("peak RSS, MiB, pbs", Cell::new(Place::Pbs, disk, 7, 0)),
+        ("peak RSS, MiB, https", Cell::new(Place::Https, disk, 7, 0)),
+        ("peak RSS, MiB, s3", Cell::new(Place::S3, disk, 7, 0)),
+        (
+            "peak RSS, MiB, directory to file",
+            Cell::new(Place::Directory, disk, 0, 0).into(Sink::File),
+        ),
+    ];
+    let peaks = |cell| {
+        let mut peak = figure(lab, cell, Figures::peak_mib);
+        (0..scale.rounds).map(|_| peak()).collect()
+    };
+    places
+        .into_iter()
+        .map(|(name, cell)| Compared::plain(name, "< 320", peaks(cell)))
+        .collect()
+}
+
+/// Little memory: how little, and how fast still.
+fn memory(lab: &RefCell<Lab>, scale: Scale) -> Vec<Compared> {
+    let cell = typical(Place::Pbs, 7, 0, scale);
+    let little = cell.memory(32 * MIB);
+    let mut peaks = Vec::new();
+    let speed = Compared::ratio(
+        "speed, pbs, 7 ms, --memory 32MiB / default",
+        ">= 0.70",
+        scale.pairs,
+        || {
+            let run = lab.borrow_mut().run(little);
+            peaks.push(run.peak_mib());
+            run.speed()
+        },
+        figure(lab, cell, Figures::speed),
+    );
+    let peak = Compared::plain("peak RSS, MiB, --memory 32MiB", "< 80", peaks);
+    vec![speed, peak]
+}
+
+/// Zeros to a sparse file.
+fn sparse(lab: &RefCell<Lab>, scale: Scale) -> Vec<Compared> {
+    let disk = Disk::new(Content::Zeros, scale.sparse);
+    let cell = Cell::new(Place::Directory, disk, 0, 0).into(Sink::File);
+    let mut speed = figure(lab, cell, Figures::speed);
+    let speeds = (0..scale.pairs).map(|_| speed() / 1024.0).collect();
+    let name = "zeros to a sparse file, GiB/s";
+    vec![Compared::plain(name, ">= 20", speeds)]
+}
+
+/// What order costs: the same chunks taken as they come.
+fn order(lab: &RefCell<Lab>, scale: Scale) -> Vec<Compared> {
+    let mut compared = Vec::new();
+    for (ms, more, races, bar) in [
+        (7, 0, false, "<= 1.05"),
+        (50, 0, false, "<= 1.05"),
+        (7, 100, false, "<= 1.15"),
+        (50, 100, false, "<= 1.15"),
+        (7, 100, true, "<= 1.05"),
+        (50, 100, true, "<= 1.05"),
+    ] {
+        let cell = typical(Place::Directory, ms, 16, scale);
+        let late = match more {
+            0 => String::new(),
+            more => format!(", one in 50 {more} ms late"),
+        };
+        let race = if races { ", --race" } else { "" };
+        let name = format!("speed, unordered / ordered, {ms} ms{late}{race}");
+        compared.push(Compared::ratio(
+            &name,
+            bar,
+            scale.pairs,
+            || {
+                lab.borrow_mut()
+                    .late("unordered", cell, more, false)
+                    .speed()
+            },
+            || lab.borrow_mut().late("ordered", cell, more, races).speed(),
+        ));
+    }
+    compared
+}
