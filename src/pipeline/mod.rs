@@ -200,7 +200,9 @@ pub(crate) fn run(
 
 /// Where the target can't be read back, a part of the memory holds what is needed again.
 fn keep_repeats_in_memory(plan: &mut Plan, settings: &mut Settings) {
-    let room = (settings.slots / 2).min(plan.repeats().len());
+    // What is in flight, and waits to be, comes first; but of little memory a half is kept.
+    let window = queued(settings.crews[0].in_flight).min(settings.slots.div_ceil(2));
+    let room = (settings.slots - window).min(plan.repeats().len());
     plan.repeat_only(repeats_within(room, plan.repeats()));
     settings.slots -= room;
     for crew in &mut settings.crews {
