@@ -11,11 +11,11 @@ mod support;
 
 use std::collections::HashSet;
 use std::fs;
-use std::io;
 use std::time::Instant;
 
-use chunk_restore::{Archive, Options, Report, Restore, Target};
+use chunk_restore::{Archive, Options, Report, Restore};
 use floor::Floor;
+use support::null::Null;
 use support::usage::cpu_seconds;
 use support::{Spread, is_asked, is_trial};
 use tempfile::TempDir;
@@ -23,20 +23,6 @@ use testkit::{Folder, Image, PbsServer, ServerProcess, SnapshotBuilder, Workload
 
 const SNAPSHOT: &str = "vm/100/2026-01-02T03:04:05Z";
 const MIB: u64 = 1 << 20;
-
-struct Null;
-
-impl Target for Null {
-    fn write(&mut self, _data: &[u8]) -> io::Result<()> {
-        Ok(())
-    }
-    fn write_zeros(&mut self, _len: u64) -> io::Result<()> {
-        Ok(())
-    }
-    fn finish(&mut self, _damaged: bool) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// A datastore on disk, with servers for it.
 struct Place {

@@ -7,10 +7,10 @@
 mod support;
 
 use std::collections::HashSet;
-use std::io;
 use std::time::{Duration, Instant};
 
-use chunk_restore::{Archive, Datastore, Event, Options, Report, Restore, Target};
+use chunk_restore::{Archive, Datastore, Event, Options, Report, Restore};
+use support::null::Null;
 use support::{Spread, is_trial};
 use tempfile::TempDir;
 use testkit::{Folder, Image, PbsServer, ServerProcess, SnapshotBuilder, Workload, serve_if_asked};
@@ -26,20 +26,6 @@ const IN_FLIGHT: usize = 16;
 const SILENCE: Duration = Duration::from_secs(3);
 /// What the series shows of it.
 const PIECE: Duration = Duration::from_millis(100);
-
-struct Null;
-
-impl Target for Null {
-    fn write(&mut self, _data: &[u8]) -> io::Result<()> {
-        Ok(())
-    }
-    fn write_zeros(&mut self, _len: u64) -> io::Result<()> {
-        Ok(())
-    }
-    fn finish(&mut self, _damaged: bool) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// A datastore on disk, with a disk of typical content in chunks of 4 MiB.
 struct Store {

@@ -3,7 +3,7 @@
 mod support;
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -11,6 +11,7 @@ use std::thread;
 use chunk_restore::{Archive, FileTarget, Options, Restore, Target};
 use criterion::{Criterion, Throughput};
 use sha2::{Digest, Sha256};
+use support::null::Null;
 use tempfile::TempDir;
 use testkit::{Folder, Image, SnapshotBuilder, Workload};
 use zstd::bulk::Decompressor;
@@ -18,20 +19,6 @@ use zstd::bulk::Decompressor;
 const CHUNK: u64 = 4 << 20;
 const SNAPSHOT: &str = "vm/100/2026-01-02T03:04:05Z";
 const DISK: &str = "drive-scsi0.img";
-
-struct Null;
-
-impl Target for Null {
-    fn write(&mut self, _data: &[u8]) -> io::Result<()> {
-        Ok(())
-    }
-    fn write_zeros(&mut self, _len: u64) -> io::Result<()> {
-        Ok(())
-    }
-    fn finish(&mut self, _damaged: bool) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// A datastore on disk, which is in the page cache once it was read.
 struct Place {

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
 pub(crate) mod bare;
+pub(crate) mod null;
 pub(crate) mod usage;
 
 use std::env;

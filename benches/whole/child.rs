@@ -2,7 +2,6 @@
 
 use std::env;
 use std::fs;
-use std::io;
 use std::process::exit;
 
 use chunk_restore::{
@@ -14,6 +13,7 @@ use testkit::{PbsServer, S3Server, TestKey};
 use crate::floors;
 use crate::late;
 use crate::measure::{Figures, Used};
+use crate::support::null::Null;
 
 /// The argument that makes this program a child.
 pub(crate) const ASKED: &str = "whole-child";
@@ -148,19 +148,4 @@ pub(crate) fn measure(restore: &Restore, archive: &Archive, target: &mut dyn Tar
         figures.late_faults = (end - faults) / (report.chunks - chunks) as f64;
     }
     figures
-}
-
-/// Takes everything and keeps nothing.
-pub(crate) struct Null;
-
-impl Target for Null {
-    fn write(&mut self, _data: &[u8]) -> io::Result<()> {
-        Ok(())
-    }
-    fn write_zeros(&mut self, _len: u64) -> io::Result<()> {
-        Ok(())
-    }
-    fn finish(&mut self, _damaged: bool) -> io::Result<()> {
-        Ok(())
-    }
 }

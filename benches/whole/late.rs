@@ -13,9 +13,10 @@ use chunk_restore::{
     FetchError, Options, Request, SnapshotPath,
 };
 
-use crate::child::{DISK, Null, Task, measure};
+use crate::child::{DISK, Task, measure};
 use crate::floors::web_path;
 use crate::measure::{Figures, Used};
+use crate::support::null::Null;
 
 /// How many requests a connection takes at once.
 const DEPTH: usize = 16;

@@ -160,3 +160,12 @@ impl ReadAt for DiskMemory {
         Ok(())
     }
 }
+
+/// A seed that a test can change meanwhile.
+pub(crate) struct Shared(pub(crate) Arc<DiskMemory>);
+
+impl ReadAt for Shared {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(buffer, offset)
+    }
+}
