@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
@@ -18,22 +18,31 @@ use crate::{CHUNK, MIB, PAIRS, Place, Run, is_trial, open_served, random};
 const EVERY: u64 = 50;
 
 pub(crate) fn delta() {
+    let (place, old) = prepare();
+    let archive = place.archive();
+    scan(&archive, &old);
+    whole(&place, &archive, "a folder");
+}
+
+pub(crate) fn served() {
+    let (place, _) = prepare();
+    let server = place.serve("50");
+    whole(&place, &open_served(&server), "a PBS at 50 ms");
+}
+
+/// A datastore, and its image restored.
+fn prepare() -> (Place, PathBuf) {
     let count = if is_trial() { 60 } else { 1024 };
     println!(
-        "delta: {count} chunks of 4 MiB, all different and random; of every {EVERY}th one byte has changed"
+        "{count} chunks of 4 MiB, all different and random; of every {EVERY}th one byte has changed"
     );
     let numbers: Vec<u64> = (0..count).collect();
     let place = Place::new(&numbers, random);
-    let archive = place.archive();
     place
-        .restore(&archive, "old.raw")
+        .restore(&place.archive(), "old.raw")
         .print("full, from a folder");
     let old = place.path("old.raw");
-    scan(&archive, &old);
-
-    whole(&place, &archive, "a folder");
-    let server = place.serve("50");
-    whole(&place, &open_served(&server), "a PBS at 50 ms");
+    (place, old)
 }
 
 /// How fast a file is read that holds everything, or nearly.

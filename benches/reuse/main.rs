@@ -3,8 +3,8 @@
 //! Every ratio is of runs that were made in turns. The files are on the disk that holds `target`, and in the page
 //! cache.
 //!
-//! `cargo bench --bench reuse -- delta` (a target that holds nearly all), `copies` (each chunk eight times), `zeros`
-//! (of them alone, and among data); all three without a word.
+//! `cargo bench --bench reuse -- delta` (a target that holds nearly all), `served` (the same from a PBS), `copies` (each
+//! chunk eight times), `zeros` (of them alone, and among data); all of them without a word.
 
 mod copies;
 mod delta;
@@ -166,6 +166,7 @@ fn main() {
     serve_if_asked();
     for (name, part) in [
         ("delta", delta::delta as fn()),
+        ("served", delta::served),
         ("copies", copies::copies),
         ("zeros", zeros::zeros),
     ] {
