@@ -1,17 +1,19 @@
 //! Data blobs: the one place where stored bytes become verified data. Knows nothing of where they were stored.
 
 mod small;
+mod unzip;
 
 use std::{fmt, mem};
 
-use zstd::bulk::Decompressor;
 use zstd::zstd_safe;
 
 use crate::buffer::Buffer;
-use crate::digest::Digest;
+use crate::digest::{Digest, Hasher};
 use crate::error::{Error, ErrorKind};
 use crate::format::index::Chunk;
 use crate::format::key::Key;
+
+use unzip::Unzip;
 
 pub(crate) use small::{MAX_BLOB, decode_blob, is_encrypted};
 
@@ -79,7 +81,7 @@ fn decrypt(blob: &mut [u8], key: &Key) -> Result<(), Reason> {
 /// Turns the blobs of an archive's chunks into data, and proves it. One for each thread.
 pub struct ChunkDecoder {
     key: Option<Key>,
-    zstd: Option<Decompressor<'static>>,
+    unzip: Option<Unzip>,
     /// What the next compressed chunk is decompressed into. Its blob's memory takes this one's place.
     spare: Buffer,
 }
@@ -91,7 +93,7 @@ impl ChunkDecoder {
     pub fn new(key: Option<Key>) -> ChunkDecoder {
         ChunkDecoder {
             key,
-            zstd: None,
+            unzip: None,
             spare: Buffer::new(),
         }
     }
@@ -147,9 +149,15 @@ impl ChunkDecoder {
     }
 
     fn digest(&self, data: &[u8]) -> Digest {
+        let mut hasher = Hasher::default();
+        hasher.update(data);
+        self.digest_of(hasher)
+    }
+
+    fn digest_of(&self, data: Hasher) -> Digest {
         match &self.key {
-            Some(key) => key.digest(data),
-            None => Digest::of(data),
+            Some(key) => key.digest_of(data),
+            None => data.finish(),
         }
     }
 
@@ -173,22 +181,24 @@ impl ChunkDecoder {
     fn verify(&mut self, chunk: &Chunk, kind: Kind, blob: &[u8]) -> Result<Place, Reason> {
         let header = kind.header();
         let payload = &blob[header..];
-        let (data, place): (&[u8], _) = if kind.is_compressed {
+        let (len, digest, place) = if kind.is_compressed {
             // It will hold a blob in its turn.
             self.spare.reserve(ChunkDecoder::blob_limit(chunk.len));
-            decompress(
-                &mut self.zstd,
-                payload,
-                self.spare.space(chunk.len as usize),
-            )?;
-            (&self.spare, Place::Spare)
+            let data = self.spare.space(chunk.len as usize);
+            let mut hasher = Hasher::default();
+            let unzip = match &mut self.unzip {
+                Some(unzip) => unzip,
+                none => none.insert(Unzip::new()?),
+            };
+            // The room bounds the output, whatever the frame says of itself. Each block is hashed while it is at hand.
+            let len = unzip.run(payload, data, |block| hasher.update(block))?;
+            (len, self.digest_of(hasher), Place::Spare)
         } else {
-            (payload, Place::Blob { header })
+            (payload.len(), self.digest(payload), Place::Blob { header })
         };
-        if data.len() != chunk.len as usize {
-            return Err(Reason::Length(data.len(), chunk.len));
+        if len != chunk.len as usize {
+            return Err(Reason::Length(len, chunk.len));
         }
-        let digest = self.digest(data);
         if digest != chunk.digest {
             return Err(Reason::Digest(digest));
         }
@@ -202,33 +212,6 @@ impl fmt::Debug for ChunkDecoder {
             .field("key", &self.key)
             .finish_non_exhaustive()
     }
-}
-
-/// Fills exactly the given slice, from exactly one frame.
-fn decompress(
-    zstd: &mut Option<Decompressor<'static>>,
-    payload: &[u8],
-    data: &mut [u8],
-) -> Result<(), Reason> {
-    // The slice bounds the output, whatever the frame says of itself. Two frames could hide in one blob.
-    match zstd_safe::find_frame_compressed_size(payload) {
-        Ok(len) if len == payload.len() => {}
-        Ok(_) => return Err(Reason::Trailing),
-        Err(code) => return Err(Reason::Zstd(zstd_safe::get_error_name(code).to_owned())),
-    }
-    let zstd = match zstd {
-        Some(zstd) => zstd,
-        none => none.insert(Decompressor::new().map_err(|error| Reason::Zstd(error.to_string()))?),
-    };
-    let len = (zstd.decompress_to_buffer(payload, data))
-        .map_err(|error| Reason::Zstd(error.to_string()))?;
-    if len != data.len() {
-        return Err(Reason::Length(
-            len,
-            u32::try_from(data.len()).unwrap_or(u32::MAX),
-        ));
-    }
-    Ok(())
 }
 
 /// The data of a chunk, proven to be what its digest names. Only a [`ChunkDecoder`] makes it.
