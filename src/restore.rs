@@ -23,6 +23,9 @@ const DEFAULT_ATTEMPTS: u32 = 5;
 /// Threads for a place that gives one chunk at a time to each connection.
 const MOST_THREADS: usize = 32;
 
+/// Threads for a folder, of which only so many work as bring something.
+const MOST_LOCAL: usize = 16;
+
 /// Late chunks that are asked for a second time at once, at each place.
 const RACING: usize = 2;
 
@@ -78,15 +81,16 @@ impl Restore {
     }
 
     /// How many worker threads fetch and decode; 0, the default, takes one for each core, but at least 4 and at most 16, or
-    /// 32 where each connection can fetch only one chunk at a time over a network.
+    /// 32 where each connection can fetch only one chunk at a time over a network. In a folder one for each core begins, and
+    /// up to 16 join in for as long as that makes it a tenth faster, as where there is a disk to wait for.
     #[must_use]
     pub fn threads(self, threads: usize) -> Restore {
         Restore { threads, ..self }
     }
 
     /// How many requests may be unanswered at once; 0, the default, takes twice the number of threads, and 16 at the least,
-    /// where chunks come over a network, else one for each thread. On a Proxmox Backup Server it is a start: a third more is tried
-    /// for as long as that makes it a tenth faster. The memory caps it.
+    /// where chunks come over a network, else one for each core. On a Proxmox Backup Server and in a folder it is a start: a
+    /// third more is tried for as long as that makes it a tenth faster. The memory caps it.
     #[must_use]
     pub fn in_flight(self, chunks: usize) -> Restore {
         Restore {
@@ -136,9 +140,10 @@ impl Restore {
         }
     }
 
-    /// Asks for a chunk that others wait for once more when it is late: beyond three times the median, and 50 milliseconds. The
-    /// next place is asked, or the same over another connection, and the first answer counts. At most one chunk in 20 is
-    /// asked for twice, but one at the least; not counting what a place that is left aside was asked for before.
+    /// Asks for a chunk that others wait for once more when it is late: when it takes a quarter longer than nine in ten do, and
+    /// 50 milliseconds at the least. The next place is asked, or the same over another connection, and the first answer
+    /// counts. At most one chunk in 20 is asked for twice, but one at the least; not counting what a place that is left
+    /// aside was asked for before.
     #[must_use]
     pub fn race(self, yes: bool) -> Restore {
         Restore { race: yes, ..self }
@@ -243,7 +248,7 @@ impl Restore {
         for crew in &mut crews {
             crew.in_flight = crew.in_flight.min(slots);
             crew.most = crew.most.clamp(crew.in_flight, slots);
-            crew.workers = crew.workers.min(crew.in_flight);
+            crew.workers = crew.workers.min(crew.most);
         }
         Settings {
             crews,
@@ -265,21 +270,36 @@ impl Restore {
         let workers = match access {
             // One chunk for each connection: threads that wait cost little.
             Access::OneByOne => MOST_THREADS,
-            _ => cores.clamp(4, 16),
+            Access::Local => MOST_LOCAL,
+            // Each takes a buffer beside those of its requests, and of little memory these need the most.
+            Access::Multiplexed => cores.clamp(4, 16).min(most / 2).max(1),
         };
         let workers = or(self.threads, workers).min(most);
         let ahead = match access {
-            Access::Local => workers,
+            // What the page cache holds is there at once, and more threads than cores would only spread the work over
+            // more memory. Where there is a disk to wait for, more of them bring more.
+            Access::Local => or(self.threads, cores).min(workers),
             _ => 16.max(2 * workers),
         };
         let in_flight = or(self.in_flight, ahead);
-        // Over a connection for each chunk it is threads that it takes, and without a network nothing is waited for.
-        let grows = self.in_flight == 0 && source == 0 && access == Access::Multiplexed;
+        let grows = self.in_flight == 0
+            && source == 0
+            && match access {
+                Access::Local => self.threads == 0,
+                // Over a connection for each chunk it is threads that it takes.
+                Access::OneByOne => false,
+                Access::Multiplexed => true,
+            };
+        let most = match access {
+            _ if !grows => in_flight,
+            Access::Local => workers,
+            _ => usize::MAX,
+        };
         Crew {
             source,
-            workers: workers.min(in_flight),
+            workers: workers.min(most),
             in_flight,
-            most: if grows { usize::MAX } else { in_flight },
+            most,
             is_racing: false,
         }
     }

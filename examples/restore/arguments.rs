@@ -289,8 +289,8 @@ pub(crate) struct Options {
 
     /// Ask for a chunk that others wait for once more when it is late: of the next place, or over another connection
     ///
-    /// Late is beyond three times the median, and 50 ms at the least. The first answer counts. At most one chunk in 20 is asked
-    /// for twice.
+    /// Late is a quarter longer than nine in ten take, and 50 ms at the least. The first answer counts. At most one chunk
+    /// in 20 is asked for twice.
     #[arg(long, global = true)]
     pub(crate) race: bool,
 

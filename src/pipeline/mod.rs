@@ -75,7 +75,7 @@ pub(crate) struct Crew {
     pub(crate) source: usize,
     /// Threads; at least 1.
     pub(crate) workers: usize,
-    /// Requests that they may have in flight at once, all together; at least as many as there are workers.
+    /// Requests that they may have in flight at once, all together. Workers that this leaves none for wait until it grows.
     pub(crate) in_flight: usize,
     /// How many that may become, where more brings more.
     pub(crate) most: usize,
@@ -208,7 +208,7 @@ fn keep_repeats_in_memory(plan: &mut Plan, settings: &mut Settings) {
     for crew in &mut settings.crews {
         crew.in_flight = crew.in_flight.min(settings.slots);
         crew.most = crew.most.min(settings.slots);
-        crew.workers = crew.workers.min(crew.in_flight);
+        crew.workers = crew.workers.min(crew.most);
     }
 }
 

@@ -21,6 +21,9 @@ use crate::throttle::Throttle;
 /// How long a connection is left alone while there is nothing to fetch. Proxies forget one after half a minute or more.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
+/// How long a worker that is not needed by now sleeps until it looks again. What is in flight grows no faster.
+const IDLE: Duration = Duration::from_millis(200);
+
 /// A job that comes back.
 #[derive(Debug)]
 pub(super) struct Arrival {
@@ -123,6 +126,11 @@ impl<'a> Worker<'a> {
     /// Keeps the connection alive meanwhile; one that died is made anew when it is needed.
     fn wait_for_job(&mut self) -> Option<Job> {
         loop {
+            while self.share() == 0 {
+                if self.stop.wait(IDLE) {
+                    return None;
+                }
+            }
             match self.jobs.recv_timeout(KEEP_ALIVE) {
                 Ok(job) => return Some(job),
                 Err(RecvTimeoutError::Disconnected) => return None,
