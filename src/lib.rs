@@ -64,7 +64,7 @@
 //! - Only bytes whose digest was verified reach a target, each once, in order, without gaps.
 //! - [`Target::finish`] is called after the last position of the index was committed, and nowhere else. So an
 //!   [`Ok`] means: everything is there, and as durable as the target can make it.
-//! - Memory for chunks stays within [`Restore::memory`]. Lengths that come from outside are bounded before anything is
+//! - Memory for chunks stays within [`Restore::memory`], which runs at the same time share. Lengths that come from outside are bounded before anything is
 //!   allocated; a blob can't decode to more than its chunk's length.
 //! - Of several failures the first is returned. It names the chunk, its position and offset, and says whether it is
 //!   *missing*, *corrupt*, *unreadable* or merely could *not be fetched*: see [`ErrorKind`].
@@ -88,6 +88,7 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+mod budget;
 mod buffer;
 mod cancel;
 mod datastore;

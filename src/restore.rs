@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::backend::Access;
+use crate::budget::{Budget, Share};
 use crate::cancel::Cancel;
 use crate::datastore::snapshot::Archive;
 use crate::error::Result;
@@ -34,7 +35,9 @@ const ABANDONED: usize = 8;
 
 /// How to restore: options that all have good defaults, and [`run`](Restore::run).
 ///
-/// A `Restore` can run any number of times, from several threads at once.
+/// A `Restore` can run any number of times, from several threads at once. Runs of it and of its clones that go on at the same
+/// time share its memory and its rate, in equal parts; each has room for one chunk in any case, within the memory or beyond,
+/// so that none can hold up another.
 ///
 /// # About threads
 ///
@@ -46,9 +49,9 @@ const ABANDONED: usize = 8;
 pub struct Restore {
     threads: usize,
     in_flight: usize,
-    memory: u64,
+    budget: Arc<Budget>,
     attempts: u32,
-    rate: u64,
+    throttle: Throttle,
     range: Range<u64>,
     salvage: bool,
     race: bool,
@@ -61,9 +64,9 @@ impl Default for Restore {
         Restore {
             threads: 0,
             in_flight: 0,
-            memory: DEFAULT_MEMORY,
+            budget: Budget::new(DEFAULT_MEMORY),
             attempts: DEFAULT_ATTEMPTS,
-            rate: 0,
+            throttle: Throttle::default(),
             range: 0..u64::MAX,
             salvage: false,
             race: false,
@@ -100,11 +103,12 @@ impl Restore {
     }
 
     /// How many bytes chunks may take in memory, encoded and decoded together; 256 MiB by default. It is room for one
-    /// chunk at the least, encoded and decoded. The index comes on top, with 33 to 41 bytes for each chunk.
+    /// chunk at the least, encoded and decoded. All runs of this restore and of its clones share it; one that it is said to
+    /// again has memory of its own. The index comes on top, with 33 to 41 bytes for each chunk.
     #[must_use]
     pub fn memory(self, bytes: u64) -> Restore {
         Restore {
-            memory: bytes,
+            budget: Budget::new(bytes),
             ..self
         }
     }
@@ -115,11 +119,12 @@ impl Restore {
         Restore { attempts, ..self }
     }
 
-    /// Fetches no more than so many bytes a second, all connections together; 0, the default, sets no limit.
+    /// Fetches no more than so many bytes a second, all connections together, and those of all runs at the same time; 0, the
+    /// default, sets no limit.
     #[must_use]
     pub fn rate(self, bytes_per_second: u64) -> Restore {
         Restore {
-            rate: bytes_per_second,
+            throttle: Throttle::new(bytes_per_second),
             ..self
         }
     }
@@ -202,8 +207,8 @@ impl Restore {
         mut observer: impl FnMut(Event<'_>),
     ) -> Result<Report> {
         let plan = self.plan(archive);
-        let settings = self.choose(archive);
-        pipeline::run(archive, plan, settings, target, &mut observer)
+        let (settings, share) = self.choose(archive);
+        pipeline::run(archive, plan, settings, share, target, &mut observer)
     }
 
     /// Does everything but the writing: fetches, decrypts and checks every chunk.
@@ -217,25 +222,25 @@ impl Restore {
         self.run_with(archive, &mut Nowhere, observer)
     }
 
-    fn choose(&self, archive: &Archive) -> Settings {
+    fn choose(&self, archive: &Archive) -> (Settings, Share) {
         let largest = archive.index().largest_chunk();
-        let buffer = ChunkDecoder::blob_limit(largest) as u64;
-        let buffers = usize::try_from(self.memory / buffer).unwrap_or(usize::MAX);
         // An index never has more chunks to offer; and rings of so many slots are made at once.
-        let buffers = buffers.min(3 * archive.index().count().max(MOST_THREADS));
-        // A chunk takes one buffer from its request to its commit, and each worker has one more to decompress into.
+        let useful = 3 * archive.index().count().max(MOST_THREADS);
+        // A chunk takes one buffer from its request to its commit.
+        let mut share = (self.budget).join(ChunkDecoder::blob_limit(largest) as u64, useful);
         let sources = archive.sources().iter().enumerate();
-        let most = (buffers / 2 / sources.len()).max(1);
+        let most = (share.most() / 2 / sources.len()).max(1);
         let mut crews: Vec<Crew> = sources
             .map(|(source, place)| self.crew(source, place.backend().access(), most))
             .collect();
-        let workers: usize = crews.iter().map(|crew| crew.workers).sum();
-        let mut slots = buffers.saturating_sub(workers).max(1);
+        for crew in &mut crews {
+            crew.in_flight = crew.in_flight.min(share.most());
+            crew.most = crew.most.clamp(crew.in_flight, share.most());
+        }
         let mut abandoned = 0;
-        // Each worker that races has a buffer for its request too.
-        let reserved = 2 * RACING * crews.len() + ABANDONED;
-        if (self.race || crews.len() > 1) && slots > 2 * reserved {
-            slots -= reserved;
+        let reserved = RACING * crews.len() + ABANDONED;
+        if (self.race || crews.len() > 1) && share.adjust(0) > 2 * reserved {
+            share.set_aside(reserved);
             abandoned = ABANDONED;
             crews.extend((0..crews.len()).map(|source| Crew {
                 source,
@@ -245,22 +250,17 @@ impl Restore {
                 is_racing: true,
             }));
         }
-        for crew in &mut crews {
-            crew.in_flight = crew.in_flight.min(slots);
-            crew.most = crew.most.clamp(crew.in_flight, slots);
-            crew.workers = crew.workers.min(crew.most);
-        }
-        Settings {
+        let settings = Settings {
             crews,
-            slots,
             attempts: self.attempts.max(1),
             salvage: self.salvage,
             seeds: self.seeds.clone(),
             race: self.race,
             abandoned,
-            throttle: Throttle::new(self.rate),
+            throttle: self.throttle.clone(),
             cancel: self.cancel.clone(),
-        }
+        };
+        (settings, share)
     }
 
     /// The workers for a place.
@@ -271,8 +271,7 @@ impl Restore {
             // One chunk for each connection: threads that wait cost little.
             Access::OneByOne => MOST_THREADS,
             Access::Local => MOST_LOCAL,
-            // Each takes a buffer beside those of its requests, and of little memory these need the most.
-            Access::Multiplexed => cores.clamp(4, 16).min(most / 2).max(1),
+            Access::Multiplexed => cores.clamp(4, 16),
         };
         let workers = or(self.threads, workers).min(most);
         let ahead = match access {

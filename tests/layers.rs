@@ -10,6 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &["digest"]),
     ("cancel", &[]),
     ("buffer", &[]),
+    ("budget", &[]),
     ("throttle", &["cancel"]),
     ("format", &["digest", "error", "buffer"]),
     (
@@ -26,6 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "error",
             "cancel",
             "buffer",
+            "budget",
             "throttle",
             "format",
             "backend",
@@ -39,6 +41,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "error",
             "cancel",
+            "budget",
             "throttle",
             "format",
             "backend",

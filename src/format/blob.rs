@@ -134,6 +134,11 @@ impl ChunkDecoder {
         }
     }
 
+    /// Decompresses the next chunk into this buffer. What was kept before is let go.
+    pub(crate) fn lend(&mut self, spare: Buffer) {
+        self.spare = spare;
+    }
+
     /// Takes data that is not in a blob, such as another disk's, for a chunk's if it is that.
     ///
     /// # Errors

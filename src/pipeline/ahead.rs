@@ -5,17 +5,24 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
+use crate::budget::Share;
+use crate::error::Result;
 use crate::format::index::Chunk;
 use crate::pipeline::places::{Places, Set};
 use crate::pipeline::plan::Step;
 use crate::pipeline::scan::{Finding, Scan};
+use crate::pipeline::team::Team;
 use crate::pipeline::{Common, Job, queued};
 
 /// The jobs that are given out, in index order, by a window of slots.
-pub(super) struct Ahead<'a> {
+pub(super) struct Ahead<'scope, 'hire, 'a> {
     common: &'a Common<'a>,
     scan: Option<&'a Scan<'a>>,
-    crews: Vec<Line>,
+    share: Share,
+    /// Jobs that may be asked for and not yet committed, by the memory that there is by now.
+    slots: usize,
+    team: &'a mut Team<'scope, 'hire>,
+    crews: Vec<Line<'a>>,
     pub(super) places: Places,
     /// Where in the index to look for the next chunk to ask for.
     position: usize,
@@ -42,34 +49,40 @@ struct Given {
 }
 
 /// The line to one crew.
-struct Line {
+struct Line<'a> {
     jobs: Sender<Job>,
     /// The workers' end, to take back what they have not taken.
-    taken_back: Receiver<Job>,
+    taken_back: &'a Receiver<Job>,
     /// Jobs that are with its workers.
     queued: usize,
+    /// Requests that it may have in flight, where there is memory for them.
+    in_flight: usize,
 }
 
-/// Nobody takes jobs any more.
-#[derive(Debug)]
-pub(super) struct WorkersEnded;
-
-impl<'a> Ahead<'a> {
-    /// With a line to each crew, in their order.
+impl<'scope, 'hire, 'a> Ahead<'scope, 'hire, 'a> {
+    /// With both ends of a line to each crew, in their order.
     pub(super) fn new(
         common: &'a Common<'a>,
         scan: Option<&'a Scan<'a>>,
-        lines: Vec<(Sender<Job>, Receiver<Job>)>,
-    ) -> Ahead<'a> {
-        let crews = lines.into_iter();
+        share: Share,
+        jobs: Vec<Sender<Job>>,
+        workers: &'a [Receiver<Job>],
+        team: &'a mut Team<'scope, 'hire>,
+    ) -> Ahead<'scope, 'hire, 'a> {
+        let ends = jobs.into_iter().zip(workers);
         Ahead {
             common,
             scan,
-            crews: crews
-                .map(|(jobs, taken_back)| Line {
+            share,
+            slots: 0,
+            team,
+            crews: ends
+                .zip(&common.settings.crews)
+                .map(|((jobs, taken_back), crew)| Line {
                     jobs,
                     taken_back,
                     queued: 0,
+                    in_flight: crew.in_flight,
                 })
                 .collect(),
             places: Places::new(common.archive.sources().len()),
@@ -77,41 +90,73 @@ impl<'a> Ahead<'a> {
             turn: 0,
             id: 0,
             retries: Vec::new(),
-            given: vec![None; common.settings.slots],
+            given: vec![None; common.slots],
         }
     }
 
     /// Gives the workers as many jobs as they may have: first those that are due again, which the writer waits for
     /// soonest. `committed` is the number of jobs whose chunks have been.
-    pub(super) fn ask(&mut self, committed: usize) -> Result<(), WorkersEnded> {
+    ///
+    /// # Errors
+    /// A worker's thread can't be started.
+    pub(super) fn ask(&mut self, committed: usize) -> Result<()> {
+        let slots = self.share.adjust(self.turn - committed);
+        if slots != self.slots {
+            self.slots = slots;
+            self.common.spares.limit(self.share.buffers());
+            (0..self.crews.len()).try_for_each(|crew| self.follow(crew))?;
+        }
         while let Some(job) = self.due_again() {
-            self.send(job)?;
+            self.send(job);
         }
         while let Some(job) = self.next_job(committed) {
-            self.send(job)?;
+            self.send(job);
         }
         Ok(())
     }
 
+    /// From now on the first crew may have so many requests in flight.
+    ///
+    /// # Errors
+    /// As [`ask`](Ahead::ask).
+    pub(super) fn allow(&mut self, in_flight: usize) -> Result<()> {
+        self.crews[0].in_flight = in_flight;
+        self.follow(0)
+    }
+
+    /// Has a crew work as much as it may, and as there is memory for.
+    fn follow(&mut self, crew: usize) -> Result<()> {
+        let Common { settings, plan, .. } = self.common;
+        let in_flight = self.crews[crew].in_flight.min(self.slots);
+        self.common.in_flight[crew].store(in_flight, Ordering::Relaxed);
+        let workers = settings.crews[crew].workers.min(in_flight);
+        self.team.grow(crew, workers.min(plan.chunks_to_fetch()))
+    }
+
+    /// Whether a worker has ended, so that what it was asked for will never come.
+    pub(super) fn lacks_a_worker(&self) -> bool {
+        self.team.lacks_one()
+    }
+
     /// Asks for the chunk of a turn a second time, of a crew that does nothing else; `false` where none is free, or the
     /// first request has failed and is to be made again.
-    pub(super) fn race(&mut self, turn: usize) -> Result<bool, WorkersEnded> {
+    pub(super) fn race(&mut self, turn: usize) -> bool {
         let Some(given) = self.given(turn).filter(|given| given.is_out) else {
-            return Ok(false);
+            return false;
         };
         let place = self.places.another(given.place, given.lacking);
         let mut crews = self.common.settings.crews.iter();
         let crew = crews.position(|crew| crew.is_racing && crew.source == place);
         let Some(crew) = crew.filter(|crew| self.has_room(*crew)) else {
-            return Ok(false);
+            return false;
         };
         let job = Job::new(turn, given.position, given.chunk, place);
         self.send(Job {
             crew,
             is_race: true,
             ..job
-        })?;
-        Ok(true)
+        });
+        true
     }
 
     /// Whether the chunk of a turn was asked for at a place that was left aside since, or that it is tried with.
@@ -169,7 +214,7 @@ impl<'a> Ahead<'a> {
             .fold(limit, Duration::min)
     }
 
-    fn send(&mut self, mut job: Job) -> Result<(), WorkersEnded> {
+    fn send(&mut self, mut job: Job) {
         job.id = self.id;
         self.id += 1;
         self.places.asked(job.place);
@@ -187,8 +232,8 @@ impl<'a> Ahead<'a> {
         }
         let line = &mut self.crews[job.crew];
         line.queued += 1;
-        // The channel has room for every job that can be outstanding, so this does not wait.
-        line.jobs.send(job).map_err(|_| WorkersEnded)
+        // The channel has room for every job that can be outstanding, so this does not wait; and both its ends are held here.
+        let _ = line.jobs.send(job);
     }
 
     fn has_room(&self, crew: usize) -> bool {
@@ -210,13 +255,8 @@ impl<'a> Ahead<'a> {
 
     /// The next chunk that must be fetched, if there is a slot for it and it is known that it must.
     fn next_job(&mut self, committed: usize) -> Option<Job> {
-        let Common {
-            plan,
-            archive,
-            settings,
-            ..
-        } = self.common;
-        if self.turn - committed >= settings.slots
+        let Common { plan, archive, .. } = self.common;
+        if self.turn - committed >= self.slots
             || !(0..self.crews.len()).any(|crew| self.has_room(crew))
         {
             return None;

@@ -24,14 +24,14 @@ impl Cache {
         }
     }
 
-    /// Keeps the chunk of a position if it is needed again, else gives it back.
-    pub(super) fn keep(&mut self, position: usize, chunk: Verified) -> Option<Verified> {
+    /// Keeps the chunk of a position if it is needed again.
+    pub(super) fn keep(&mut self, position: usize, chunk: Verified) {
         let by_origin = |repeat: &Repeat| (repeat.origin as usize).cmp(&position);
         let Ok(found) = self.next.binary_search_by(by_origin) else {
-            return Some(chunk);
+            return;
         };
         let needed = self.next[found].position as usize;
-        self.chunks.insert(needed, chunk)
+        self.chunks.insert(needed, chunk);
     }
 
     /// The chunk that was kept for a position.

@@ -13,22 +13,23 @@ mod repeats;
 mod retry;
 mod scan;
 pub(crate) mod seed;
+mod team;
 mod turns;
 mod worker;
 mod writer;
 
-use std::panic;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::thread::{self, Scope, ScopedJoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::bounded;
 
+use crate::budget::{Budget, Share};
 use crate::buffer::Spares;
 use crate::cancel::Cancel;
 use crate::datastore::snapshot::Archive;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::format::blob::ChunkDecoder;
 use crate::format::index::Chunk;
 use crate::pipeline::ahead::Ahead;
@@ -37,6 +38,7 @@ use crate::pipeline::plan::Plan;
 use crate::pipeline::repeats::repeats_within;
 use crate::pipeline::scan::Scan;
 use crate::pipeline::seed::{Seed, Seeds};
+use crate::pipeline::team::{Team, join, start};
 use crate::pipeline::turns::Turns;
 use crate::pipeline::worker::{Arrival, Worker};
 use crate::pipeline::writer::{Writer, check_cancelled, target_error};
@@ -49,9 +51,6 @@ use crate::throttle::Throttle;
 pub(crate) struct Settings {
     /// First one for each of the archive's places, in their order, then those that race.
     pub(crate) crews: Vec<Crew>,
-    /// Jobs that may be asked for and not yet committed; at least as many as the first crew may have in flight. Each takes a
-    /// buffer at the most.
-    pub(crate) slots: usize,
     /// How many times a chunk is asked for before it is given up, for each place; at least 1.
     pub(crate) attempts: u32,
     /// Whether zeros take the place of chunks that can't be had.
@@ -73,7 +72,7 @@ pub(crate) struct Settings {
 pub(crate) struct Crew {
     /// The place's number.
     pub(crate) source: usize,
-    /// Threads; at least 1.
+    /// Threads, which start when they are needed; at least 1.
     pub(crate) workers: usize,
     /// Requests that they may have in flight at once, all together. Workers that this leaves none for wait until it grows.
     pub(crate) in_flight: usize,
@@ -155,7 +154,10 @@ struct Common<'a> {
     seeds: Seeds<'a>,
     /// Set with the user's, and when the restore ends.
     stop: Cancel,
-    spares: Spares,
+    spares: Arc<Spares>,
+    budget: Arc<Budget>,
+    /// The most jobs that are ever asked for and not yet committed.
+    slots: usize,
     turns: Turns,
     /// Requests that each crew may have in flight by now.
     in_flight: Vec<AtomicUsize>,
@@ -165,7 +167,8 @@ struct Common<'a> {
 pub(crate) fn run(
     archive: &Archive,
     mut plan: Plan,
-    mut settings: Settings,
+    settings: Settings,
+    mut share: Share,
     target: &mut dyn Target,
     observe: &mut dyn FnMut(Event<'_>),
 ) -> Result<Report> {
@@ -173,7 +176,7 @@ pub(crate) fn run(
     (target.begin(plan.len(), plan.zeros())).map_err(|error| target_error("prepare", 0, error))?;
     let (readable, to_scan) = match target.existing() {
         Existing::Unreadable => {
-            keep_repeats_in_memory(&mut plan, &mut settings);
+            keep_repeats_in_memory(&mut plan, &settings, &mut share);
             (None, None)
         }
         Existing::Nothing(target) => (Some(target), None),
@@ -187,82 +190,61 @@ pub(crate) fn run(
         seeds: Seeds::new(&settings.seeds),
         stop: settings.cancel.child(),
         spares: Spares::new(ChunkDecoder::blob_limit(archive.index().largest_chunk())),
-        turns: Turns::new(settings.slots),
-        in_flight: (settings.crews.iter())
-            .map(|crew| AtomicUsize::new(crew.in_flight))
-            .collect(),
+        budget: Arc::clone(share.budget()),
+        slots: share.most(),
+        turns: Turns::new(share.most()),
+        in_flight: settings.crews.iter().map(|_| AtomicUsize::new(0)).collect(),
     };
     let scan =
         to_scan.map(|(target, is_whole)| Scan::new(archive, &plan, target, is_whole, &common.stop));
     let scan = scan.transpose()?;
-    run_threads(&common, scan.as_ref(), readable, target, observe)
+    run_threads(&common, share, scan.as_ref(), readable, target, observe)
 }
 
 /// Where the target can't be read back, a part of the memory holds what is needed again.
-fn keep_repeats_in_memory(plan: &mut Plan, settings: &mut Settings) {
+fn keep_repeats_in_memory(plan: &mut Plan, settings: &Settings, share: &mut Share) {
+    let slots = share.adjust(0);
     // What is in flight, and waits to be, comes first; but of little memory a half is kept.
-    let window = queued(settings.crews[0].in_flight).min(settings.slots.div_ceil(2));
-    let room = (settings.slots - window).min(plan.repeats().len());
+    let window = queued(settings.crews[0].in_flight).min(slots.div_ceil(2));
+    let room = share.set_aside((slots - window).min(plan.repeats().len()));
     plan.repeat_only(repeats_within(room, plan.repeats()));
-    settings.slots -= room;
-    for crew in &mut settings.crews {
-        crew.in_flight = crew.in_flight.min(settings.slots);
-        crew.most = crew.most.min(settings.slots);
-        crew.workers = crew.workers.min(crew.most);
-    }
 }
 
 fn run_threads(
     common: &Common<'_>,
+    share: Share,
     scan: Option<&Scan<'_>>,
     readable: Option<Arc<dyn ReadAt>>,
     target: &mut dyn Target,
     observe: &mut dyn FnMut(Event<'_>),
 ) -> Result<Report> {
-    let settings = common.settings;
+    let crews = &common.settings.crews;
     // They hold every job that can be outstanding, so no send blocks.
-    let outstanding: usize = settings.crews.iter().map(Crew::most_queued).sum();
-    let lines: Vec<_> = settings
-        .crews
+    let outstanding: usize = crews.iter().map(Crew::most_queued).sum();
+    let (jobs, workers): (Vec<_>, Vec<_>) = crews
         .iter()
-        .map(|crew| bounded(crew.most_queued()))
-        .collect();
-    let (arrival_sender, arrival_receiver) = bounded::<Arrival>(outstanding);
+        .map(|crew| bounded::<Job>(crew.most_queued()))
+        .unzip();
+    let (arrivals, inbox) = bounded::<Arrival>(outstanding);
     thread::scope(|scope| {
         // Dropped when the writer returns or unwinds: nothing else ends a fetch that hangs.
         let stop_all = CancelOnDrop(&common.stop);
-        let mut threads = Vec::new();
-        for (at, (crew, (_, jobs))) in settings.crews.iter().zip(&lines).enumerate() {
-            for number in 0..crew.workers.min(common.plan.chunks_to_fetch()) {
-                let (jobs, arrivals) = (jobs.clone(), arrival_sender.clone());
-                let work = move || Worker::new(common, at, number, jobs, arrivals).run();
-                threads.push(start(scope, format!("restore-{}", threads.len()), work)?);
-            }
-        }
-        if let Some(scan) = scan {
-            threads.push(start(scope, "restore-scan".to_owned(), || scan.run())?);
-        }
-        drop(arrival_sender);
+        let hire = |crew: usize, number: usize| {
+            let (jobs, arrivals) = (workers[crew].clone(), arrivals.clone());
+            let work = move || Worker::new(common, crew, number, jobs, arrivals).run();
+            start(scope, format!("restore-{crew}-{number}"), work)
+        };
+        let mut team = Team::new(crews.len(), hire);
+        let scan_thread = scan.map(|scan| start(scope, "restore-scan".to_owned(), || scan.run()));
+        let scan_thread = scan_thread.transpose()?;
         let writer = Writer::new(common, scan, readable, target, observe);
-        let result = writer.run(Ahead::new(common, scan, lines), arrival_receiver);
+        let ahead = Ahead::new(common, scan, share, jobs, &workers, &mut team);
+        let result = writer.run(ahead, inbox);
         drop(stop_all);
-        for thread in threads {
-            if let Err(payload) = thread.join() {
-                panic::resume_unwind(payload);
-            }
-        }
+        team.join();
+        scan_thread.map(join);
         result
     })
-}
-
-fn start<'scope>(
-    scope: &'scope Scope<'scope, '_>,
-    name: String,
-    work: impl FnOnce() + Send + 'scope,
-) -> Result<ScopedJoinHandle<'scope, ()>> {
-    let message = format!("cannot start the thread {name}; use fewer threads");
-    let thread = thread::Builder::new().name(name).spawn_scoped(scope, work);
-    thread.map_err(|error| Error::new(ErrorKind::Resources, message).because(error))
 }
 
 struct CancelOnDrop<'a>(&'a Cancel);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::pipeline::ahead::{Ahead, WorkersEnded};
+use crate::pipeline::ahead::Ahead;
 use crate::pipeline::pace::Pace;
 use crate::pipeline::{Common, Job};
 
@@ -48,16 +48,12 @@ impl<'a> Race<'a> {
     }
 
     /// Asks for the chunk of the turn that is waited for once more if it is late, or says in how long it will be.
-    pub(super) fn run(
-        &mut self,
-        turn: usize,
-        ahead: &mut Ahead<'_>,
-    ) -> Result<Option<Duration>, WorkersEnded> {
+    pub(super) fn run(&mut self, turn: usize, ahead: &mut Ahead<'_, '_, '_>) -> Option<Duration> {
         let settings = self.common.settings;
         // What a sick place was asked for would fail sooner or later, and be asked for once more all the same.
         let is_in_doubt = ahead.is_in_doubt(turn);
         if self.last == Some(turn) || self.abandoned.len() >= settings.abandoned {
-            return Ok(None);
+            return None;
         }
         let most = (self.common.plan.chunks_to_fetch() / ONE_IN).max(1);
         let is_allowed = settings.race
@@ -66,23 +62,27 @@ impl<'a> Race<'a> {
         let limit = match self.pace.limit() {
             None if is_in_doubt => PROBE,
             Some(limit) if is_in_doubt || is_allowed => limit,
-            _ => return Ok(None),
+            _ => return None,
         };
-        let Some(age) = self.common.turns.age(turn) else {
-            return Ok(None);
-        };
+        let age = self.common.turns.age(turn)?;
         if age < limit {
-            return Ok(Some(limit - age));
+            return Some(limit - age);
         }
-        if ahead.race(turn)? {
+        if ahead.race(turn) {
             self.last = Some(turn);
             self.races += 1;
         }
-        Ok(None)
+        None
     }
 
     /// A chunk came in so many bytes, and was awaited or had come before.
-    pub(super) fn came(&mut self, job: &Job, len: usize, was_awaited: bool, ahead: &Ahead<'_>) {
+    pub(super) fn came(
+        &mut self,
+        job: &Job,
+        len: usize,
+        was_awaited: bool,
+        ahead: &Ahead<'_, '_, '_>,
+    ) {
         self.fetched += len;
         if !was_awaited {
             self.surplus += len;

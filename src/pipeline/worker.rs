@@ -1,5 +1,6 @@
 //! A worker: pulls jobs, fetches, decodes, answers. Knows nothing of order.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use std::{iter, mem, thread};
@@ -7,6 +8,7 @@ use std::{iter, mem, thread};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use crate::backend::{Answer, Connection, FetchError, Request};
+use crate::budget::Budget;
 use crate::buffer::{Buffer, Spares};
 use crate::cancel::Cancel;
 use crate::datastore::snapshot::Source;
@@ -53,7 +55,8 @@ pub(super) struct Worker<'a> {
     stop: &'a Cancel,
     jobs: Receiver<Job>,
     seeds: &'a Seeds<'a>,
-    spares: &'a Spares,
+    spares: &'a Arc<Spares>,
+    budget: &'a Budget,
     turns: &'a Turns,
     throttle: &'a Throttle,
     held: Held,
@@ -80,6 +83,7 @@ impl<'a> Worker<'a> {
             jobs,
             seeds: &common.seeds,
             spares: &common.spares,
+            budget: &common.budget,
             turns: &common.turns,
             throttle: &common.settings.throttle,
             held: Held {
@@ -166,7 +170,7 @@ impl<'a> Worker<'a> {
             self.held.jobs.push(job);
             return self.held.fail(id, Failure::Needless);
         }
-        let mut blob = self.spares.take();
+        let mut blob = self.spares.buffer();
         if job.attempt == 1 && !job.is_race {
             match self.seeded(&job.chunk, blob) {
                 Ok(chunk) => {
@@ -265,12 +269,9 @@ impl<'a> Worker<'a> {
             }
             Ok(Answer {
                 id,
-                blob,
                 result: Err(error),
-            }) => {
-                self.spares.give_back(blob);
-                self.held.fail(id, Failure::Fetch(error));
-            }
+                ..
+            }) => self.held.fail(id, Failure::Fetch(error)),
             Ok(answer) => {
                 self.held.came(answer.id, self.turns);
                 self.received = Some(answer);
@@ -288,15 +289,17 @@ impl<'a> Worker<'a> {
         };
         let chunk = job.chunk;
         let fetched = blob.len();
+        let turn = self.budget.decode();
         let begun = Instant::now();
+        self.decoder.lend(self.spares.buffer());
         let decoded = self.decoder.decode(&chunk, blob);
+        // What the blob was in goes back at once.
+        self.decoder.lend(Buffer::new());
         self.held.spent.decoding += begun.elapsed();
+        drop(turn);
         match decoded {
             Ok(verified) => self.held.answer(id, Some(fetched), Ok(verified)),
-            Err(rejected) => {
-                self.spares.give_back(rejected.buffer);
-                self.held.fail(id, Failure::Corrupt(rejected.error));
-            }
+            Err(rejected) => self.held.fail(id, Failure::Corrupt(rejected.error)),
         }
     }
 

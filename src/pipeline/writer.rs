@@ -5,7 +5,6 @@ mod commit;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, never, select};
@@ -56,8 +55,8 @@ pub(super) struct Writer<'a> {
 }
 
 /// The line to the workers. Dropping it ends them.
-struct Line<'a> {
-    ahead: Ahead<'a>,
+struct Line<'scope, 'hire, 'a> {
+    ahead: Ahead<'scope, 'hire, 'a>,
     race: Race<'a>,
     inbox: Receiver<Arrival>,
 }
@@ -85,7 +84,7 @@ impl<'a> Writer<'a> {
             readable,
             cache,
             observe,
-            arrivals: Arrivals::new(common.settings.slots),
+            arrivals: Arrivals::new(common.slots),
             growth: Growth::new(crew.in_flight, crew.most),
             lost: Vec::new(),
             report: Report {
@@ -99,7 +98,11 @@ impl<'a> Writer<'a> {
     }
 
     /// Restores everything.
-    pub(super) fn run(mut self, ahead: Ahead<'_>, inbox: Receiver<Arrival>) -> Result<Report> {
+    pub(super) fn run(
+        mut self,
+        ahead: Ahead<'_, '_, '_>,
+        inbox: Receiver<Arrival>,
+    ) -> Result<Report> {
         let race = Race::new(self.common);
         let line = &mut Line { ahead, race, inbox };
         let mut position = self.plan.positions().start;
@@ -127,7 +130,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Whether the target holds the chunk of a position; waits until it is known.
-    fn finding(&mut self, position: usize, line: &mut Line<'_>) -> Result<Finding> {
+    fn finding(&mut self, position: usize, line: &mut Line<'_, '_, '_>) -> Result<Finding> {
         loop {
             self.check_cancelled()?;
             self.ask(line)?;
@@ -140,14 +143,13 @@ impl<'a> Writer<'a> {
     }
 
     /// Waits until something happens: a chunk comes, the scan knows more, or a job is due again.
-    fn wait(&mut self, line: &mut Line<'_>) -> Result<()> {
+    fn wait(&mut self, line: &mut Line<'_, '_, '_>) -> Result<()> {
         self.check_cancelled()?;
         self.ask(line)?;
         let nothing = never();
         let bell = self.scan.map_or(&nothing, Scan::bell);
         let turn = self.arrivals.next_turn();
         let until_late = line.race.run(turn, &mut line.ahead);
-        let until_late = until_late.map_err(|_| self.stopped())?;
         self.report.races = line.race.count() as u64;
         let patience = line
             .ahead
@@ -156,9 +158,11 @@ impl<'a> Writer<'a> {
         let begun = Instant::now();
         let mut arrival = None;
         select! {
-            recv(line.inbox) -> received => arrival = Some(received.map_err(|_| self.stopped())?),
+            recv(line.inbox) -> received => arrival = received.ok(),
             recv(bell) -> _ => {}
-            default(patience) => {}
+            default(patience) => if line.ahead.lacks_a_worker() {
+                return Err(self.stopped());
+            }
         }
         self.report.waiting += begun.elapsed();
         if let Some(arrival) = arrival {
@@ -170,20 +174,19 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn ask(&mut self, line: &mut Line<'_>) -> Result<()> {
-        let asked = line.ahead.ask(self.arrivals.next_turn());
-        asked.map_err(|_| self.stopped())
+    fn ask(&mut self, line: &mut Line<'_, '_, '_>) -> Result<()> {
+        line.ahead.ask(self.arrivals.next_turn())
     }
 
     /// Takes what came meanwhile.
-    fn hear(&mut self, line: &mut Line<'_>) -> Result<()> {
+    fn hear(&mut self, line: &mut Line<'_, '_, '_>) -> Result<()> {
         while let Ok(arrival) = line.inbox.try_recv() {
             self.take(arrival, line)?;
         }
         Ok(())
     }
 
-    fn take(&mut self, arrival: Arrival, line: &mut Line<'_>) -> Result<()> {
+    fn take(&mut self, arrival: Arrival, line: &mut Line<'_, '_, '_>) -> Result<()> {
         line.ahead.came_back(&arrival.job);
         let Arrival {
             mut job,
@@ -202,6 +205,12 @@ impl<'a> Writer<'a> {
                 let is_awaited = self.arrivals.awaits(job.turn);
                 let len = fetched.unwrap_or_default();
                 line.race.came(&job, len, is_awaited, &line.ahead);
+                if fetched.is_some()
+                    && is_awaited
+                    && let Some(in_flight) = self.growth.came(self.started.elapsed())
+                {
+                    line.ahead.allow(in_flight)?;
+                }
                 self.arrived(&job, chunk, fetched);
                 return Ok(());
             }
@@ -256,14 +265,11 @@ impl<'a> Writer<'a> {
         if !self.arrivals.awaits(job.turn) {
             // It was late, and another was quicker.
             self.report.surplus += bytes;
-            return self.common.spares.give_back(chunk.into_buffer());
+            return;
         }
         let arrived = match fetched {
             Some(_) => {
                 place.chunks += 1;
-                if let Some(in_flight) = self.growth.came(self.started.elapsed()) {
-                    self.common.in_flight[0].store(in_flight, Ordering::Relaxed);
-                }
                 Arrived::Fetched(chunk)
             }
             None => Arrived::Seeded(chunk),
@@ -272,9 +278,9 @@ impl<'a> Writer<'a> {
         self.arrivals.insert(job.turn, arrived);
     }
 
-    /// Why all workers have ended: they were cancelled, or a panic of theirs is on its way to the caller.
+    /// Why a worker has ended: it was cancelled, or a panic of its is on its way to the caller.
     fn stopped(&self) -> Error {
-        let panicked = || Error::new(ErrorKind::Resources, "all workers have ended");
+        let panicked = || Error::new(ErrorKind::Resources, "a worker has ended");
         self.check_cancelled().err().unwrap_or_else(panicked)
     }
 

@@ -4,7 +4,6 @@ use std::io;
 use std::time::Instant;
 
 use crate::error::Result;
-use crate::format::blob::Verified;
 use crate::format::index::Chunk;
 use crate::pipeline::arrivals::Arrived;
 use crate::pipeline::plan::Step;
@@ -14,7 +13,11 @@ use crate::target::Target;
 
 impl Writer<'_> {
     /// Commits a run of zero chunks as one, and says where it ends.
-    pub(super) fn commit_zeros(&mut self, first: usize, line: &mut Line<'_>) -> Result<usize> {
+    pub(super) fn commit_zeros(
+        &mut self,
+        first: usize,
+        line: &mut Line<'_, '_, '_>,
+    ) -> Result<usize> {
         let mut end = first;
         let mut left = 0;
         while let (Some(Step::Zero), Some(chunk)) = (self.plan.step(end), self.index.chunk(end)) {
@@ -46,7 +49,7 @@ impl Writer<'_> {
         &mut self,
         position: usize,
         chunk: &Chunk,
-        line: &mut Line<'_>,
+        line: &mut Line<'_, '_, '_>,
     ) -> Result<()> {
         let arrived = loop {
             if let Some(arrived) = self.arrivals.take_next() {
@@ -67,7 +70,7 @@ impl Writer<'_> {
         };
         let data = &verified.data()[self.plan.piece(chunk)];
         self.give(data.len() as u64, |target| target.write(data))?;
-        self.let_go(position, verified);
+        self.cache.keep(position, verified);
         Ok(())
     }
 
@@ -86,7 +89,7 @@ impl Writer<'_> {
         let len = u64::from(chunk.len);
         if let Some(verified) = self.cache.take(position) {
             self.give(len, |target| target.write(verified.data()))?;
-            self.let_go(position, verified);
+            self.cache.keep(position, verified);
         } else {
             let from = (origin.and_then(|origin| self.index.chunk(origin)))
                 .map(|origin| self.plan.offset_in_target(&origin))
@@ -106,10 +109,9 @@ impl Writer<'_> {
             }
             let unreadable = || io::Error::from(io::ErrorKind::Unsupported);
             let readable = readable.ok_or_else(unreadable)?;
-            let mut buffer = spares.take();
+            let mut buffer = spares.buffer();
             readable.read_exact_at(buffer.space(len as usize), from)?;
             target.write(&buffer)?;
-            spares.give_back(buffer);
             Ok(())
         })
     }
@@ -122,13 +124,6 @@ impl Writer<'_> {
         self.lost.push(damage.position);
         self.report.damage.push(damage);
         Ok(())
-    }
-
-    /// Keeps the chunk for when it is needed again, or else its memory.
-    fn let_go(&mut self, position: usize, chunk: Verified) {
-        if let Some(chunk) = self.cache.keep(position, chunk) {
-            self.common.spares.give_back(chunk.into_buffer());
-        }
     }
 
     /// Gives the target its next `len` bytes.
