@@ -106,9 +106,9 @@ impl Share {
         self.all.min(self.most).max(1)
     }
 
-    /// How many buffers there should be by now, with those that chunks are decoded into.
+    /// How many buffers there should be by now, with those that chunks are decoded into, and one to copy what occurs again.
     pub(crate) fn buffers(&self) -> usize {
-        self.taken.max(self.set_aside + 1) + self.budget.decoders
+        self.taken.max(self.set_aside + 1) + self.budget.decoders + 1
     }
 
     /// Of the buffers that it has by now, keeps up to so many for as long as the run goes on, but not the last one; says how

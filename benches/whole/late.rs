@@ -23,7 +23,7 @@ const DEPTH: usize = 16;
 /// One request in so many is later than the others.
 const ONE_IN: u64 = 50;
 /// What a restore that races holds in reserve, in buffers.
-const RESERVE: usize = 12;
+const RESERVE: usize = 10;
 
 /// Files whose requests are answered after a while.
 struct Late {
@@ -126,7 +126,9 @@ pub(crate) fn ordered(task: &Task) -> Figures {
     let in_flight = task.number("in_flight") as usize;
     let buffer = ChunkDecoder::blob_limit(task.number("chunk") as u32) as u64;
     let reserve = if races { RESERVE } else { 0 };
-    let buffers = (2 * in_flight + workers() + reserve) as u64;
+    // One for each chunk that is decoded at once.
+    let decoders = thread::available_parallelism().map_or(1, usize::from);
+    let buffers = (2 * in_flight + decoders + reserve) as u64;
     let restore = task.restore().race(races).memory(buffers * buffer);
     let snapshot = Options::new()
         .open_backend(Late::new(task))
