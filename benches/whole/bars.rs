@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 
-use crate::cells::{Cell, Content, Disk, KIB, MIB, Place, Scale, Sink};
+use crate::cells::{Cell, Content, Disk, MIB, Place, Scale, Sink};
+use crate::choice;
 use crate::compare::Compared;
 use crate::lab::Lab;
 use crate::measure::Figures;
 
 /// The bars by name.
-pub(crate) const BARS: [(&str, Bar); 8] = [
+pub(crate) const BARS: [(&str, Bar); 9] = [
     ("cpu", cpu),
     ("latency", latency),
     ("small", small),
@@ -17,11 +18,12 @@ pub(crate) const BARS: [(&str, Bar); 8] = [
     ("memory", memory),
     ("sparse", sparse),
     ("order", order),
+    ("choice", choice::choice),
 ];
 
 pub(crate) type Bar = fn(&RefCell<Lab>, Scale) -> Vec<Compared>;
 
-fn typical(place: Place, latency: u64, in_flight: usize, scale: Scale) -> Cell {
+pub(crate) fn typical(place: Place, latency: u64, in_flight: usize, scale: Scale) -> Cell {
     Cell::new(
         place,
         Disk::new(Content::Typical, scale.len),
@@ -31,7 +33,11 @@ fn typical(place: Place, latency: u64, in_flight: usize, scale: Scale) -> Cell {
 }
 
 /// Runs a cell and looks at one figure.
-fn figure(lab: &RefCell<Lab>, cell: Cell, of: fn(&Figures) -> f64) -> impl FnMut() -> f64 {
+pub(crate) fn figure(
+    lab: &RefCell<Lab>,
+    cell: Cell,
+    of: fn(&Figures) -> f64,
+) -> impl FnMut() -> f64 {
     move || of(&lab.borrow_mut().run(cell))
 }
 
@@ -94,10 +100,8 @@ fn latency(lab: &RefCell<Lab>, scale: Scale) -> Vec<Compared> {
 
 /// Speed against one in flight where latency is all: each has as many chunks for each that is in flight.
 fn small(lab: &RefCell<Lab>, scale: Scale) -> Vec<Compared> {
-    let cell = |in_flight: usize| {
-        let disk = Disk::small(scale.laps * in_flight as u64 * 64 * KIB);
-        Cell::new(Place::Pbs, disk, 50, in_flight)
-    };
+    let cell =
+        |in_flight: usize| Cell::new(Place::Pbs, Disk::laps(in_flight, scale), 50, in_flight);
     let speed = |in_flight| figure(lab, cell(in_flight), Figures::speed);
     let name = "pbs, 64 KiB, 50 ms, 16 in flight / 1";
     vec![Compared::ratio(

@@ -53,6 +53,8 @@ pub(crate) struct Cell {
     pub(crate) latency: u64,
     /// 0 is the default; on a directory it is the number of threads.
     pub(crate) in_flight: usize,
+    /// That the process may use; 0 is all there are.
+    pub(crate) cores: usize,
     pub(crate) sink: Sink,
     /// In bytes; 0 is the default.
     pub(crate) memory: u64,
@@ -110,6 +112,11 @@ impl Disk {
             chunk: 64 * KIB,
         }
     }
+
+    /// The same, as many for each that is in flight.
+    pub(crate) fn laps(in_flight: usize, scale: Scale) -> Disk {
+        Disk::small(scale.laps * in_flight as u64 * 64 * KIB)
+    }
 }
 
 impl Cell {
@@ -119,6 +126,7 @@ impl Cell {
             disk,
             latency,
             in_flight,
+            cores: 0,
             sink: Sink::Null,
             memory: 0,
         }
@@ -126,6 +134,10 @@ impl Cell {
 
     pub(crate) fn into(self, sink: Sink) -> Cell {
         Cell { sink, ..self }
+    }
+
+    pub(crate) fn cores(self, cores: usize) -> Cell {
+        Cell { cores, ..self }
     }
 
     pub(crate) fn memory(self, memory: u64) -> Cell {
@@ -217,7 +229,7 @@ impl fmt::Display for Content {
 }
 
 impl fmt::Display for Cell {
-    /// Its name: `pbs-typical-7ms-16`, then what is not as usual: `-64k`, `-file`, `-32MiB`.
+    /// Its name: `pbs-typical-7ms-16`, then what is not as usual: `-1core`, `-64k`, `-file`, `-32MiB`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.place, self.disk.content)?;
         if self.place != Place::Directory {
@@ -226,6 +238,9 @@ impl fmt::Display for Cell {
         match self.in_flight {
             0 => f.write_str("-default")?,
             in_flight => write!(f, "-{in_flight}")?,
+        }
+        if self.cores > 0 {
+            write!(f, "-{}core", self.cores)?;
         }
         if self.disk.chunk < MIB {
             write!(f, "-{}k", self.disk.chunk / KIB)?;

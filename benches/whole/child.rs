@@ -12,6 +12,7 @@ use testkit::{PbsServer, S3Server, TestKey};
 
 use crate::floors;
 use crate::late;
+use crate::limits;
 use crate::measure::{Figures, Used};
 use crate::support::null::Null;
 
@@ -58,7 +59,7 @@ impl Task {
     }
 
     /// The archive where the task has it.
-    fn remote(&self) -> Archive {
+    pub(crate) fn remote(&self) -> Archive {
         let address = self.text("address");
         let options = || {
             let fingerprint = self.text("fingerprint").parse();
@@ -98,6 +99,8 @@ pub(crate) fn work_if_asked() {
     }
     let task = arguments.next().expect("a child has a task");
     let task = Task(serde_json::from_str(&task).expect("a task is JSON"));
+    // Threads that are started later inherit it.
+    limits::keep_to_cores(task.number("cores") as usize);
     let figures = match task.text("work") {
         "restore" => restore(&task),
         "ordered" => late::ordered(&task),

@@ -44,7 +44,12 @@ impl Lab {
 
     /// Measures a restore.
     pub(crate) fn run(&mut self, cell: Cell) -> Figures {
-        let task = self.task("restore", cell);
+        self.work("restore", cell)
+    }
+
+    /// Measures what a child does with a cell in another way.
+    pub(crate) fn work(&mut self, work: &str, cell: Cell) -> Figures {
+        let task = self.task(work, cell);
         self.child(task)
     }
 
@@ -59,8 +64,7 @@ impl Lab {
     /// Measures a floor, or a part of it.
     pub(crate) fn part(&mut self, part: &str, disk: Disk) -> Figures {
         let cell = Cell::new(Place::Https, disk, 0, 1);
-        let task = self.task(part, cell);
-        self.child(task)
+        self.work(part, cell)
     }
 
     /// Measures chunks that come late, by so many milliseconds all and by so many more some of them.
@@ -90,6 +94,7 @@ impl Lab {
             "chunk": cell.disk.chunk,
             "latency": cell.latency,
             "in_flight": cell.in_flight,
+            "cores": cell.cores,
             "memory": cell.memory,
             "folder": self.store().display().to_string(),
             "snapshot": snapshot,
