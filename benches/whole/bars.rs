@@ -6,10 +6,11 @@ use crate::cells::{Cell, Content, Disk, MIB, Place, Scale, Sink};
 use crate::choice;
 use crate::compare::Compared;
 use crate::lab::Lab;
+use crate::many;
 use crate::measure::Figures;
 
 /// The bars by name.
-pub(crate) const BARS: [(&str, Bar); 9] = [
+pub(crate) const BARS: [(&str, Bar); 11] = [
     ("cpu", cpu),
     ("latency", latency),
     ("small", small),
@@ -19,6 +20,8 @@ pub(crate) const BARS: [(&str, Bar); 9] = [
     ("sparse", sparse),
     ("order", order),
     ("choice", choice::choice),
+    ("connections", many::connections),
+    ("huge", many::huge),
 ];
 
 pub(crate) type Bar = fn(&RefCell<Lab>, Scale) -> Vec<Compared>;

@@ -5,6 +5,7 @@ use std::fmt;
 pub(crate) const KIB: u64 = 1 << 10;
 pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) const GIB: u64 = 1 << 30;
+pub(crate) const TIB: u64 = 1 << 40;
 
 /// Where a datastore is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,6 +54,8 @@ pub(crate) struct Cell {
     pub(crate) latency: u64,
     /// 0 is the default; on a directory it is the number of threads.
     pub(crate) in_flight: usize,
+    /// 0 is the default.
+    pub(crate) threads: usize,
     /// That the process may use; 0 is all there are.
     pub(crate) cores: usize,
     pub(crate) sink: Sink,
@@ -67,6 +70,8 @@ pub(crate) struct Scale {
     pub(crate) len: u64,
     /// Bytes of the disk of zeros that goes to a sparse file.
     pub(crate) sparse: u64,
+    /// Bytes of the disk of zeros that has more chunks than any.
+    pub(crate) huge: u64,
     /// Chunks for each that is in flight, where latency is all.
     pub(crate) laps: u64,
     /// How often each cell is measured.
@@ -79,6 +84,7 @@ impl Scale {
     pub(crate) const FULL: Scale = Scale {
         len: GIB,
         sparse: 64 * GIB,
+        huge: 16 * TIB,
         laps: 30,
         rounds: 5,
         pairs: 9,
@@ -88,6 +94,7 @@ impl Scale {
     pub(crate) const TRIAL: Scale = Scale {
         len: 16 * MIB,
         sparse: GIB,
+        huge: 64 * GIB,
         laps: 2,
         rounds: 1,
         pairs: 1,
@@ -126,6 +133,7 @@ impl Cell {
             disk,
             latency,
             in_flight,
+            threads: 0,
             cores: 0,
             sink: Sink::Null,
             memory: 0,
@@ -134,6 +142,15 @@ impl Cell {
 
     pub(crate) fn into(self, sink: Sink) -> Cell {
         Cell { sink, ..self }
+    }
+
+    /// With so many threads, one chunk in flight for each.
+    pub(crate) fn threads(self, threads: usize) -> Cell {
+        Cell {
+            threads,
+            in_flight: threads,
+            ..self
+        }
     }
 
     pub(crate) fn cores(self, cores: usize) -> Cell {
@@ -229,7 +246,7 @@ impl fmt::Display for Content {
 }
 
 impl fmt::Display for Cell {
-    /// Its name: `pbs-typical-7ms-16`, then what is not as usual: `-1core`, `-64k`, `-file`, `-32MiB`.
+    /// Its name: `pbs-typical-7ms-16`, then what is not as usual: `-512threads`, `-1core`, `-64k`, `-file`, `-32MiB`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.place, self.disk.content)?;
         if self.place != Place::Directory {
@@ -238,6 +255,9 @@ impl fmt::Display for Cell {
         match self.in_flight {
             0 => f.write_str("-default")?,
             in_flight => write!(f, "-{in_flight}")?,
+        }
+        if self.threads > 0 {
+            write!(f, "-{}threads", self.threads)?;
         }
         if self.cores > 0 {
             write!(f, "-{}core", self.cores)?;

@@ -78,7 +78,9 @@ impl Task {
     }
 
     pub(crate) fn restore(&self) -> Restore {
-        let restore = Restore::new().in_flight(self.number("in_flight") as usize);
+        let restore = Restore::new()
+            .in_flight(self.number("in_flight") as usize)
+            .threads(self.number("threads") as usize);
         match self.number("memory") {
             0 => restore,
             memory => restore.memory(memory),

@@ -94,6 +94,7 @@ impl Lab {
             "chunk": cell.disk.chunk,
             "latency": cell.latency,
             "in_flight": cell.in_flight,
+            "threads": cell.threads,
             "cores": cell.cores,
             "memory": cell.memory,
             "folder": self.store().display().to_string(),

@@ -3,8 +3,9 @@
 //!
 //! `cargo bench --bench whole` measures all there is, in half an hour or so. Words choose: `cells` or parts of cells'
 //! names (`pbs-typical`), `parts` (of the floor), `first` (the table of the first measurements), `bars` or one of them
-//! (`cpu`, `latency`, `small`, `calls`, `rss`, `memory`, `sparse`, `order`, `choice`). `--rounds N` and `--pairs N` say
-//! how often. `--svg FOLDER` writes the tables and the curves there, `--readme FILE` puts the figures into the README.
+//! (`cpu`, `latency`, `small`, `calls`, `rss`, `memory`, `sparse`, `order`, `choice`, `connections`, `huge`). `--rounds
+//! N` and `--pairs N` say how often. `--svg FOLDER` writes the tables and the curves there, `--readme FILE` puts the
+//! figures into the README.
 //!
 //! Page faults after warm-up are those after half of the chunks, as the observer sees them pass.
 
@@ -21,6 +22,7 @@ mod lab;
 mod late;
 mod limits;
 mod machine;
+mod many;
 mod measure;
 mod results;
 #[path = "../support/mod.rs"]
@@ -68,6 +70,7 @@ struct Arguments {
 fn main() {
     serve_if_asked();
     child::work_if_asked();
+    limits::allow_many_files();
     let arguments = Arguments::parse();
     let mut scale = if arguments.test {
         Scale::TRIAL
