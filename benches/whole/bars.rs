@@ -5,12 +5,13 @@ use std::cell::RefCell;
 use crate::cells::{Cell, Content, Disk, MIB, Place, Scale, Sink};
 use crate::choice;
 use crate::compare::Compared;
+use crate::flow;
 use crate::lab::Lab;
 use crate::many;
 use crate::measure::Figures;
 
 /// The bars by name.
-pub(crate) const BARS: [(&str, Bar); 11] = [
+pub(crate) const BARS: [(&str, Bar); 12] = [
     ("cpu", cpu),
     ("latency", latency),
     ("small", small),
@@ -20,6 +21,7 @@ pub(crate) const BARS: [(&str, Bar); 11] = [
     ("sparse", sparse),
     ("order", order),
     ("choice", choice::choice),
+    ("rate", flow::rate),
     ("connections", many::connections),
     ("huge", many::huge),
 ];

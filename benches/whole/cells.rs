@@ -58,6 +58,8 @@ pub(crate) struct Cell {
     pub(crate) threads: usize,
     /// That the process may use; 0 is all there are.
     pub(crate) cores: usize,
+    /// In bytes a second; 0 is without a limit.
+    pub(crate) rate: u64,
     pub(crate) sink: Sink,
     /// In bytes; 0 is the default.
     pub(crate) memory: u64,
@@ -74,6 +76,8 @@ pub(crate) struct Scale {
     pub(crate) huge: u64,
     /// Chunks for each that is in flight, where latency is all.
     pub(crate) laps: u64,
+    /// Bytes a second where the rate has a limit: half a minute for a disk.
+    pub(crate) rate: u64,
     /// How often each cell is measured.
     pub(crate) rounds: usize,
     /// Pairs behind each ratio.
@@ -86,6 +90,7 @@ impl Scale {
         sparse: 64 * GIB,
         huge: 16 * TIB,
         laps: 30,
+        rate: GIB / 30,
         rounds: 5,
         pairs: 9,
     };
@@ -96,6 +101,7 @@ impl Scale {
         sparse: GIB,
         huge: 64 * GIB,
         laps: 2,
+        rate: 128 * MIB,
         rounds: 1,
         pairs: 1,
     };
@@ -135,6 +141,7 @@ impl Cell {
             in_flight,
             threads: 0,
             cores: 0,
+            rate: 0,
             sink: Sink::Null,
             memory: 0,
         }
@@ -155,6 +162,10 @@ impl Cell {
 
     pub(crate) fn cores(self, cores: usize) -> Cell {
         Cell { cores, ..self }
+    }
+
+    pub(crate) fn rate(self, rate: u64) -> Cell {
+        Cell { rate, ..self }
     }
 
     pub(crate) fn memory(self, memory: u64) -> Cell {
@@ -261,6 +272,9 @@ impl fmt::Display for Cell {
         }
         if self.cores > 0 {
             write!(f, "-{}core", self.cores)?;
+        }
+        if self.rate > 0 {
+            write!(f, "-{}MiB/s", self.rate / MIB)?;
         }
         if self.disk.chunk < MIB {
             write!(f, "-{}k", self.disk.chunk / KIB)?;

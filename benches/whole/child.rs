@@ -11,6 +11,7 @@ use serde_json::Value;
 use testkit::{PbsServer, S3Server, TestKey};
 
 use crate::floors;
+use crate::flow;
 use crate::late;
 use crate::limits;
 use crate::measure::{Figures, Used};
@@ -80,7 +81,8 @@ impl Task {
     pub(crate) fn restore(&self) -> Restore {
         let restore = Restore::new()
             .in_flight(self.number("in_flight") as usize)
-            .threads(self.number("threads") as usize);
+            .threads(self.number("threads") as usize)
+            .rate(self.number("rate"));
         match self.number("memory") {
             0 => restore,
             memory => restore.memory(memory),
@@ -105,6 +107,7 @@ pub(crate) fn work_if_asked() {
     limits::keep_to_cores(task.number("cores") as usize);
     let figures = match task.text("work") {
         "restore" => restore(&task),
+        "even" => flow::even(&task),
         "ordered" => late::ordered(&task),
         "unordered" => late::unordered(&task),
         part => floors::run(&task, part),

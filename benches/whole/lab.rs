@@ -96,6 +96,7 @@ impl Lab {
             "in_flight": cell.in_flight,
             "threads": cell.threads,
             "cores": cell.cores,
+            "rate": cell.rate,
             "memory": cell.memory,
             "folder": self.store().display().to_string(),
             "snapshot": snapshot,

@@ -3,9 +3,9 @@
 //!
 //! `cargo bench --bench whole` measures all there is, in half an hour or so. Words choose: `cells` or parts of cells'
 //! names (`pbs-typical`), `parts` (of the floor), `first` (the table of the first measurements), `bars` or one of them
-//! (`cpu`, `latency`, `small`, `calls`, `rss`, `memory`, `sparse`, `order`, `choice`, `connections`, `huge`). `--rounds
-//! N` and `--pairs N` say how often. `--svg FOLDER` writes the tables and the curves there, `--readme FILE` puts the
-//! figures into the README.
+//! (`cpu`, `latency`, `small`, `calls`, `rss`, `memory`, `sparse`, `order`, `choice`, `rate`, `connections`, `huge`).
+//! `--rounds N` and `--pairs N` say how often. `--svg FOLDER` writes the tables and the curves there, `--readme FILE`
+//! puts the figures into the README.
 //!
 //! Page faults after warm-up are those after half of the chunks, as the observer sees them pass.
 
@@ -18,6 +18,7 @@ mod first;
 #[path = "../support/floor.rs"]
 mod floor;
 mod floors;
+mod flow;
 mod lab;
 mod late;
 mod limits;

@@ -23,6 +23,8 @@ pub(crate) struct Figures {
     pub(crate) switches: f64,
     /// The most memory that the process had, in bytes.
     pub(crate) peak: f64,
+    /// How far the flow of a while is off at the most, as a share of what it should be.
+    pub(crate) uneven: f64,
 }
 
 impl Figures {
@@ -37,6 +39,7 @@ impl Figures {
             self.late_faults,
             self.switches,
             self.peak,
+            self.uneven,
         ])
     }
 
@@ -52,6 +55,7 @@ impl Figures {
             late_faults: at(6),
             switches: at(7),
             peak: at(8),
+            uneven: at(9),
         }
     }
 
