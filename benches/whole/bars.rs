@@ -9,9 +9,10 @@ use crate::flow;
 use crate::lab::Lab;
 use crate::many;
 use crate::measure::Figures;
+use crate::together;
 
 /// The bars by name.
-pub(crate) const BARS: [(&str, Bar); 12] = [
+pub(crate) const BARS: [(&str, Bar); 13] = [
     ("cpu", cpu),
     ("latency", latency),
     ("small", small),
@@ -24,6 +25,7 @@ pub(crate) const BARS: [(&str, Bar); 12] = [
     ("rate", flow::rate),
     ("connections", many::connections),
     ("huge", many::huge),
+    ("together", together::compared),
 ];
 
 pub(crate) type Bar = fn(&RefCell<Lab>, Scale) -> Vec<Compared>;

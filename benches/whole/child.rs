@@ -16,6 +16,7 @@ use crate::late;
 use crate::limits;
 use crate::measure::{Figures, Used};
 use crate::support::null::Null;
+use crate::together;
 
 /// The argument that makes this program a child.
 pub(crate) const ASKED: &str = "whole-child";
@@ -108,6 +109,8 @@ pub(crate) fn work_if_asked() {
     let figures = match task.text("work") {
         "restore" => restore(&task),
         "even" => flow::even(&task),
+        "together" => together::together(&task),
+        "apart" => together::apart(&task),
         "ordered" => late::ordered(&task),
         "unordered" => late::unordered(&task),
         part => floors::run(&task, part),
