@@ -57,7 +57,7 @@ fn eightfold(distinct: usize) -> Vec<u64> {
 
 /// One thread, which has the chunks in memory: it writes each where it occurs first, copies it with `copy_file_range`
 /// to wherever it occurs again, in the order of the image, and syncs the file. Gives the seconds, and those of the CPU.
-fn bare_loop(place: &Place, numbers: &[u64], distinct: usize) -> [f64; 2] {
+pub(crate) fn bare_loop(place: &Place, numbers: &[u64], distinct: usize) -> [f64; 2] {
     let in_buffer = |number| {
         let mut buffer = Buffer::new();
         buffer.extend_from_slice(&random(number));

@@ -1,21 +1,32 @@
 //! Restores that fetch less than all: what the target holds, what occurs again, and zeros.
 //!
-//! Every ratio is of runs that were made in turns. The files are on the disk that holds `target`, and in the page
-//! cache.
+//! Every ratio is of runs that were made in turns. The files are in the folder that `TMPDIR` names, or else on the disk
+//! that holds `target`, and in the page cache.
 //!
 //! `cargo bench --bench reuse -- delta` (a target that holds nearly all), `served` (the same from a PBS), `copies` (each
-//! chunk eight times), `zeros` (of them alone, and among data); all of them without a word.
+//! chunk eight times), `repeats` (a few chunks in turn, where the file system shares blocks), `zeros` (of them alone, and
+//! among data); all of them without a word.
+//!
+//! A file system that shares blocks, or another that doesn't, can be had in a file, as root:
+//!
+//! ```sh
+//! truncate -s 8G /tmp/disk.img && mkfs.xfs -m reflink=1 /tmp/disk.img      # or mkfs.btrfs, or mkfs.ext4
+//! mkdir -p /mnt/disk && mount -o loop /tmp/disk.img /mnt/disk
+//! TMPDIR=/mnt/disk cargo bench --bench reuse -- copies repeats
+//! ```
 
 mod copies;
 mod delta;
 #[allow(clippy::unwrap_used, reason = "a device that can't be made is the end")]
 #[path = "../../tests/disks/mod.rs"]
 mod disks;
+mod repeats;
 #[path = "../support/mod.rs"]
 mod support;
 mod zeros;
 
 use std::collections::HashMap;
+use std::env;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -44,7 +55,7 @@ struct Place {
 impl Place {
     /// An image of as many chunks as there are numbers; those of the same number are the same.
     fn new(numbers: &[u64], make: impl Fn(u64) -> Vec<u8>) -> Place {
-        let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("there is a disk");
+        let folder = TempDir::new_in(room()).expect("there is a disk");
         let store = Folder::new(folder.path().join("datastore"));
         let mut made = HashMap::new();
         let digests = numbers.iter().map(|number| {
@@ -100,6 +111,12 @@ impl Place {
         let folder = File::open(self.folder.path()).expect("the folder is there");
         rustix::fs::syncfs(folder).expect("the disk can be written");
     }
+}
+
+/// Where the files are: `/tmp`, which is taken where nothing is said, may be memory.
+fn room() -> PathBuf {
+    let chosen = env::var_os("TMPDIR").map(PathBuf::from);
+    chosen.unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into())
 }
 
 fn open(options: &Options, place: &str) -> Archive {
@@ -168,6 +185,7 @@ fn main() {
         ("delta", delta::delta as fn()),
         ("served", delta::served),
         ("copies", copies::copies),
+        ("repeats", repeats::repeats),
         ("zeros", zeros::zeros),
     ] {
         if is_asked(name) {
