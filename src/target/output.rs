@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -31,6 +32,8 @@ pub(super) struct Output {
     is_changed: bool,
     can_punch: bool,
     can_copy: bool,
+    /// Where there is no hole, as far as was looked last: to look for one takes as long as there is none.
+    data: Range<u64>,
     flush: Flush,
 }
 
@@ -47,6 +50,7 @@ impl Output {
             is_changed: false,
             can_punch: true,
             can_copy: true,
+            data: 0..0,
             flush: Flush::default(),
         }
     }
@@ -71,6 +75,7 @@ impl Output {
     /// Starts from the beginning. What is not before `stale` must read as zeros.
     pub(super) fn begin(&mut self, len: u64, stale: u64) {
         (self.len, self.offset, self.stale) = (len, 0, stale);
+        self.data = 0..0;
         self.flush = Flush::default();
     }
 
@@ -225,16 +230,21 @@ impl Output {
     }
 
     /// How long the hole at an offset is, and then the data. A file without holes is all data.
-    fn hole_and_data(&self, from: u64, end: u64) -> io::Result<(u64, u64)> {
+    fn hole_and_data(&mut self, from: u64, end: u64) -> io::Result<(u64, u64)> {
         if self.zeros == Zeros::Write {
             return Ok((0, end - from));
         }
-        let data = next_data(&self.file, from)?.unwrap_or(end).min(end);
-        let hole = match seek(&self.file, SeekFrom::Hole(data)) {
-            Ok(hole) if hole > data => hole.min(end),
-            _ => end,
-        };
-        Ok((data - from, hole - data))
+        if !self.data.contains(&from) {
+            let data = next_data(&self.file, from)?.unwrap_or(end).min(end);
+            let hole = match seek(&self.file, SeekFrom::Hole(data)) {
+                Ok(hole) if hole > data => hole,
+                _ => end,
+            };
+            // What was written stays as it is, and what was not is not known yet.
+            self.data = data..hole.min(self.offset);
+            return Ok((data - from, hole.min(end) - data));
+        }
+        Ok((0, self.data.end.min(end) - from))
     }
 
     /// Says how much it copied: less than all where the file system can't.

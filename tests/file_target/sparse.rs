@@ -175,6 +175,28 @@ fn a_copy_is_the_same_and_keeps_its_holes() {
 }
 
 #[test]
+fn what_is_known_of_holes_ends_where_it_was_not_written_yet() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("disk.raw");
+    fs::write(folder.path().join("disk.raw.partial"), vec![0xff; 4 << 20]).unwrap();
+    let mut target = FileTarget::create(&path).unwrap();
+    target.begin(4 << 20, 0).unwrap();
+    let data = noise(1, 1 << 19);
+    target.write(&data).unwrap();
+    // From here on there was data up to the end, but there won't be.
+    assert!(target.copy(0, 1 << 19).unwrap());
+    target.write_zeros(1 << 20).unwrap();
+    assert!(target.copy(1 << 19, 1 << 20).unwrap());
+    assert!(target.copy(4096, 1 << 20).unwrap());
+    target.finish(false).unwrap();
+    let mut expected = [&data[..], &data, &vec![0; 1 << 20]].concat();
+    expected.extend_from_within(1 << 19..(1 << 19) + (1 << 20));
+    expected.extend_from_within(4096..4096 + (1 << 20));
+    assert!(fs::read(&path).unwrap() == expected);
+    assert!(taken(&path) < 3 << 20, "{} bytes", taken(&path));
+}
+
+#[test]
 fn only_what_was_committed_is_copied() {
     let folder = TempDir::new().unwrap();
     let mut target = FileTarget::create(folder.path().join("disk.raw")).unwrap();
