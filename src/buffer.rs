@@ -1,16 +1,22 @@
-//! Memory that circulates between writer and workers. Knows nothing of what is in it.
+//! Buffers that circulate between writer and workers. Knows nothing of what is in them.
+
+mod hashing;
+mod spares;
 
 use std::fmt;
 use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use crate::digest::Hasher;
 
-/// Bytes that start on a page: glibc and the kernel copy large blocks with `rep movsb`, which on Zen 3 falls from
-/// 40 to 1.7 GB/s when the destination lies a few bytes after the source modulo 4096, as it does when page-cache
-/// pages are copied into a block of malloc's.
-const PAGE: usize = 4096;
+use hashing::Hashing;
+use spares::Memory;
+
+pub(crate) use spares::Spares;
+
+/// So much is read at once that it is still in the core's cache when it is looked at.
+const PIECE: usize = 256 << 10;
 
 /// A buffer for the bytes of a blob or a chunk, that is filled again and again.
 ///
@@ -22,6 +28,7 @@ pub struct Buffer {
     memory: Memory,
     len: usize,
     home: Option<Arc<Spares>>,
+    hashing: Option<Box<Hashing>>,
 }
 
 impl Buffer {
@@ -29,6 +36,13 @@ impl Buffer {
     #[must_use]
     pub fn new() -> Buffer {
         Buffer::default()
+    }
+
+    /// One that takes its memory from there, when it needs any.
+    fn of(home: Arc<Spares>) -> Buffer {
+        let mut buffer = Buffer::new();
+        buffer.home = Some(home);
+        buffer
     }
 
     /// Makes room for `capacity` bytes in all, so that filling it up to there allocates nothing. Pages of it that
@@ -52,23 +66,29 @@ impl Buffer {
     /// How many bytes it can hold without taking more memory.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.memory.bytes.len().saturating_sub(PAGE)
+        self.memory.capacity()
     }
 
     /// Forgets the bytes, keeps the memory.
     pub fn clear(&mut self) {
         self.len = 0;
+        if let Some(hashing) = &mut self.hashing {
+            hashing.begin_anew();
+        }
     }
 
     /// Forgets all but the first `len` bytes, keeps the memory.
     pub fn truncate(&mut self, len: usize) {
-        self.len = self.len.min(len);
+        if len < self.len {
+            self.len = len;
+            self.hashing = None;
+        }
     }
 
     /// Makes the buffer `len` bytes long and gives all of them to be written to; what they hold is unspecified.
     pub fn space(&mut self, len: usize) -> &mut [u8] {
-        // Nothing is carried over.
-        self.len = 0;
+        // Nothing is carried over, and what will be written is not seen.
+        (self.len, self.hashing) = (0, None);
         self.reserve(len);
         self.len = len;
         self
@@ -81,7 +101,45 @@ impl Buffer {
             self.reserve(end.max(2 * self.capacity()));
         }
         self.memory.space()[self.len..end].copy_from_slice(bytes);
-        self.len = end;
+        self.grown(end);
+    }
+
+    /// Adds up to `len` bytes that `read` puts there, which says how many they are; none are the end.
+    ///
+    /// # Errors
+    /// That of `read`.
+    pub(crate) fn fill<E>(
+        &mut self,
+        len: usize,
+        mut read: impl FnMut(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<(), E> {
+        let end = self.len + len;
+        self.reserve(end);
+        while self.len < end {
+            let piece = PIECE.min(end - self.len);
+            match read(&mut self.memory.space()[self.len..][..piece])? {
+                0 => break,
+                count => self.grown(self.len + count.min(piece)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Hashes what is behind `header` bytes while it is added, if the first of them are these.
+    pub(crate) fn hash_behind(&mut self, magic: [u8; 8], header: usize) {
+        self.hashing = Some(Box::new(Hashing::new(magic, header)));
+    }
+
+    /// The hash of all that is behind the header, where it was made.
+    pub(crate) fn take_hash(&mut self) -> Option<Hasher> {
+        self.hashing.take()?.hash(self.len)
+    }
+
+    fn grown(&mut self, end: usize) {
+        let begin = mem::replace(&mut self.len, end);
+        if let Some(mut hashing) = self.hashing.take() {
+            self.hashing = hashing.added(self, begin).then_some(hashing);
+        }
     }
 }
 
@@ -89,12 +147,14 @@ impl Deref for Buffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.memory.bytes[self.memory.start..][..self.len]
+        &self.memory.bytes()[..self.len]
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
+        // They may become others than were hashed.
+        self.hashing = None;
         &mut self.memory.space()[..self.len]
     }
 }
@@ -116,96 +176,103 @@ impl fmt::Debug for Buffer {
     }
 }
 
-/// Bytes of which those from `start` on are used.
-#[derive(Default)]
-struct Memory {
-    bytes: Vec<u8>,
-    start: usize,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Memory {
-    fn new(capacity: usize) -> Memory {
-        let bytes = vec![0; capacity + PAGE];
-        let start = bytes.as_ptr().align_offset(PAGE).min(PAGE);
-        Memory { bytes, start }
+    const MAGIC: [u8; 8] = *b"8 bytes.";
+
+    /// A header of 12 bytes, and more.
+    fn bytes() -> Vec<u8> {
+        let payload = (0..1000_u32).flat_map(u32::to_le_bytes);
+        MAGIC.into_iter().chain(*b"more").chain(payload).collect()
     }
 
-    fn space(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.start..]
-    }
-}
-
-/// Memory for buffers of one size that are not in use. What came back last goes out first: it is there, and warm, while
-/// memory that was never used costs a page fault for every page.
-pub(crate) struct Spares {
-    capacity: usize,
-    stock: Mutex<Stock>,
-}
-
-struct Stock {
-    idle: Vec<Memory>,
-    /// Idle or not.
-    made: usize,
-    /// How many there should be at the most.
-    limit: usize,
-}
-
-impl Spares {
-    /// None yet. Each has room for `capacity` bytes.
-    pub(crate) fn new(capacity: usize) -> Arc<Spares> {
-        let stock = Stock {
-            idle: Vec::new(),
-            made: 0,
-            limit: usize::MAX,
-        };
-        Arc::new(Spares {
-            capacity,
-            stock: Mutex::new(stock),
-        })
-    }
-
-    /// An empty buffer, which takes memory only when something is put into it: between a request and its answer none is held.
-    pub(crate) fn buffer(self: &Arc<Spares>) -> Buffer {
+    fn watched() -> Buffer {
         let mut buffer = Buffer::new();
-        buffer.home = Some(Arc::clone(self));
+        buffer.hash_behind(MAGIC, 12);
         buffer
     }
 
-    /// From now on what comes back beyond so many is freed.
-    pub(crate) fn limit(&self, limit: usize) {
-        let mut stock = self.stock.lock();
-        stock.limit = limit;
-        let surplus = stock.made.saturating_sub(limit).min(stock.idle.len());
-        let kept = stock.idle.len() - surplus;
-        let freed = stock.idle.split_off(kept);
-        stock.made -= surplus;
-        drop(stock);
-        drop(freed);
+    fn hash_of(bytes: &[u8]) -> crate::Digest {
+        let mut hasher = Hasher::default();
+        hasher.update(bytes);
+        hasher.finish()
     }
 
-    fn take(&self) -> Memory {
-        let mut stock = self.stock.lock();
-        let idle = stock.idle.pop();
-        stock.made += usize::from(idle.is_none());
-        drop(stock);
-        // Then it never grows: pages that no chunk needs are never touched, and cost nothing.
-        idle.unwrap_or_else(|| Memory::new(self.capacity))
-    }
-
-    fn give_back(&self, memory: Memory) {
-        let mut stock = self.stock.lock();
-        if stock.made <= stock.limit {
-            return stock.idle.push(memory);
+    #[test]
+    fn what_comes_is_hashed_however_it_is_cut() {
+        let bytes = bytes();
+        for piece in [1, 7, 8, 11, 12, 13, 64, 1000, bytes.len()] {
+            let mut added = watched();
+            bytes
+                .chunks(piece)
+                .for_each(|piece| added.extend_from_slice(piece));
+            let mut filled = watched();
+            let mut rest = &bytes[..];
+            let read = |space: &mut [u8]| {
+                let (now, later) = rest.split_at(piece.min(space.len()).min(rest.len()));
+                space[..now.len()].copy_from_slice(now);
+                rest = later;
+                Ok::<_, ()>(now.len())
+            };
+            filled.fill(bytes.len() + 1, read).expect("it never fails");
+            for mut buffer in [added, filled] {
+                assert_eq!(buffer[..], bytes[..]);
+                let hash = buffer.take_hash().expect("it was watched");
+                assert_eq!(hash.finish(), hash_of(&bytes[12..]), "in pieces of {piece}");
+            }
         }
-        stock.made -= 1;
-        drop(stock);
-        drop(memory);
     }
-}
 
-impl fmt::Debug for Spares {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stock = self.stock.lock();
-        write!(f, "Spares({} of {} idle)", stock.idle.len(), stock.made)
+    #[test]
+    fn what_was_changed_or_cut_or_begins_otherwise_has_no_hash() {
+        let bytes = bytes();
+        let changes: [fn(&mut Buffer); 4] = [
+            |buffer| buffer[100] ^= 1,
+            |buffer| buffer.truncate(100),
+            |buffer| buffer.space(100).fill(1),
+            |buffer| {
+                buffer.clear();
+                buffer.extend_from_slice(&[0; 100]);
+            },
+        ];
+        for change in changes {
+            let mut buffer = watched();
+            buffer.extend_from_slice(&bytes);
+            change(&mut buffer);
+            assert!(buffer.take_hash().is_none());
+        }
+        let mut short = watched();
+        short.extend_from_slice(&bytes[..11]);
+        assert!(short.take_hash().is_none());
+    }
+
+    #[test]
+    fn a_buffer_that_is_cleared_begins_anew() {
+        let bytes = bytes();
+        let mut buffer = watched();
+        buffer.extend_from_slice(&bytes[..500]);
+        buffer.clear();
+        buffer.extend_from_slice(&bytes);
+        let hash = buffer.take_hash().expect("it is watched still");
+        assert_eq!(hash.finish(), hash_of(&bytes[12..]));
+    }
+
+    #[test]
+    fn memory_goes_round_and_is_freed_beyond_the_limit() {
+        let spares = Spares::new(1000);
+        let mut buffers: Vec<Buffer> = (0..3).map(|_| spares.buffer()).collect();
+        assert_eq!(format!("{spares:?}"), "Spares(0 of 0 idle)");
+        buffers
+            .iter_mut()
+            .for_each(|buffer| buffer.extend_from_slice(b"a byte"));
+        assert_eq!(buffers[0].capacity(), 1000);
+        spares.limit(2);
+        assert_eq!(format!("{spares:?}"), "Spares(0 of 3 idle)");
+        drop(buffers);
+        assert_eq!(format!("{spares:?}"), "Spares(2 of 2 idle)");
+        spares.limit(1);
+        assert_eq!(format!("{spares:?}"), "Spares(1 of 1 idle)");
     }
 }

@@ -9,7 +9,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("digest", &[]),
     ("error", &["digest"]),
     ("cancel", &[]),
-    ("buffer", &[]),
+    ("buffer", &["digest"]),
     ("budget", &[]),
     ("throttle", &["cancel"]),
     ("format", &["digest", "error", "buffer"]),

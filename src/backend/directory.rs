@@ -183,14 +183,11 @@ impl ChunkFiles<'_> {
         else {
             return Err(FetchError::TooLong);
         };
-        let mut space = request.blob.space(len);
-        while !space.is_empty() {
+        request.blob.fill(len, |space| {
             let allowed = self.throttle.may_read(space.len(), self.cancel)?;
-            let (piece, rest) = space.split_at_mut(allowed);
-            file.read_exact(piece)?;
-            space = rest;
-        }
-        Ok(())
+            file.read_exact(&mut space[..allowed])?;
+            Ok(allowed)
+        })
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {

@@ -22,6 +22,9 @@ const HEADER: usize = 12;
 /// Magic, CRC, IV and tag.
 const ENCRYPTED_HEADER: usize = 44;
 
+/// What a blob begins with that is neither encrypted nor compressed.
+const PLAIN: [u8; 8] = [0x42, 0xab, 0x38, 0x07, 0xbe, 0x83, 0x70, 0xa1];
+
 /// The four kinds of blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Kind {
@@ -32,7 +35,7 @@ struct Kind {
 impl Kind {
     fn of(blob: &[u8]) -> Result<Kind, Reason> {
         let (is_encrypted, is_compressed) = match blob.first_chunk() {
-            Some([0x42, 0xab, 0x38, 0x07, 0xbe, 0x83, 0x70, 0xa1]) => (false, false),
+            Some(&PLAIN) => (false, false),
             Some([0x31, 0xb9, 0x58, 0x42, 0x6f, 0xb6, 0xa3, 0x7f]) => (false, true),
             Some([0x7b, 0x67, 0x85, 0xbe, 0x22, 0x2d, 0x4c, 0xf0]) => (true, false),
             Some([0xe6, 0x59, 0x1b, 0xbf, 0x0b, 0xbf, 0xd8, 0x0b]) => (true, true),
@@ -111,7 +114,8 @@ impl ChunkDecoder {
     /// # Errors
     /// The blob is not that of the chunk.
     pub fn decode(&mut self, chunk: &Chunk, mut blob: Buffer) -> Result<Verified, Rejected> {
-        match self.try_decode(chunk, &mut blob) {
+        let hash = blob.take_hash();
+        match self.try_decode(chunk, &mut blob, hash) {
             Ok(Place::Blob { header }) => Ok(Verified {
                 buffer: blob,
                 header,
@@ -131,6 +135,13 @@ impl ChunkDecoder {
                     error,
                 })
             }
+        }
+    }
+
+    /// Has a blob hashed while it comes, if it turns out to be plain.
+    pub(crate) fn watch(&self, blob: &mut Buffer) {
+        if self.key.is_none() {
+            blob.hash_behind(PLAIN, HEADER);
         }
     }
 
@@ -166,7 +177,12 @@ impl ChunkDecoder {
         }
     }
 
-    fn try_decode(&mut self, chunk: &Chunk, blob: &mut [u8]) -> Result<Place, Reason> {
+    fn try_decode(
+        &mut self,
+        chunk: &Chunk,
+        blob: &mut [u8],
+        hash: Option<Hasher>,
+    ) -> Result<Place, Reason> {
         let kind = Kind::of(blob)?;
         match (&self.key, kind.is_encrypted) {
             // The tag is checked first, so that what the CRC is asked about is still as it came.
@@ -175,7 +191,7 @@ impl ChunkDecoder {
             (Some(_), false) => return Err(Reason::Plain),
             (None, true) => return Err(Reason::Encrypted),
         }
-        let result = self.verify(chunk, kind, blob);
+        let result = self.verify(chunk, kind, blob, hash);
         // What was decrypted was whole, by its tag; and the CRC is of what it was before.
         result.map_err(|reason| match kind.is_encrypted {
             true => reason,
@@ -183,7 +199,13 @@ impl ChunkDecoder {
         })
     }
 
-    fn verify(&mut self, chunk: &Chunk, kind: Kind, blob: &[u8]) -> Result<Place, Reason> {
+    fn verify(
+        &mut self,
+        chunk: &Chunk,
+        kind: Kind,
+        blob: &[u8],
+        hash: Option<Hasher>,
+    ) -> Result<Place, Reason> {
         let header = kind.header();
         let payload = &blob[header..];
         let (len, digest, place) = if kind.is_compressed {
@@ -199,7 +221,11 @@ impl ChunkDecoder {
             let len = unzip.run(payload, data, |block| hasher.update(block))?;
             (len, self.digest_of(hasher), Place::Spare)
         } else {
-            (payload.len(), self.digest(payload), Place::Blob { header })
+            let digest = match hash {
+                Some(hash) => self.digest_of(hash),
+                None => self.digest(payload),
+            };
+            (payload.len(), digest, Place::Blob { header })
         };
         if len != chunk.len as usize {
             return Err(Reason::Length(len, chunk.len));

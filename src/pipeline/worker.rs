@@ -181,6 +181,7 @@ impl<'a> Worker<'a> {
                 Err(buffer) => blob = buffer,
             }
         }
+        self.decoder.watch(&mut blob);
         let is_used_up = self
             .connection
             .as_ref()

@@ -197,19 +197,12 @@ impl Answer {
         let most = self.most(limit as u64)?;
         let most = usize::try_from(most).map_err(|_| FetchError::TooLong)?;
         let mut reader = self.body.into_reader();
-        let space = blob.space(most);
-        let mut filled = 0;
-        while filled < most {
-            match reader.read(&mut space[filled..]).map_err(sort_io)? {
-                0 => break,
-                count => filled += count,
-            }
-        }
+        blob.clear();
+        blob.fill(most, |space| reader.read(space).map_err(sort_io))?;
         // Only a reader that has seen the end gives the connection back.
-        if filled == most && reader.read(&mut [0]).map_err(sort_io)? > 0 {
+        if blob.len() == most && reader.read(&mut [0]).map_err(sort_io)? > 0 {
             return Err(FetchError::TooLong);
         }
-        blob.truncate(filled);
         Ok(())
     }
 
