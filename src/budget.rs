@@ -9,13 +9,14 @@ use parking_lot::{Condvar, Mutex};
 /// Of the memory, one part in so many at the most is for what is being decoded.
 const DECODING: u64 = 3;
 
-/// How large most chunks are, with some room: a decoder's share of the memory.
-const USUAL: u64 = 4 << 20 | 64 << 10;
+/// How large most chunks are.
+const USUAL: u64 = 4 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Budget {
     bytes: u64,
-    /// How many chunks are decoded at once, by all together: more than there are cores would only take more memory.
+    /// How many chunks are decoded at once, by all together: half as many again as there are cores, so that none of these is idle
+    /// while one hands over to the next. More would only take more memory.
     decoders: usize,
     state: Mutex<State>,
     decoded: Condvar,
@@ -57,7 +58,7 @@ impl Budget {
         let affordable = usize::try_from(bytes / DECODING / USUAL).unwrap_or(usize::MAX);
         Arc::new(Budget {
             bytes,
-            decoders: cores.min(affordable).max(1),
+            decoders: (cores + cores / 2).min(affordable).max(1),
             state: Mutex::default(),
             decoded: Condvar::new(),
         })

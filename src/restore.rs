@@ -10,7 +10,6 @@ use crate::budget::{Budget, Share};
 use crate::cancel::Cancel;
 use crate::datastore::snapshot::Archive;
 use crate::error::Result;
-use crate::format::blob::ChunkDecoder;
 use crate::pipeline::plan::Plan;
 use crate::pipeline::seed::Seed;
 use crate::pipeline::{self, Crew, Settings};
@@ -102,9 +101,10 @@ impl Restore {
         }
     }
 
-    /// How many bytes chunks may take in memory, encoded and decoded together; 256 MiB by default. It is room for one
-    /// chunk at the least, encoded and decoded. All runs of this restore and of its clones share it; one that it is said to
-    /// again has memory of its own. The index comes on top, with 33 to 41 bytes for each chunk.
+    /// How many bytes chunks may take in memory, encoded and decoded together, each counted with the length of the archive's
+    /// longest; 256 MiB by default. It is room for one chunk at the least, encoded and decoded. All runs of this restore
+    /// and of its clones share it; one that it is said to again has memory of its own. The index comes on top, with 33
+    /// to 41 bytes for each chunk.
     #[must_use]
     pub fn memory(self, bytes: u64) -> Restore {
         Restore {
@@ -227,7 +227,7 @@ impl Restore {
         // An index never has more chunks to offer; and rings of so many slots are made at once.
         let useful = 3 * archive.index().count().max(MOST_THREADS);
         // A chunk takes one buffer from its request to its commit.
-        let mut share = (self.budget).join(ChunkDecoder::blob_limit(largest) as u64, useful);
+        let mut share = (self.budget).join(u64::from(largest), useful);
         let sources = archive.sources().iter().enumerate();
         let most = (share.most() / 2 / sources.len()).max(1);
         let mut crews: Vec<Crew> = sources

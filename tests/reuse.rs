@@ -205,7 +205,7 @@ fn a_stream_with_little_memory_fetches_again_what_it_could_not_keep() {
     let image = eightfold(16);
     let (archive, watch) = script(&image).archive();
     let mut disk = Disk::holding(Vec::new(), Says::Unreadable);
-    // Eight buffers: two for as many workers, three to keep, three for the window.
+    // Eight buffers: one to decompress into, three to keep, four for the window.
     let buffer = chunk_restore::ChunkDecoder::blob_limit(CHUNK as u32) as u64;
     Restore::new()
         .memory(8 * buffer)

@@ -124,12 +124,15 @@ impl Connection for Waiting<'_> {
 pub(crate) fn ordered(task: &Task) -> Figures {
     let races = task.number("race") > 0;
     let in_flight = task.number("in_flight") as usize;
-    let buffer = ChunkDecoder::blob_limit(task.number("chunk") as u32) as u64;
     let reserve = if races { RESERVE } else { 0 };
     // One for each chunk that is decoded at once.
-    let decoders = thread::available_parallelism().map_or(1, usize::from);
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let decoders = cores + cores / 2;
     let buffers = (2 * in_flight + decoders + reserve) as u64;
-    let restore = task.restore().race(races).memory(buffers * buffer);
+    let restore = task
+        .restore()
+        .race(races)
+        .memory(buffers * task.number("chunk"));
     let snapshot = Options::new()
         .open_backend(Late::new(task))
         .snapshot(task.text("snapshot"));
