@@ -213,21 +213,25 @@ fn sparse(lab: &RefCell<Lab>, scale: Scale) -> Vec<Compared> {
 /// What order costs: the same chunks taken as they come.
 fn order(lab: &RefCell<Lab>, scale: Scale) -> Vec<Compared> {
     let mut compared = Vec::new();
-    for (ms, more, races, bar) in [
-        (7, 0, false, "<= 1.05"),
-        (50, 0, false, "<= 1.05"),
-        (7, 100, false, "<= 1.15"),
-        (50, 100, false, "<= 1.15"),
-        (7, 100, true, "<= 1.05"),
-        (50, 100, true, "<= 1.05"),
+    for (ms, more, races, memory, bar) in [
+        (7, 0, false, 0, "<= 1.05"),
+        (50, 0, false, 0, "<= 1.05"),
+        (7, 100, false, 0, "<= 1.15"),
+        (50, 100, false, 0, "<= 1.15"),
+        (7, 100, true, 0, "<= 1.05"),
+        (50, 100, true, 0, "<= 1.05"),
+        // What a restore has by default.
+        (50, 100, false, 256, ""),
+        (50, 100, true, 256, ""),
     ] {
-        let cell = typical(Place::Directory, ms, 16, scale);
+        let cell = typical(Place::Directory, ms, 16, scale).memory(memory * MIB);
         let late = match more {
             0 => String::new(),
             more => format!(", one in 50 {more} ms late"),
         };
         let race = if races { ", --race" } else { "" };
-        let name = format!("speed, unordered / ordered, {ms} ms{late}{race}");
+        let memory = if memory > 0 { ", default memory" } else { "" };
+        let name = format!("speed, unordered / ordered, {ms} ms{late}{race}{memory}");
         compared.push(Compared::ratio(
             &name,
             bar,

@@ -120,7 +120,7 @@ impl Connection for Waiting<'_> {
     }
 }
 
-/// A restore, with room for twice as many chunks as are in flight.
+/// A restore, with room for twice as many chunks as are in flight, where the task doesn't say how much memory it has.
 pub(crate) fn ordered(task: &Task) -> Figures {
     let races = task.number("race") > 0;
     let in_flight = task.number("in_flight") as usize;
@@ -129,10 +129,10 @@ pub(crate) fn ordered(task: &Task) -> Figures {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let decoders = cores + cores / 2;
     let buffers = (2 * in_flight + decoders + reserve) as u64;
-    let restore = task
-        .restore()
-        .race(races)
-        .memory(buffers * task.number("chunk"));
+    let mut restore = task.restore().race(races);
+    if task.number("memory") == 0 {
+        restore = restore.memory(buffers * task.number("chunk"));
+    }
     let snapshot = Options::new()
         .open_backend(Late::new(task))
         .snapshot(task.text("snapshot"));

@@ -16,6 +16,8 @@ pub(super) enum Failure {
     Corrupt(Error),
     /// It was not asked for: another had been quicker.
     Needless,
+    /// A blob came, and was not looked at: another had been quicker.
+    Overtaken,
     /// The worker is unwinding: its panic is raised again when it is joined.
     Panicked,
 }
@@ -28,7 +30,7 @@ impl Failure {
             Failure::Needless | Failure::Panicked | Failure::Fetch(Cancelled) => None,
             Failure::Fetch(Transient { .. } | Denied(_) | Unsupported) => Some(true),
             Failure::Fetch(error @ Fatal(_)) => Some(error.kind() != ErrorKind::Missing),
-            Failure::Fetch(_) | Failure::Corrupt(_) => Some(false),
+            Failure::Fetch(_) | Failure::Corrupt(_) | Failure::Overtaken => Some(false),
         }
     }
 }
@@ -49,7 +51,10 @@ pub(super) fn judge(job: &mut Job, failure: Failure, attempts: u32, places: &Pla
     elsewhere.insert(job.place);
     let mut other = places.choose(elsewhere, None);
     let pause = match &failure {
-        Failure::Needless | Failure::Panicked | Failure::Fetch(FetchError::Cancelled) => {
+        Failure::Needless
+        | Failure::Overtaken
+        | Failure::Panicked
+        | Failure::Fetch(FetchError::Cancelled) => {
             return Verdict::Final(error_of(job, failure));
         }
         Failure::Fetch(FetchError::Transient { retry_after, .. }) if job.attempt < most => {
@@ -141,7 +146,7 @@ fn error_of(job: &Job, failure: Failure) -> Error {
             1 => fetch("cannot fetch", error),
             attempt => fetch(&format!("in {attempt} attempts cannot fetch"), error),
         },
-        Failure::Needless | Failure::Panicked => Error::new(
+        Failure::Needless | Failure::Overtaken | Failure::Panicked => Error::new(
             ErrorKind::Resources,
             format!("the worker that fetched {chunk} panicked"),
         ),

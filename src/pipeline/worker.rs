@@ -290,6 +290,9 @@ impl<'a> Worker<'a> {
         };
         let chunk = job.chunk;
         let fetched = blob.len();
+        if self.turns.has_come(job.turn) {
+            return self.held.answer(id, Some(fetched), Err(Failure::Overtaken));
+        }
         let turn = self.budget.decode();
         let begun = Instant::now();
         self.decoder.lend(self.spares.buffer());

@@ -196,6 +196,9 @@ impl<'a> Writer<'a> {
         } = arrival;
         self.report.fetching += spent.fetching;
         self.report.decoding += spent.decoding;
+        let bytes = fetched.unwrap_or_default();
+        self.report.fetched += bytes as u64;
+        self.report.places[job.place].fetched += bytes as u64;
         let failure = match outcome {
             Ok(chunk) => {
                 match fetched {
@@ -203,15 +206,23 @@ impl<'a> Writer<'a> {
                     None => line.ahead.places.spared(job.place),
                 }
                 let is_awaited = self.arrivals.awaits(job.turn);
-                let len = fetched.unwrap_or_default();
-                line.race.came(&job, len, is_awaited, &line.ahead);
+                line.race.came(&job, bytes, is_awaited, &line.ahead);
+                if !is_awaited {
+                    self.report.surplus += bytes as u64;
+                    return Ok(());
+                }
                 if fetched.is_some()
-                    && is_awaited
                     && let Some(in_flight) = self.growth.came(self.started.elapsed())
                 {
                     line.ahead.allow(in_flight)?;
                 }
                 self.arrived(&job, chunk, fetched);
+                return Ok(());
+            }
+            Err(Failure::Overtaken) => {
+                line.ahead.places.answered(job.place);
+                line.race.came(&job, bytes, false, &line.ahead);
+                self.report.surplus += bytes as u64;
                 return Ok(());
             }
             Err(failure) => failure,
@@ -258,18 +269,9 @@ impl<'a> Writer<'a> {
     }
 
     fn arrived(&mut self, job: &Job, chunk: Verified, fetched: Option<usize>) {
-        let bytes = fetched.unwrap_or_default() as u64;
-        self.report.fetched += bytes;
-        let place = &mut self.report.places[job.place];
-        place.fetched += bytes;
-        if !self.arrivals.awaits(job.turn) {
-            // It was late, and another was quicker.
-            self.report.surplus += bytes;
-            return;
-        }
         let arrived = match fetched {
             Some(_) => {
-                place.chunks += 1;
+                self.report.places[job.place].chunks += 1;
                 Arrived::Fetched(chunk)
             }
             None => Arrived::Seeded(chunk),
