@@ -221,8 +221,8 @@ fn order(lab: &RefCell<Lab>, scale: Scale) -> Vec<Compared> {
         (7, 100, true, 0, "<= 1.05"),
         (50, 100, true, 0, "<= 1.05"),
         // What a restore has by default.
-        (50, 100, false, 256, ""),
-        (50, 100, true, 256, ""),
+        (50, 100, false, 256, "<= 1.05"),
+        (50, 100, true, 256, "<= 1.05"),
     ] {
         let cell = typical(Place::Directory, ms, 16, scale).memory(memory * MIB);
         let late = match more {

@@ -89,7 +89,10 @@ impl Results {
             Some((before, after))
         });
         let (before, after) = parts.expect("the file has the marks");
-        let bars = table::bars(&self.bars);
+        // Those that have one: the rest is in the folder.
+        let has_bar = |compared: &&Compared| !compared.bar.is_empty();
+        let bars: Vec<Compared> = self.bars.iter().filter(has_bar).cloned().collect();
+        let bars = table::bars(&bars);
         let first = &self.first;
         let note = &self.note;
         let text = format!("{before}{START}{note}\n\n{bars}\n{first}{END}{after}");
