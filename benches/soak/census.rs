@@ -28,15 +28,6 @@ impl Census {
             threads: entries("/proc/self/task"),
         }
     }
-
-    fn or_more(self, other: Census) -> Census {
-        Census {
-            peak: self.peak.max(other.peak),
-            resident: self.resident.max(other.resident),
-            descriptors: self.descriptors.max(other.descriptors),
-            threads: self.threads.max(other.threads),
-        }
-    }
 }
 
 impl fmt::Display for Census {
@@ -62,15 +53,28 @@ impl History {
         self.0.push((at, census));
     }
 
-    /// The highest of each in the second tenth of the time, when all is warm, and in the last one.
+    /// What was held in the second tenth of the time, when all is warm, and in the last one: the median of memory, which goes
+    /// up and down with what each restore was, and the most of all else.
     pub(crate) fn early_and_late(&self) -> (Census, Census) {
         let end = self.0.last().map_or(Duration::ZERO, |(at, _)| *at);
-        let highest = |first: u32, last: u32| {
+        let usual = |first: u32, last: u32| {
             let range = end * first / 10..=end * last / 10;
             let within = self.0.iter().filter(|(at, _)| range.contains(at));
-            within.fold(Census::default(), |most, (_, census)| most.or_more(*census))
+            let sorted = |of: fn(&Census) -> u64| {
+                let mut values: Vec<u64> = within.clone().map(|(_, census)| of(census)).collect();
+                values.sort_unstable();
+                values
+            };
+            let median = |values: Vec<u64>| values.get(values.len() / 2).copied();
+            let most = |values: Vec<u64>| values.last().copied();
+            Census {
+                peak: median(sorted(|census| census.peak)).unwrap_or_default(),
+                resident: median(sorted(|census| census.resident)).unwrap_or_default(),
+                descriptors: most(sorted(|census| census.descriptors)).unwrap_or_default(),
+                threads: most(sorted(|census| census.threads)).unwrap_or_default(),
+            }
         };
-        (highest(1, 2), highest(9, 10))
+        (usual(1, 2), usual(9, 10))
     }
 }
 
