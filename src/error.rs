@@ -31,7 +31,21 @@ struct Inner {
     digest: Option<Digest>,
     position: Option<usize>,
     offset: Option<u64>,
+    scope: Option<Scope>,
     source: Option<BoxError>,
+}
+
+/// Whose failure it is, and so what can be done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Scope {
+    /// The stored chunk's, or file's, alone: it is missing, corrupt or unreadable where everything else can be read.
+    /// Only such a failure is damage, and only for it may a [`salvage`](crate::Restore::salvage) put zeros.
+    Chunk,
+    /// The place's: it is out of reach, refuses, throttles, or no longer holds the snapshot. The data may be whole.
+    Place,
+    /// This machine's: it lacks descriptors, memory or threads. Nothing is wrong with the data or the place.
+    Ours,
 }
 
 /// The sorts of failure.
@@ -60,7 +74,7 @@ pub enum ErrorKind {
     Target,
     /// Somebody asked to stop.
     Cancelled,
-    /// The machine refused a thread or memory.
+    /// This machine refused a thread, memory or a file descriptor.
     Resources,
 }
 
@@ -72,6 +86,7 @@ impl Error {
             digest: None,
             position: None,
             offset: None,
+            scope: None,
             source: None,
         }))
     }
@@ -96,10 +111,21 @@ impl Error {
         self
     }
 
+    pub(crate) fn of_scope(mut self, scope: impl Into<Option<Scope>>) -> Error {
+        self.0.scope = scope.into();
+        self
+    }
+
     /// What sort of failure it is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+
+    /// Whose failure it is; `None` where nothing was fetched.
+    #[must_use]
+    pub fn scope(&self) -> Option<Scope> {
+        self.0.scope
     }
 
     /// The chunk that it is about.

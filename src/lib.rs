@@ -116,7 +116,7 @@ pub use digest::{Digest, Fingerprint, NotHex};
 pub use environment::passphrase;
 #[cfg(feature = "pbs")]
 pub use environment::password;
-pub use error::{BoxError, Error, ErrorKind, Result};
+pub use error::{BoxError, Error, ErrorKind, Result, Scope};
 pub use format::blob::{ChunkDecoder, Rejected, Verified};
 pub use format::index::{Chunk, Index};
 #[cfg(feature = "master-key")]

@@ -60,7 +60,7 @@ impl Backend for Late {
         _limit: u64,
     ) -> Result<Vec<u8>, FetchError> {
         let folder = self.folder.join(snapshot.snapshot.to_string());
-        Ok(fs::read(folder.join(file))?)
+        fs::read(folder.join(file)).map_err(FetchError::of_file)
     }
 
     fn access(&self) -> Access {
@@ -109,9 +109,10 @@ impl Connection for Waiting<'_> {
         let (due, mut request) = self.requests.swap_remove(at);
         thread::sleep(due.saturating_duration_since(Instant::now()));
         let path = self.late.folder.join(&web_path(&request.digest)[1..]);
-        let mut file = File::open(path)?;
-        let len = file.metadata()?.len() as usize;
-        file.read_exact(request.blob.space(len))?;
+        let mut file = File::open(path).map_err(FetchError::of_file)?;
+        let len = file.metadata().map_err(FetchError::of_file)?.len() as usize;
+        file.read_exact(request.blob.space(len))
+            .map_err(FetchError::of_file)?;
         Ok(Answer {
             id: request.id,
             blob: request.blob,

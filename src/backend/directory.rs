@@ -55,10 +55,11 @@ impl Directory {
 
     fn groups(&self, namespace: &Namespace) -> Result<Vec<GroupName>, FetchError> {
         let folder = self.namespace(namespace);
-        fs::metadata(&folder)?;
+        fs::metadata(&folder).map_err(FetchError::of_file)?;
         let mut groups = Vec::new();
         for backup_type in [BackupType::Vm, BackupType::Ct, BackupType::Host] {
-            let ids = names_in(&folder.join(backup_type.to_string()))?;
+            let ids =
+                names_in(&folder.join(backup_type.to_string())).map_err(FetchError::of_file)?;
             groups.extend(
                 ids.iter()
                     .filter_map(|id| GroupName::new(backup_type, id).ok()),
@@ -78,9 +79,11 @@ impl Backend for Directory {
         let mut path = self.group(&snapshot.namespace, snapshot.snapshot.group());
         path.push(snapshot.snapshot.time_text());
         path.push(file);
-        let file = File::open(path)?;
+        let file = File::open(path).map_err(FetchError::of_file)?;
         let mut bytes = Vec::new();
-        file.take(limit + 1).read_to_end(&mut bytes)?;
+        file.take(limit + 1)
+            .read_to_end(&mut bytes)
+            .map_err(FetchError::of_file)?;
         if bytes.len() as u64 > limit {
             return Err(FetchError::TooLong);
         }
@@ -99,7 +102,7 @@ impl Backend for Directory {
         let mut snapshots = Vec::new();
         for group in groups {
             let folder = self.group(namespace, &group);
-            for time in names_in(&folder)? {
+            for time in names_in(&folder).map_err(FetchError::of_file)? {
                 // What is not named like a snapshot is not one: the file `owner`, for instance.
                 let Ok(name) = format!("{group}/{time}").parse::<SnapshotName>() else {
                     continue;
@@ -115,8 +118,8 @@ impl Backend for Directory {
 
     fn namespaces(&self, parent: &Namespace) -> Result<Vec<Namespace>, FetchError> {
         let folder = self.namespace(parent);
-        fs::metadata(&folder)?;
-        let names = names_in(&folder.join("ns"))?;
+        fs::metadata(&folder).map_err(FetchError::of_file)?;
+        let names = names_in(&folder.join("ns")).map_err(FetchError::of_file)?;
         Ok(names
             .iter()
             .filter_map(|name| parent.child(name).ok())
@@ -171,8 +174,8 @@ impl Connection for ChunkFiles<'_> {
 
 impl ChunkFiles<'_> {
     fn read(&self, request: &mut Request) -> Result<(), FetchError> {
-        let mut file = File::open(self.path(&request.digest))?;
-        let len = file.metadata()?.len();
+        let mut file = File::open(self.path(&request.digest)).map_err(FetchError::of_file)?;
+        let len = file.metadata().map_err(FetchError::of_file)?.len();
         // The local cache of an S3-backed datastore keeps an evicted chunk as an empty file.
         if len == 0 {
             return Err(FetchError::Missing);
@@ -185,7 +188,8 @@ impl ChunkFiles<'_> {
         };
         request.blob.fill(len, |space| {
             let allowed = self.throttle.may_read(space.len(), self.cancel)?;
-            file.read_exact(&mut space[..allowed])?;
+            file.read_exact(&mut space[..allowed])
+                .map_err(FetchError::of_file)?;
             Ok(allowed)
         })
     }

@@ -19,10 +19,12 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use crate::buffer::Buffer;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
-use crate::error::{BoxError, Error, ErrorKind};
+use crate::error::{BoxError, Error, ErrorKind, Scope};
 use crate::format::name::{GroupName, Namespace, SnapshotName, SnapshotPath};
 use crate::throttle::{Stopped, Throttle};
 
@@ -197,18 +199,21 @@ pub struct SnapshotInfo {
 }
 
 /// Why something could not be fetched. The sorts are never confused, since each asks for something else to be done.
+///
+/// What is wrong with one chunk or file alone is told apart from what is wrong with the place and from what this machine lacks:
+/// see [`scope`](FetchError::scope).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FetchError {
-    /// It is not there. Final.
+    /// The place answers, and this chunk or file is not there.
     Missing,
-    /// It is there and can't be read, as on a failing disk. Final.
+    /// The place answers, and this chunk or file can't be read, as on a failing disk. It is tried again.
     Unreadable(BoxError),
-    /// The identity may not have it, or signing in failed. Final.
-    Denied(BoxError),
-    /// It is longer than it can be, so it is not what it should be. Final.
+    /// It is longer than it can be, so it is not what it should be.
     TooLong,
-    /// It may work on another try.
+    /// The place refuses: the identity may not have it, or signing in failed. Final.
+    Denied(BoxError),
+    /// The place can't be reached, or is not able to answer. It may work on another try.
     Transient {
         /// What happened.
         cause: BoxError,
@@ -217,10 +222,13 @@ pub enum FetchError {
     },
     /// This kind of place can't do that. Final.
     Unsupported,
+    /// The place answers, and will not give it on another try either: it is no datastore, no longer has the snapshot, or keeps
+    /// the chunk in an archive from which it must be fetched back first. Final.
+    Fatal(BoxError),
+    /// This machine lacks something that it takes: file descriptors, memory, threads. It may work on another try.
+    Resources(BoxError),
     /// Somebody asked to stop.
     Cancelled,
-    /// It will not work on another try either. Final.
-    Fatal(BoxError),
 }
 
 impl FetchError {
@@ -231,9 +239,43 @@ impl FetchError {
             retry_after: None,
         }
     }
-}
 
-impl FetchError {
+    /// Sorts the failure to read a file of a place that this machine sees as a folder.
+    pub fn of_file(error: io::Error) -> FetchError {
+        match error.kind() {
+            io::ErrorKind::NotFound => FetchError::Missing,
+            io::ErrorKind::PermissionDenied => FetchError::Denied(error.into()),
+            _ if is_ours(&error) => FetchError::Resources(error.into()),
+            // A server behind the folder is out of reach, or the disk was pulled out.
+            io::ErrorKind::StaleNetworkFileHandle
+            | io::ErrorKind::TimedOut
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown => FetchError::transient(error),
+            _ => FetchError::Unreadable(error.into()),
+        }
+    }
+
+    /// Whose failure it is; `None` for a cancel.
+    #[must_use]
+    pub fn scope(&self) -> Option<Scope> {
+        match self {
+            FetchError::Missing | FetchError::Unreadable(_) | FetchError::TooLong => {
+                Some(Scope::Chunk)
+            }
+            FetchError::Denied(_)
+            | FetchError::Transient { .. }
+            | FetchError::Unsupported
+            | FetchError::Fatal(_) => Some(Scope::Place),
+            FetchError::Resources(_) => Some(Scope::Ours),
+            FetchError::Cancelled => None,
+        }
+    }
+
     /// What sort of failure it is for the caller of the library, a chunk that is missing aside.
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
@@ -242,6 +284,7 @@ impl FetchError {
             FetchError::TooLong => ErrorKind::Corrupt,
             FetchError::Denied(_) => ErrorKind::Denied,
             FetchError::Unsupported => ErrorKind::Unsupported,
+            FetchError::Resources(_) => ErrorKind::Resources,
             FetchError::Cancelled => ErrorKind::Cancelled,
             FetchError::Transient { .. } => ErrorKind::Unavailable,
             // Our own places say it more precisely.
@@ -253,6 +296,13 @@ impl FetchError {
     }
 }
 
+/// Whether an error tells that this machine lacks something, whatever was done when it came.
+pub(crate) fn is_ours(error: &io::Error) -> bool {
+    let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS];
+    error.kind() == io::ErrorKind::OutOfMemory
+        || Errno::from_io_error(error).is_some_and(|errno| lacks.contains(&errno))
+}
+
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -262,6 +312,7 @@ impl fmt::Display for FetchError {
             FetchError::Denied(_) => "access was denied",
             FetchError::Transient { .. } => "it could not be fetched",
             FetchError::Unsupported => "this kind of place can't do that",
+            FetchError::Resources(_) => "this machine lacks what it takes",
             FetchError::Cancelled => "it was cancelled",
             FetchError::Fatal(_) => "it can't be fetched",
         })
@@ -278,6 +329,7 @@ impl std::error::Error for FetchError {
             FetchError::Unreadable(cause)
             | FetchError::Denied(cause)
             | FetchError::Transient { cause, .. }
+            | FetchError::Resources(cause)
             | FetchError::Fatal(cause) => Some(&**cause),
         }
     }
@@ -286,15 +338,5 @@ impl std::error::Error for FetchError {
 impl From<Stopped> for FetchError {
     fn from(_: Stopped) -> FetchError {
         FetchError::Cancelled
-    }
-}
-
-impl From<io::Error> for FetchError {
-    /// Sorts an error of a local file.
-    fn from(error: io::Error) -> FetchError {
-        match error.kind() {
-            io::ErrorKind::NotFound => FetchError::Missing,
-            _ => FetchError::Unreadable(error.into()),
-        }
     }
 }

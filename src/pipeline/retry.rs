@@ -25,10 +25,11 @@ pub(super) enum Failure {
 impl Failure {
     /// Whether it is the place that failed, and did not just lack the chunk; `None` where it was not asked.
     pub(super) fn is_of_place(&self) -> Option<bool> {
-        use FetchError::{Cancelled, Denied, Fatal, Transient, Unsupported};
+        use FetchError::{Cancelled, Denied, Fatal, Resources, Transient, Unsupported};
         match self {
             Failure::Needless | Failure::Panicked | Failure::Fetch(Cancelled) => None,
             Failure::Fetch(Transient { .. } | Denied(_) | Unsupported) => Some(true),
+            Failure::Fetch(Resources(_)) => None,
             Failure::Fetch(error @ Fatal(_)) => Some(error.kind() != ErrorKind::Missing),
             Failure::Fetch(_) | Failure::Corrupt(_) | Failure::Overtaken => Some(false),
         }
@@ -123,6 +124,7 @@ fn error_of(job: &Job, failure: Failure) -> Error {
             FetchError::Unreadable(cause)
             | FetchError::Denied(cause)
             | FetchError::Transient { cause, .. }
+            | FetchError::Resources(cause)
             | FetchError::Fatal(cause) => cause,
             error => error.into(),
         };
