@@ -9,11 +9,17 @@ use crate::content::{self, Content};
 use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::interrupt::Interrupt;
 use crate::job::Job;
 use crate::output::Output;
 use crate::place;
 
-pub(crate) fn run(get: &Get, options: &Options, output: &Output) -> Result<Exit, Failure> {
+pub(crate) fn run(
+    get: &Get,
+    options: &Options,
+    interrupt: &Interrupt,
+    output: &Output,
+) -> Result<Exit, Failure> {
     let snapshot = place::snapshot(options, &get.snapshot, output)?;
     // Else everything would be restored into a folder with the name of a disk.
     let is_archive = |name: &str| snapshot.manifest().file(name).is_some();
@@ -38,7 +44,8 @@ pub(crate) fn run(get: &Get, options: &Options, output: &Output) -> Result<Exit,
         }
     }
 
-    let job = Job::new(options, output).salvaging(get.writing.salvage);
+    let job = Job::new(options, interrupt, output).salvaging(get.writing.salvage);
+    let _running = interrupt.run()?;
     make(&get.folder)?;
     // All before the first byte, so that what stands in the way of the last is found at once.
     let mut pairs = Vec::new();

@@ -6,7 +6,7 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
-use chunk_restore::{Cancel, Error, ErrorKind, Report, Restore, Seed, StreamTarget, Target};
+use chunk_restore::{Error, ErrorKind, Report, Restore, Seed, StreamTarget, Target};
 use serde_json::{Value, json};
 
 use crate::arguments::Options;
@@ -15,7 +15,7 @@ use crate::damage;
 use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::interrupt;
+use crate::interrupt::Interrupt;
 use crate::output::Output;
 use crate::progress::{Progress, numbers};
 use crate::size::Size;
@@ -27,19 +27,17 @@ pub(crate) struct Job<'a> {
     /// The bytes of archives that are restored.
     range: Range<u64>,
     salvages: bool,
-    cancel: Cancel,
+    interrupt: &'a Interrupt,
     output: &'a Output,
 }
 
 impl<'a> Job<'a> {
-    /// From here on a signal cancels instead of killing.
-    pub(crate) fn new(options: &Options, output: &'a Output) -> Job<'a> {
-        let cancel = interrupt::watch(output);
+    pub(crate) fn new(options: &Options, interrupt: &'a Interrupt, output: &'a Output) -> Job<'a> {
         let mut restore = Restore::new()
             .threads(options.threads)
             .in_flight(options.streams)
             .race(options.race)
-            .cancel(&cancel);
+            .cancel(interrupt.cancel());
         if let Some(bytes) = options.rate {
             restore = restore.rate(bytes);
         }
@@ -50,7 +48,7 @@ impl<'a> Job<'a> {
             restore,
             range: 0..u64::MAX,
             salvages: false,
-            cancel,
+            interrupt,
             output,
         }
     }
@@ -96,7 +94,7 @@ impl<'a> Job<'a> {
             true => path,
             false => to.damaged().display().to_string(),
         };
-        self.tell_restored(content, &place, &report)?;
+        self.tell_restored(content, &place, &report);
         let untouched = to.untouched(report.len);
         if untouched > 0 {
             let text = format!("{place}: the last {} are as they were", Size::of(untouched));
@@ -116,14 +114,14 @@ impl<'a> Job<'a> {
         let mut target = StreamTarget::stdout()
             .map_err(|error| Failure::target("cannot write to standard output", &error))?;
         let report = self.restore(content, &mut target, place, &mut false)?;
-        self.tell_restored(content, place, &report)?;
+        self.tell_restored(content, place, &report);
         self.tell_damage(content, &report, place, damage_map)
     }
 
     /// Fetches and checks everything, also after damage.
     pub(crate) fn verify(&self, content: &Content) -> Result<(), Failure> {
         let name = content.name();
-        self.stop_if_cancelled()?;
+        let _running = self.interrupt.run()?;
         match content {
             Content::Archive(archive) => {
                 let mut progress = Progress::new(name, archive.index().len(), self.output);
@@ -136,17 +134,16 @@ impl<'a> Job<'a> {
                     return Err(Failure::damaged(name, &report.damage));
                 }
                 let json = event("verified", name, numbers(&report));
-                self.output
-                    .report(format!("{name} verified: {report}"), &json)
+                (self.output).report(format!("{name} verified: {report}"), &json);
             }
             // It was checked when it was read.
             Content::Small { bytes, .. } => {
                 let json = event("verified", name, numbers(&whole(bytes)));
                 let size = Size::of(bytes.len() as u64);
-                self.output
-                    .report(format!("{name} verified: {size}"), &json)
+                (self.output).report(format!("{name} verified: {size}"), &json);
             }
         }
+        Ok(())
     }
 
     /// Restores, and says whether the target had `begun` to take bytes.
@@ -157,7 +154,7 @@ impl<'a> Job<'a> {
         place: &str,
         begun: &mut bool,
     ) -> Result<Report, Failure> {
-        self.stop_if_cancelled()?;
+        let _running = self.interrupt.run()?;
         match content {
             Content::Archive(archive) => {
                 let len = self.restore.plan(archive).len();
@@ -184,19 +181,14 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn tell_restored(
-        &self,
-        content: &Content,
-        place: &str,
-        report: &Report,
-    ) -> Result<(), Failure> {
+    fn tell_restored(&self, content: &Content, place: &str, report: &Report) {
         let mut json = event("restored", content.name(), numbers(report));
         json["target"] = place.into();
         let text = match content {
             Content::Archive(_) => format!("{place}: {report}"),
             Content::Small { .. } => format!("{place}: {}", Size::of(report.len)),
         };
-        self.output.report(text, &json)
+        self.output.report(text, &json);
     }
 
     /// Says what was lost and where it is listed. Of an archive that was restored whole, an older list goes away.
@@ -236,18 +228,10 @@ impl<'a> Job<'a> {
         written.map(|()| Exit::Damaged)
     }
 
-    fn stop_if_cancelled(&self) -> Result<(), Failure> {
-        if self.cancel.is_cancelled() {
-            Err(Failure::interrupted())
-        } else {
-            Ok(())
-        }
-    }
-
     /// For what is due to the target.
     fn cannot_write(&self, place: &str, begun: bool, error: Error) -> Failure {
         // Ctrl-C on a terminal also ends whoever reads the other end of a pipe, perhaps sooner.
-        if self.cancel.is_cancelled() {
+        if self.interrupt.cancel().is_cancelled() {
             return Failure::interrupted();
         }
         let cause = error.source().and_then(|cause| cause.downcast_ref());

@@ -1,12 +1,12 @@
 //! Key files: which are meant, and their passphrases. Knows nothing of what the keys open.
 
-use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use chunk_restore::{Key, KeyFile};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
+use crate::prompt;
 
 /// The keys of the files that were named; of the default key file, where none was and it exists.
 pub(crate) fn load(named: &[PathBuf]) -> Result<Vec<Key>, Failure> {
@@ -28,7 +28,7 @@ pub(crate) fn load(named: &[PathBuf]) -> Result<Vec<Key>, Failure> {
 
 fn unlock(path: &Path, file: &KeyFile, given: Option<&Zeroizing<String>>) -> Result<Key, Failure> {
     let asked = match given {
-        None if file.is_protected() && io::stdin().is_terminal() => Some(ask(path, file)?),
+        None if file.is_protected() => ask(path, file)?,
         _ => None,
     };
     let passphrase = given.or(asked.as_ref()).map(|text| text.as_bytes());
@@ -36,18 +36,13 @@ fn unlock(path: &Path, file: &KeyFile, given: Option<&Zeroizing<String>>) -> Res
     key.map_err(|error| Failure::from(error).about(path.display()))
 }
 
-fn ask(path: &Path, file: &KeyFile) -> Result<Zeroizing<String>, Failure> {
-    // The hint comes from a file, and goes to a terminal, which obeys control characters.
+fn ask(path: &Path, file: &KeyFile) -> Result<Option<Zeroizing<String>>, Failure> {
     let hint = match file.hint() {
-        Some(hint) => format!(" (hint: {})", hint.escape_debug()),
+        Some(hint) => format!(" (hint: {hint})"),
         None => String::new(),
     };
-    let prompt = format!("Passphrase of {}{hint}: ", path.display());
-    match rpassword::prompt_password(prompt) {
-        Ok(passphrase) => Ok(Zeroizing::new(passphrase)),
-        Err(error) => {
-            let message = format!("cannot ask for the passphrase of {}", path.display());
-            Err(Failure::key(message, &error))
-        }
-    }
+    let path = path.display();
+    prompt::secret(&format!("Passphrase of {path}{hint}")).map_err(|asked| {
+        asked.fails(|error| Failure::key(format!("there is no passphrase for {path}"), error))
+    })
 }

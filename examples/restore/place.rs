@@ -1,27 +1,22 @@
 //! From the command line and the environment to an open datastore. Knows nothing of what is done with it.
 
-use std::io::{self, IsTerminal};
-
-use chunk_restore::{Datastore, Fingerprint, Key, Snapshot, SnapshotInfo};
+use chunk_restore::{Datastore, Fingerprint, Key, Snapshot};
 
 use crate::arguments::Options;
 use crate::failure::Failure;
 use crate::keys;
 use crate::output::Output;
+use crate::prompt;
 use crate::repository::{Repository, given};
 use crate::trust::{self, Known};
 
-/// The datastore and the snapshots in it, which need no key.
-pub(crate) fn snapshots(
+/// The datastore and a list of what is in it, which needs no key.
+pub(crate) fn listing<T>(
     options: &Options,
     output: &Output,
-) -> Result<(Datastore, Vec<SnapshotInfo>), Failure> {
-    first(
-        options,
-        chunk_restore::Options::new(),
-        output,
-        |datastore| datastore.snapshots(),
-    )
+    list: impl Fn(&Datastore) -> chunk_restore::Result<Vec<T>>,
+) -> Result<(Datastore, Vec<T>), Failure> {
+    first(options, chunk_restore::Options::new(), output, list)
 }
 
 /// A snapshot, with the keys that are at hand.
@@ -208,18 +203,17 @@ fn sign_in(
     opening: chunk_restore::Options,
 ) -> Result<chunk_restore::Options, Failure> {
     let secret = match chunk_restore::password()? {
-        None if io::stdin().is_terminal() => {
+        None => {
             let identity = repository.identity();
             let what = if identity.contains('!') {
                 "Secret"
             } else {
                 "Password"
             };
-            let typed = rpassword::prompt_password(format!("{what} of {identity}: "));
-            let secret = typed.map_err(|error| {
-                Failure::denied(format!("cannot ask for the password of {identity}"), &error)
-            })?;
-            Some(zeroize::Zeroizing::new(secret))
+            prompt::secret(&format!("{what} of {identity}")).map_err(|asked| {
+                let message = format!("there is no password of {identity}");
+                asked.fails(|error| Failure::denied(message, error))
+            })?
         }
         given => given,
     };

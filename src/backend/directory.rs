@@ -15,6 +15,13 @@ use crate::throttle::Throttle;
 /// The manifest's file: a snapshot that has none is unfinished.
 const MANIFEST: &str = "index.json.blob";
 
+/// The file that tells that a snapshot is not to be pruned.
+const PROTECTED: &str = ".protected";
+
+/// The file of a group that says whose it is, and the most that is read of it.
+const OWNER: &str = "owner";
+const MAX_OWNER: u64 = 4 << 10;
+
 /// A datastore in a folder.
 #[derive(Debug)]
 pub(crate) struct Directory {
@@ -107,10 +114,10 @@ impl Backend for Directory {
                 let Ok(name) = format!("{group}/{time}").parse::<SnapshotName>() else {
                     continue;
                 };
-                snapshots.push(SnapshotInfo {
-                    name,
-                    is_finished: folder.join(time).join(MANIFEST).is_file(),
-                });
+                let files = folder.join(time);
+                let mut info = SnapshotInfo::new(name, files.join(MANIFEST).is_file());
+                info.is_protected = files.join(PROTECTED).try_exists().ok();
+                snapshots.push(info);
             }
         }
         Ok(snapshots)
@@ -124,6 +131,14 @@ impl Backend for Directory {
             .iter()
             .filter_map(|name| parent.child(name).ok())
             .collect())
+    }
+
+    fn owner(&self, namespace: &Namespace, group: &GroupName) -> Result<String, FetchError> {
+        let file = File::open(self.group(namespace, group).join(OWNER));
+        let mut text = String::new();
+        file.and_then(|file| file.take(MAX_OWNER).read_to_string(&mut text))
+            .map_err(FetchError::of_file)?;
+        Ok(text.lines().next().unwrap_or_default().to_owned())
     }
 
     fn access(&self) -> Access {

@@ -16,6 +16,9 @@ use crate::format::name::{GroupName, Namespace, SnapshotName, SnapshotPath};
 
 const MANIFEST: &str = "index.json.blob";
 
+/// The most bytes of a manifest that is only to be shown in a listing, where several are read at a time.
+const MAX_LISTED: u64 = 8 << 20;
+
 /// A place that is out of reach is asked after all others for so long.
 const PAUSE: Duration = Duration::from_secs(60);
 
@@ -77,16 +80,22 @@ impl View {
 
     pub(super) fn namespaces(&self) -> Result<Vec<Namespace>> {
         let found = self.place.backend.namespaces(&self.namespace);
-        let mut namespaces = found.map_err(|error| self.cannot_list(error))?;
-        namespaces.sort();
-        Ok(namespaces)
+        found.map_err(|error| self.cannot_list(error))
     }
 
     pub(super) fn snapshots(&self) -> Result<Vec<SnapshotInfo>> {
         let found = self.place.backend.snapshots(&self.namespace, None);
-        let mut snapshots = found.map_err(|error| self.cannot_list(error))?;
-        snapshots.sort();
-        Ok(snapshots)
+        found.map_err(|error| self.cannot_list(error))
+    }
+
+    /// A manifest to be shown in a listing, whoever signed it.
+    pub(super) fn listed_manifest(&self, name: &SnapshotName) -> Result<Manifest> {
+        let path = self.path(name);
+        let read = (self.place.backend).read_file(&path, MANIFEST, MAX_LISTED);
+        let raw = read.map_err(|error| cannot("fetch the manifest of", &path, error))?;
+        decode_blob(&raw, None, MAX_LISTED as usize)
+            .and_then(|json| Manifest::parse(&json))
+            .map_err(|error| within("the manifest", &path, error))
     }
 
     /// The snapshot of a name, once its manifest is found to be its own, and signed where it must be.
