@@ -1,6 +1,6 @@
 //! What can be restored of a snapshot: archives in chunks, and small files. Knows nothing of where it goes.
 
-use chunk_restore::{Archive, ManifestFile, Snapshot};
+use chunk_restore::{Archive, Error, ErrorKind, ManifestFile, Snapshot};
 
 use crate::failure::Failure;
 
@@ -17,10 +17,10 @@ impl Content {
         match snapshot.manifest().file(name) {
             Some(file) if !file.is_archive() => Ok(Content::Small {
                 name: file.archive_name().to_owned(),
-                bytes: snapshot.read(name)?,
+                bytes: snapshot.read(name).map_err(with_key)?,
             }),
             // Of a name that is not there, this says which are.
-            _ => Ok(Content::Archive(snapshot.archive(name)?)),
+            _ => Ok(Content::Archive(snapshot.archive(name).map_err(with_key)?)),
         }
     }
 
@@ -30,6 +30,14 @@ impl Content {
             Content::Archive(archive) => archive.path().archive_name(),
             Content::Small { name, .. } => name,
         }
+    }
+}
+
+/// Says how to give the key that lacks.
+fn with_key(error: Error) -> Failure {
+    match error.kind() {
+        ErrorKind::Key => Failure::from(error).advises("give the file of that key by --keyfile"),
+        _ => error.into(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use chunk_restore::{Damage, Error, ErrorKind, Scope};
+use chunk_restore::{Damage, Error, ErrorKind, FetchError, Scope};
 use rustix::io::Errno;
 use serde_json::{Value, json};
 
@@ -196,8 +196,11 @@ impl Failure {
         failure.0.scope = error.scope();
         let mut cause = error.source();
         while let Some(error) = cause {
-            failure.0.causes.push(error.to_string());
             cause = error.source();
+            // Its sort is said by the kind, and what it says of it by what caused it.
+            if cause.is_none() || !error.is::<FetchError>() {
+                failure.0.causes.push(error.to_string());
+            }
         }
         failure.0.digest = error.digest().map(|digest| digest.to_string());
         failure.0.position = error.position();

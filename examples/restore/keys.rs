@@ -32,8 +32,29 @@ fn unlock(path: &Path, file: &KeyFile, given: Option<&Zeroizing<String>>) -> Res
         _ => None,
     };
     let passphrase = given.or(asked.as_ref()).map(|text| text.as_bytes());
-    let key = file.unlock(passphrase);
-    key.map_err(|error| Failure::from(error).about(path.display()))
+    file.unlock(passphrase).map_err(|error| {
+        let failure = Failure::from(error).about(path.display());
+        match passphrase {
+            Some(_) => failure,
+            None => failure.advises(
+                "give it in PBS_ENCRYPTION_PASSWORD, or in a file that PBS_ENCRYPTION_PASSWORD_FILE names",
+            ),
+        }
+    })
+}
+
+/// Where the keys come from, and how to choose others.
+pub(crate) fn origin(named: &[PathBuf]) -> String {
+    let others = "--keyfile names other keys, --allow-unsigned takes snapshots that are not signed";
+    match KeyFile::default_path() {
+        Some(path) if named.is_empty() => {
+            format!(
+                "the key is that of the default key file {}; {others}",
+                path.display()
+            )
+        }
+        _ => others.to_owned(),
+    }
 }
 
 fn ask(path: &Path, file: &KeyFile) -> Result<Option<Zeroizing<String>>, Failure> {

@@ -1,6 +1,6 @@
 //! `restore list`: the snapshots or groups of a namespace, or the archives of a snapshot.
 
-use chunk_restore::{Datastore, Error, ErrorKind, Manifest, Snapshot};
+use chunk_restore::{Datastore, Error, ErrorKind, Manifest, Scope, Snapshot};
 use serde_json::{Value, json};
 
 use crate::arguments::{List, Options};
@@ -40,12 +40,14 @@ fn snapshots(options: &Options, output: &Output) -> Result<(), Failure> {
     namespaces(&datastore, snapshots.is_empty(), output)
 }
 
-/// Says of which snapshots only the name is shown, and why. A place that can't be reached any more is a failure.
+/// Says of which snapshots only the name is shown, and why. A place that can't be reached any more is a failure,
+/// and so is what this machine lacks.
 fn undescribed(errors: Vec<Error>, output: &Output) -> Result<(), Failure> {
     let more = errors.len().saturating_sub(MOST_WARNINGS);
     let mut over = None;
     for error in errors.into_iter().take(MOST_WARNINGS) {
-        if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Cancelled) {
+        let is_final = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Cancelled);
+        if is_final || error.scope() == Some(Scope::Ours) {
             over = Some(error);
             continue;
         }

@@ -3,6 +3,7 @@
 use chunk_restore::{Datastore, Fingerprint, Key, Snapshot};
 
 use crate::arguments::Options;
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::keys;
 use crate::output::Output;
@@ -36,10 +37,16 @@ pub(crate) fn snapshot_with(
 ) -> Result<Snapshot, Failure> {
     let opening = chunk_restore::Options::new().allow_unsigned(options.allow_unsigned);
     let opening = keys.into_iter().fold(opening, chunk_restore::Options::key);
-    let (_, snapshot) = first(options, opening, output, |datastore| {
+    let found = first(options, opening, output, |datastore| {
         datastore.snapshot(name)
-    })?;
-    Ok(snapshot)
+    });
+    match found {
+        Ok((_, snapshot)) => Ok(snapshot),
+        Err(failure) if failure.exit() == Exit::Key => {
+            Err(failure.advises(keys::origin(&options.keyfiles)))
+        }
+        Err(failure) => Err(failure),
+    }
 }
 
 /// Opens the datastore and does the first thing with it. Of several places it is done with each, so that each can show its
@@ -57,6 +64,7 @@ fn first<T>(
     let repositories = Repository::find(options)?;
     if let [repository] = &repositories[..] {
         let (datastore, first) = open(repository, options, opening, &what)?;
+        let first = first.map_err(|failure| explain(failure, repository));
         return Ok((datastore, first?));
     }
     // There is another to ask.
@@ -86,6 +94,21 @@ fn first<T>(
     let datastore = Datastore::any_of(places)?;
     let first = what(&datastore)?;
     Ok((datastore, first))
+}
+
+/// Names the place where the failure is due to it, and says what else its name might have meant.
+fn explain(failure: Failure, repository: &Repository) -> Failure {
+    if !matches!(failure.exit(), Exit::Denied | Exit::Failed) {
+        return failure;
+    }
+    let failure = failure.about(repository.label());
+    match repository.folder() {
+        Some(folder) => failure.advises(format!(
+            "{} names a datastore on a server; the folder is {folder}",
+            repository.name()
+        )),
+        None => failure,
+    }
 }
 
 /// Opens one place and does the first thing with it, which is when a server shows its certificate.
@@ -131,11 +154,6 @@ fn open<T>(
             let datastore = trusting.open(repository.name())?;
             let first = what(&datastore).map_err(Failure::from);
             return Ok((datastore, first));
-        }
-        _ if repository.is_also_a_folder() => {
-            let name = repository.name();
-            let meaning = format!("{name} names a datastore on a server; the folder is dir:{name}");
-            Failure::from(error).means(meaning)
         }
         _ => error.into(),
     };

@@ -53,7 +53,10 @@ fn failure(error: &clap::Error) -> Failure {
     };
     match hints.is_empty() {
         true => failure,
-        false => failure.advises(hints),
+        false => {
+            let hints = hints.lines().map(str::trim).filter(|line| !line.is_empty());
+            failure.advises(hints.collect::<Vec<_>>().join("; "))
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::backend::{
 };
 use crate::cancel::Cancel;
 use crate::digest::Digest;
+use crate::error::{BoxError, Error, ErrorKind};
 use crate::format::name::{BackupType, GroupName, Namespace, SnapshotName, SnapshotPath};
 use crate::throttle::Throttle;
 
@@ -65,8 +66,7 @@ impl Directory {
         fs::metadata(&folder).map_err(FetchError::of_file)?;
         let mut groups = Vec::new();
         for backup_type in [BackupType::Vm, BackupType::Ct, BackupType::Host] {
-            let ids =
-                names_in(&folder.join(backup_type.to_string())).map_err(FetchError::of_file)?;
+            let ids = names_in(&folder.join(backup_type.to_string()))?;
             groups.extend(
                 ids.iter()
                     .filter_map(|id| GroupName::new(backup_type, id).ok()),
@@ -109,7 +109,7 @@ impl Backend for Directory {
         let mut snapshots = Vec::new();
         for group in groups {
             let folder = self.group(namespace, &group);
-            for time in names_in(&folder).map_err(FetchError::of_file)? {
+            for time in names_in(&folder)? {
                 // What is not named like a snapshot is not one: the file `owner`, for instance.
                 let Ok(name) = format!("{group}/{time}").parse::<SnapshotName>() else {
                     continue;
@@ -126,7 +126,7 @@ impl Backend for Directory {
     fn namespaces(&self, parent: &Namespace) -> Result<Vec<Namespace>, FetchError> {
         let folder = self.namespace(parent);
         fs::metadata(&folder).map_err(FetchError::of_file)?;
-        let names = names_in(&folder.join("ns")).map_err(FetchError::of_file)?;
+        let names = names_in(&folder.join("ns"))?;
         Ok(names
             .iter()
             .filter_map(|name| parent.child(name).ok())
@@ -218,16 +218,32 @@ impl ChunkFiles<'_> {
 }
 
 /// The names in a folder; none where there is no such folder.
-fn names_in(folder: &Path) -> io::Result<Vec<String>> {
+fn names_in(folder: &Path) -> Result<Vec<String>, FetchError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
+        Err(error) => return Err(of_folder(folder, error)),
     };
     let mut names = Vec::new();
     for entry in entries {
+        let entry = entry.map_err(|error| of_folder(folder, error))?;
         // Names that are not UTF-8 are not PBS's.
-        names.extend(entry?.file_name().into_string());
+        names.extend(entry.file_name().into_string());
     }
     Ok(names)
+}
+
+/// Sorts the failure to list a folder, and says which.
+fn of_folder(folder: &Path, error: io::Error) -> FetchError {
+    let named = |kind, cause: BoxError| -> BoxError {
+        let message = format!("cannot read the folder {}", folder.display());
+        Error::new(kind, message).because(cause).into()
+    };
+    match FetchError::of_file(error) {
+        FetchError::Denied(cause) => FetchError::Denied(named(ErrorKind::Denied, cause)),
+        FetchError::Unreadable(cause) => {
+            FetchError::Unreadable(named(ErrorKind::Unreadable, cause))
+        }
+        error => error,
+    }
 }
