@@ -118,7 +118,7 @@ impl Interrupt {
                 thread::park();
             }
         }
-        prompt::restore_terminal();
+        prompt::leave();
         let (done, is_done) = mpsc::channel();
         let own = self.clone();
         let saying = thread::Builder::new().spawn(move || {

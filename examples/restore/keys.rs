@@ -63,7 +63,6 @@ fn ask(path: &Path, file: &KeyFile) -> Result<Option<Zeroizing<String>>, Failure
         None => String::new(),
     };
     let path = path.display();
-    prompt::secret(&format!("Passphrase of {path}{hint}")).map_err(|asked| {
-        asked.fails(|error| Failure::key(format!("there is no passphrase for {path}"), error))
-    })
+    prompt::secret(&format!("Passphrase of {path}{hint}"))
+        .map_err(|error| Failure::key(format!("there is no passphrase for {path}"), &error))
 }

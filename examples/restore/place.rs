@@ -228,9 +228,8 @@ fn sign_in(
             } else {
                 "Password"
             };
-            prompt::secret(&format!("{what} of {identity}")).map_err(|asked| {
-                let message = format!("there is no password of {identity}");
-                asked.fails(|error| Failure::denied(message, error))
+            prompt::secret(&format!("{what} of {identity}")).map_err(|error| {
+                Failure::denied(format!("there is no password of {identity}"), &error)
             })?
         }
         given => given,

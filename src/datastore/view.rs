@@ -205,11 +205,10 @@ impl View {
                 format!("no namespace {}{there}", self.namespace),
             );
         }
-        Error::new(
-            error.kind(),
-            format!("cannot list the datastore{}", self.namespace_suffix()),
-        )
-        .because(error)
+        let message = format!("cannot list the datastore{}", self.namespace_suffix());
+        Error::new(error.kind(), message)
+            .of_scope(error.scope())
+            .because(error)
     }
 
     fn namespace_suffix(&self) -> String {

@@ -298,7 +298,7 @@ fn a_machine_that_lacks_descriptors_is_no_damage() {
     let home = Home::new();
     let restore = home.command("verify vm/200 --output-format json");
     let mut command = Command::new("sh");
-    command.args(["-c", r#"ulimit -n 4; exec "$@""#, "sh"]);
+    command.args(["-c", r#"ulimit -n 5; exec "$@""#, "sh"]);
     command.arg(restore.get_program()).args(restore.get_args());
     home.settle(&mut command);
     let run = finish(&mut command).expect(1);
