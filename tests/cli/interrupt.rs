@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use testkit::{Fault, Folder, PbsServer, SessionFault, When};
 
-use crate::home::{GOLDEN_LEN, Home, chunk_file, events};
+use crate::home::{GOLDEN_LEN, Home, events, golden};
 
 const NEVER: Duration = Duration::from_secs(120);
 
@@ -36,19 +36,15 @@ fn the_second_interrupt_does_not_wait() {
 fn an_interrupted_file_stays_incomplete_under_another_name() {
     within(NEVER, || {
         let home = Home::new();
-        // A chunk that nobody can read to its end before this test wants it.
-        let chunk = chunk_file(&home.datastore(), 5);
-        fs::remove_file(&chunk).unwrap();
-        assert!(
-            Command::new("mkfifo")
-                .arg(&chunk)
-                .status()
-                .unwrap()
-                .success()
-        );
-        let mut child = spawn(
+        let server = golden_server();
+        // A chunk that does not come.
+        let index = golden("datastore/vm/200/2024-06-10T10:00:00Z/drive-scsi0.img.fidx");
+        let digest = index[4096 + 32 * 5..][..32].try_into().unwrap();
+        server.on_chunk(&digest, When::Always, Fault::Stall);
+        let mut child = spawn_on(
             &home,
-            "image vm/200 drive-scsi0.img disk.raw --repository dir:datastore --output-format json",
+            &server,
+            "image vm/200 drive-scsi0.img disk.raw --output-format json",
         );
         let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut hear = |what: &dyn Fn(&Value) -> bool| loop {
@@ -61,14 +57,13 @@ fn an_interrupted_file_stays_incomplete_under_another_name() {
         hear(&|event| event["committed"] == 5 * (4 << 20));
         signal("INT", child.id());
         hear(&|event| event["event"] == "stopping");
-        fs::write(&chunk, "").unwrap();
         let error = hear(&|event| event["event"] == "error");
         assert_eq!(
             (error["kind"].as_str(), error["left"].as_str()),
             (Some("cancelled"), Some("disk.raw.partial"))
         );
         assert_eq!(child.wait().unwrap().code(), Some(130));
-        assert_eq!(home.names_in(""), ["datastore", "disk.raw.partial"]);
+        assert_eq!(home.names_in(""), ["disk.raw.partial"]);
     });
 }
 
