@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::backend::{ArchivePath, Backend, FetchError};
+use crate::datastore::copies::Difference;
 use crate::datastore::view::{Found, View};
 use crate::datastore::{cannot, few, first_right, within};
 use crate::digest::Digest;
@@ -28,11 +29,17 @@ pub struct Snapshot(Arc<SnapshotInner>);
 struct SnapshotInner {
     views: Vec<View>,
     found: Found,
+    /// Sorted.
+    differences: Vec<Difference>,
 }
 
 impl Snapshot {
-    pub(super) fn new(views: Vec<View>, found: Found) -> Snapshot {
-        Snapshot(Arc::new(SnapshotInner { views, found }))
+    pub(super) fn new(views: Vec<View>, found: Found, differences: Vec<Difference>) -> Snapshot {
+        Snapshot(Arc::new(SnapshotInner {
+            views,
+            found,
+            differences,
+        }))
     }
 
     /// The snapshot's name, with the time where only a group was asked for.
@@ -45,6 +52,15 @@ impl Snapshot {
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.0.found.manifest
+    }
+
+    /// What places of [`any_of`](crate::Datastore::any_of) have otherwise than the manifest says, or lack in theirs: the
+    /// number of the place, from 0, with the name of the file. A copy that a server decrypted on its way differs so, and so do
+    /// two backups of one second. Nothing of such a file is taken from such a place.
+    pub fn differences(&self) -> impl Iterator<Item = (usize, &str)> {
+        let files = self.manifest().files();
+        let differences = self.0.differences.iter();
+        differences.map(|&(place, file)| (place, files[file].name()))
     }
 
     /// An archive by its name, such as `drive-scsi0.img`. Its index is read, and checked against the manifest.
@@ -66,8 +82,8 @@ impl Snapshot {
             ));
         }
         let key = self.key_for(file)?;
-        let index = first_right(&self.0.views, |view| self.index(view, file))?;
-        let sources = self.0.views.iter().map(|view| Source {
+        let index = first_right(self.views_with(file), |view| self.index(view, file))?;
+        let sources = self.views_with(file).map(|view| Source {
             view: view.clone(),
             path: ArchivePath {
                 snapshot: view.path(self.name()),
@@ -121,7 +137,7 @@ impl Snapshot {
             WRAPPED_KEY => None,
             _ => self.key_for(file)?,
         };
-        first_right(&self.0.views, |view| {
+        first_right(self.views_with(file), |view| {
             let path = view.path(self.name());
             let raw = fetch(view, &path, file, MAX_BLOB as u64)?;
             if (raw.len() as u64, Digest::of(&raw)) != (file.size(), file.csum()) {
@@ -159,6 +175,18 @@ impl Snapshot {
         }
     }
 
+    /// The places, but those that have another file under its name.
+    fn views_with(&self, file: &ManifestFile) -> impl Iterator<Item = &View> {
+        let files = self.manifest().files().iter();
+        let number = files
+            .take_while(|other| other.name() != file.name())
+            .count();
+        let views = self.0.views.iter().enumerate();
+        views
+            .filter(move |&(view, _)| self.0.differences.binary_search(&(view, number)).is_err())
+            .map(|(_, view)| view)
+    }
+
     fn file(&self, name: &str) -> Result<&ManifestFile> {
         let manifest = &self.0.found.manifest;
         manifest.file(name).ok_or_else(|| {
@@ -179,7 +207,7 @@ impl Snapshot {
         }
         let what = format!("{} is encrypted", file.archive_name());
         let view = self.0.views.first().expect("there is a place");
-        Err(view.place.trust.foreign_key(self.manifest(), &what))
+        Err(view.trust.foreign_key(self.manifest(), &what))
     }
 
     fn path(&self) -> SnapshotPath {
@@ -220,7 +248,7 @@ impl Source {
 }
 
 impl Archive {
-    /// Where it lies; of several places, in the first.
+    /// Where it lies; of several places, in the first that has it as the manifest says.
     #[must_use]
     pub fn path(&self) -> &ArchivePath {
         &self.0.sources.first().expect("there is a place").path
@@ -238,7 +266,7 @@ impl Archive {
         self.0.key.as_ref()
     }
 
-    /// The places that its chunks can come from, the preferred one first.
+    /// The places that its chunks can come from, the preferred one first; none that has another archive under its name.
     pub(crate) fn sources(&self) -> &[Source] {
         &self.0.sources
     }
