@@ -57,6 +57,7 @@ pub(crate) fn json(damage: &Damage) -> Value {
 /// Writes the list of all damage for programs; `range` is what was restored of the archive.
 pub(crate) fn write_map(
     path: &Path,
+    name: &str,
     archive: &Archive,
     range: Range<u64>,
     target: &str,
@@ -65,7 +66,7 @@ pub(crate) fn write_map(
     let map = json!({
         "namespace": archive.path().snapshot.namespace.to_string(),
         "snapshot": archive.path().snapshot.snapshot.to_string(),
-        "archive": archive.path().archive_name(),
+        "archive": name,
         "len": archive.index().len(),
         "range": { "offset": range.start, "len": range.end - range.start },
         "target": target,

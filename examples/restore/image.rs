@@ -26,13 +26,8 @@ pub(crate) fn run(image: &Image, options: &Options, output: &Output) -> Result<E
     let snapshot = place::snapshot(options, &image.snapshot, output)?;
     let content = Content::open(&snapshot, &image.archive)?;
     let mut job = Job::new(options, output).salvaging(image.writing.salvage);
-    if let Content::Archive(archive) = &content {
-        job = job.with_seeds(seeds(
-            image,
-            archive.path().archive_name(),
-            options,
-            output,
-        )?);
+    if let Content::Archive { archive, .. } = &content {
+        job = job.with_seeds(seeds(image, &archive.path().file, options, output)?);
     }
     if let Some(range) = &image.range {
         check(range, &content)?;
@@ -51,8 +46,8 @@ pub(crate) fn run(image: &Image, options: &Options, output: &Output) -> Result<E
 fn check(range: &Range<u64>, content: &Content) -> Result<(), Failure> {
     let name = content.name();
     match content {
-        Content::Archive(archive) if range.start < archive.index().len() => Ok(()),
-        Content::Archive(archive) => Err(Failure::usage(format!(
+        Content::Archive { archive, .. } if range.start < archive.index().len() => Ok(()),
+        Content::Archive { archive, .. } => Err(Failure::usage(format!(
             "{name} has {} bytes, and the range begins behind them",
             archive.index().len()
         ))),

@@ -9,9 +9,9 @@ use crate::backend::{Backend, FetchError, SnapshotInfo};
 use crate::datastore::trust::Trust;
 use crate::datastore::{cannot, few, within};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::blob::{MAX_BLOB, decode_blob};
+use crate::format::blob::{MAX_RAW, decode_blob};
 use crate::format::key::Key;
-use crate::format::manifest::Manifest;
+use crate::format::manifest::{MAX_MANIFEST, Manifest};
 use crate::format::name::{GroupName, Namespace, SnapshotName, SnapshotPath};
 
 const MANIFEST: &str = "index.json.blob";
@@ -102,14 +102,14 @@ impl View {
     /// The manifest of a snapshot, found to be its own, whoever signed it; and its JSON.
     pub(super) fn manifest(&self, name: &SnapshotName) -> Result<(Manifest, Vec<u8>)> {
         let path = self.path(name);
-        let read = (self.place.backend).read_file(&path, MANIFEST, MAX_BLOB as u64);
+        let read = (self.place.backend).read_file(&path, MANIFEST, MAX_RAW);
         let raw = match read {
             Ok(raw) => raw,
             Err(FetchError::Missing) => return Err(self.no_such_snapshot(&path.snapshot)),
             Err(error) => return Err(cannot("fetch the manifest of", &path, error)),
         };
-        let parsed =
-            decode_blob(&raw, None, MAX_BLOB).and_then(|json| Ok((Manifest::parse(&json)?, json)));
+        let parsed = decode_blob(raw, None, MAX_MANIFEST)
+            .and_then(|json| Ok((Manifest::parse(&json)?, json)));
         let (manifest, json) = parsed.map_err(|error| within("the manifest", &path, error))?;
         if *manifest.snapshot() != path.snapshot {
             return Err(Error::new(

@@ -6,6 +6,7 @@
 )]
 
 mod bucket;
+mod contents;
 mod devices;
 #[path = "../disks/mod.rs"]
 mod disks;
