@@ -43,6 +43,7 @@ fn snapshots(options: &Options, output: &Output) -> Result<(), Failure> {
         };
         output.answer(format!("{name}{state}"), &json)?;
     }
+    place::tell_passed_over(&datastore, None, output);
     let namespaces = match datastore.namespaces() {
         Ok(namespaces) => namespaces,
         // Not every kind of place can tell.
@@ -75,8 +76,14 @@ fn archives(snapshot: &Snapshot, has_keys: bool, output: &Output) -> Result<(), 
         "signed": manifest.is_signed(),
         "checked": is_checked,
         "key": manifest.key_fingerprint().map(|key| key.to_string()),
+        "notes": manifest.notes(),
     });
-    output.answer(format!("{}, {signer}", snapshot.name()), &json)?;
+    let mut text = format!("{}, {signer}", snapshot.name());
+    // They come from a server, and go to a terminal, which obeys control characters.
+    for line in manifest.notes().unwrap_or_default().lines() {
+        text += &format!("\n  {}", line.escape_debug());
+    }
+    output.answer(text, &json)?;
 
     let files = manifest.files();
     let widest = files

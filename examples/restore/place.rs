@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
-use chunk_restore::{Datastore, Fingerprint, Key, Snapshot, SnapshotInfo};
+use chunk_restore::{Datastore, Fingerprint, GroupName, Key, Snapshot, SnapshotInfo};
 use serde_json::json;
 
 use crate::arguments::Options;
@@ -42,8 +42,20 @@ pub(crate) fn snapshot_with(
     let opened = first(options, opening, output, |datastore| {
         datastore.snapshot(name)
     })?;
+    if let Ok(group) = name.parse() {
+        // One of them could be later than the one that was taken.
+        tell_passed_over(&opened.datastore, Some(&group), output);
+    }
     tell_differences(&opened.first, &opened.labels, output);
     Ok(opened.first)
+}
+
+/// Says what lies among the snapshots and is in no listing.
+pub(crate) fn tell_passed_over(datastore: &Datastore, group: Option<&GroupName>, output: &Output) {
+    for text in datastore.passed_over(group) {
+        let json = json!({ "event": "passed_over", "message": text });
+        output.warn(text, &json);
+    }
 }
 
 /// Says which places hold something else under the snapshot's name.

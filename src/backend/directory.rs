@@ -1,5 +1,7 @@
 //! A datastore in a folder: one that a PBS left on a disk, or a copy of one. Knows nothing of what the files mean.
 
+mod listing;
+
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -9,11 +11,12 @@ use crate::backend::{
 };
 use crate::cancel::Cancel;
 use crate::digest::Digest;
-use crate::format::name::{BackupType, GroupName, Namespace, SnapshotName, SnapshotPath};
+use crate::error::BoxError;
+use crate::format::name::{GroupName, Namespace, SnapshotPath};
+use crate::reading;
 use crate::throttle::Throttle;
 
-/// The manifest's file: a snapshot that has none is unfinished.
-const MANIFEST: &str = "index.json.blob";
+use listing::Found;
 
 /// A datastore in a folder.
 #[derive(Debug)]
@@ -23,18 +26,29 @@ pub(crate) struct Directory {
 
 impl Directory {
     /// # Errors
-    /// The folder does not exist, or has no `.chunks` folder in it.
+    /// It does not exist or is no folder, has no `.chunks` folder in it, or can't be looked into.
     pub(crate) fn open(root: &Path) -> io::Result<Directory> {
-        let chunks = root.join(".chunks");
-        if fs::metadata(root)?.is_dir() && !chunks.is_dir() {
+        if !fs::metadata(root)?.is_dir() {
             return Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                "there is no .chunks folder in it: it is not the top folder of a datastore",
+                io::ErrorKind::NotADirectory,
+                "it is not a folder",
             ));
         }
-        Ok(Directory {
-            root: root.to_owned(),
-        })
+        let chunks = root.join(".chunks");
+        match fs::metadata(&chunks) {
+            Ok(found) if found.is_dir() => Ok(Directory {
+                root: root.to_owned(),
+            }),
+            // Who may not look can't tell what is there.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io::Error::new(
+                error.kind(),
+                format!("{}: {error}", chunks.display()),
+            )),
+            _ => Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "there is no .chunks folder in it: it is not the top folder of a datastore",
+            )),
+        }
     }
 
     fn namespace(&self, namespace: &Namespace) -> PathBuf {
@@ -53,19 +67,46 @@ impl Directory {
         path
     }
 
-    fn groups(&self, namespace: &Namespace) -> Result<Vec<GroupName>, FetchError> {
-        let folder = self.namespace(namespace);
-        fs::metadata(&folder).map_err(FetchError::of_file)?;
-        let mut groups = Vec::new();
-        for backup_type in [BackupType::Vm, BackupType::Ct, BackupType::Host] {
-            let ids =
-                names_in(&folder.join(backup_type.to_string())).map_err(FetchError::of_file)?;
-            groups.extend(
-                ids.iter()
-                    .filter_map(|id| GroupName::new(backup_type, id).ok()),
-            );
+    /// What lies in a namespace, or in one group of it.
+    fn list(
+        &self,
+        namespace: &Namespace,
+        group: Option<&GroupName>,
+    ) -> Result<Found<SnapshotInfo>, FetchError> {
+        let groups = match group {
+            Some(group) => Found {
+                found: vec![group.clone()],
+                passed_over: Vec::new(),
+            },
+            None => listing::groups(&self.namespace(namespace))?,
+        };
+        let mut all = Found {
+            found: Vec::new(),
+            passed_over: groups.passed_over,
+        };
+        for group in groups.found {
+            let snapshots = listing::snapshots(&self.group(namespace, &group), &group)?;
+            all.found.extend(snapshots.found);
+            all.passed_over.extend(snapshots.passed_over);
         }
-        Ok(groups)
+        Ok(all)
+    }
+
+    /// A file of a snapshot; `Missing` only while the datastore is there that lacks it.
+    fn open_file(&self, snapshot: &SnapshotPath, file: &str) -> Result<File, FetchError> {
+        let group = self.group(&snapshot.namespace, snapshot.snapshot.group());
+        let opened = listing::snapshot_folder(&group, &snapshot.snapshot).and_then(|folder| {
+            let path = folder.join(file);
+            reading::open_file(&path).map_err(|error| at(&path, error))
+        });
+        match opened {
+            Err(FetchError::Missing) if Directory::open(&self.root).is_err() => {
+                let root = self.root.display();
+                let message = format!("there is no datastore at {root} any more");
+                Err(FetchError::transient(message))
+            }
+            opened => opened,
+        }
     }
 }
 
@@ -76,10 +117,7 @@ impl Backend for Directory {
         file: &str,
         limit: u64,
     ) -> Result<Vec<u8>, FetchError> {
-        let mut path = self.group(&snapshot.namespace, snapshot.snapshot.group());
-        path.push(snapshot.snapshot.time_text());
-        path.push(file);
-        let file = File::open(path).map_err(FetchError::of_file)?;
+        let file = self.open_file(snapshot, file)?;
         let mut bytes = Vec::new();
         file.take(limit + 1)
             .read_to_end(&mut bytes)
@@ -95,35 +133,21 @@ impl Backend for Directory {
         namespace: &Namespace,
         group: Option<&GroupName>,
     ) -> Result<Vec<SnapshotInfo>, FetchError> {
-        let groups = match group {
-            Some(group) => vec![group.clone()],
-            None => self.groups(namespace)?,
-        };
-        let mut snapshots = Vec::new();
-        for group in groups {
-            let folder = self.group(namespace, &group);
-            for time in names_in(&folder).map_err(FetchError::of_file)? {
-                // What is not named like a snapshot is not one: the file `owner`, for instance.
-                let Ok(name) = format!("{group}/{time}").parse::<SnapshotName>() else {
-                    continue;
-                };
-                snapshots.push(SnapshotInfo {
-                    name,
-                    is_finished: folder.join(time).join(MANIFEST).is_file(),
-                });
-            }
+        self.list(namespace, group).map(|list| list.found)
+    }
+
+    fn passed_over(&self, namespace: &Namespace, group: Option<&GroupName>) -> Vec<String> {
+        let listed = self.list(namespace, group);
+        let mut texts = listed.map_or_else(|_| Vec::new(), |list| list.passed_over);
+        if group.is_none() {
+            let namespaces = listing::namespaces(&self.namespace(namespace), namespace);
+            texts.extend(namespaces.map_or_else(|_| Vec::new(), |list| list.passed_over));
         }
-        Ok(snapshots)
+        texts
     }
 
     fn namespaces(&self, parent: &Namespace) -> Result<Vec<Namespace>, FetchError> {
-        let folder = self.namespace(parent);
-        fs::metadata(&folder).map_err(FetchError::of_file)?;
-        let names = names_in(&folder.join("ns")).map_err(FetchError::of_file)?;
-        Ok(names
-            .iter()
-            .filter_map(|name| parent.child(name).ok())
-            .collect())
+        listing::namespaces(&self.namespace(parent), parent).map(|list| list.found)
     }
 
     fn access(&self) -> Access {
@@ -202,17 +226,12 @@ impl ChunkFiles<'_> {
     }
 }
 
-/// The names in a folder; none where there is no such folder.
-fn names_in(folder: &Path) -> io::Result<Vec<String>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        // Names that are not UTF-8 are not PBS's.
-        names.extend(entry?.file_name().into_string());
+/// Sorts the failure to read something of a place, and names the thing.
+fn at(path: &Path, error: io::Error) -> FetchError {
+    let named = |cause: BoxError| format!("{}: {cause}", path.display()).into();
+    match FetchError::of_file(error) {
+        FetchError::Denied(cause) => FetchError::Denied(named(cause)),
+        FetchError::Unreadable(cause) => FetchError::Unreadable(named(cause)),
+        other => other,
     }
-    Ok(names)
 }

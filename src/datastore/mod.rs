@@ -113,6 +113,16 @@ impl Datastore {
         Ok(snapshots)
     }
 
+    /// What lies among the snapshots of this namespace, or of one of its groups, and is in no listing, with the reason; for
+    /// people. A folder has such where a tool that copied it renamed what is in it.
+    #[must_use]
+    pub fn passed_over(&self, group: Option<&GroupName>) -> Vec<String> {
+        let reached = self.views.iter().filter(|view| !view.is_out_of_reach());
+        reached
+            .flat_map(|view| view.place.backend.passed_over(&view.namespace, group))
+            .collect()
+    }
+
     /// A snapshot by its name, such as `vm/100/2026-11-23T00:00:00Z`; or a group's last finished one, by the name
     /// of the group, such as `vm/100`.
     ///

@@ -17,6 +17,7 @@ mod keys;
 mod listing;
 mod network;
 mod range;
+mod reading;
 mod restoring;
 mod reuse;
 mod salvage;
