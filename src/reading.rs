@@ -27,7 +27,7 @@ pub(crate) fn open_file(path: &Path) -> io::Result<File> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     if !found.is_file() {
-        return Err(not_a("file"));
+        return Err(not_a("regular file"));
     }
     fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
     Ok(file)
@@ -95,7 +95,7 @@ fn read_some(mut file: &File, bytes: &mut Vec<u8>) -> io::Result<usize> {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
     match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         // A file that a file server is asked to give back first.
         Err(error)

@@ -60,7 +60,7 @@ fn check(range: &Range<u64>, content: &Content) -> Result<(), Failure> {
 
 /// Opens a file or whatever it is, and is not held up by a pipe that nobody writes to.
 fn open_at_once(path: &Path) -> io::Result<File> {
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(flags)

@@ -4,51 +4,60 @@ mod listing;
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::backend::{
-    Access, Answer, ArchivePath, Backend, Connection, FetchError, Request, SnapshotInfo,
+    Access, Answer, ArchivePath, Backend, Connection, FetchError, Request, SnapshotInfo, is_ours,
 };
 use crate::cancel::Cancel;
 use crate::digest::Digest;
-use crate::error::BoxError;
+use crate::error::{BoxError, Error, ErrorKind, Scope};
 use crate::format::name::{GroupName, Namespace, SnapshotPath};
 use crate::reading;
 use crate::throttle::Throttle;
 
 use listing::Found;
 
+const REPLACED: &str = "another folder, or none, has taken its place";
+
 /// A datastore in a folder.
 #[derive(Debug)]
 pub(crate) struct Directory {
     root: PathBuf,
+    chunks: Chunks,
 }
 
 impl Directory {
     /// # Errors
-    /// It does not exist or is no folder, has no `.chunks` folder in it, or can't be looked into.
+    /// The folder does not exist, has no `.chunks` folder in it, or may not be searched; with the path that it is about.
     pub(crate) fn open(root: &Path) -> io::Result<Directory> {
-        if !fs::metadata(root)?.is_dir() {
-            return Err(io::Error::new(
-                io::ErrorKind::NotADirectory,
-                "it is not a folder",
-            ));
+        let denied = |path: &Path, error: io::Error| match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                let message = format!("permission denied to read {}", path.display());
+                io::Error::new(error.kind(), message)
+            }
+            _ => error,
+        };
+        if !fs::metadata(root)
+            .map_err(|error| denied(root, error))?
+            .is_dir()
+        {
+            let message = "it is not a folder";
+            return Err(io::Error::new(io::ErrorKind::NotADirectory, message));
         }
-        let chunks = root.join(".chunks");
-        match fs::metadata(&chunks) {
-            Ok(found) if found.is_dir() => Ok(Directory {
-                root: root.to_owned(),
-            }),
-            // Who may not look can't tell what is there.
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io::Error::new(
-                error.kind(),
-                format!("{}: {error}", chunks.display()),
-            )),
-            _ => Err(io::Error::new(
+        let folder = root.join(".chunks");
+        let chunks = Chunks::open(folder.clone()).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => io::Error::new(
                 io::ErrorKind::NotFound,
                 "there is no .chunks folder in it: it is not the top folder of a datastore",
-            )),
-        }
+            ),
+            _ => denied(&folder, error),
+        })?;
+        Ok(Directory {
+            root: root.to_owned(),
+            chunks,
+        })
     }
 
     fn namespace(&self, namespace: &Namespace) -> PathBuf {
@@ -92,7 +101,7 @@ impl Directory {
         Ok(all)
     }
 
-    /// A file of a snapshot; `Missing` only while the datastore is there that lacks it.
+    /// A file of a snapshot. That it is missing is said only where the datastore is still there.
     fn open_file(&self, snapshot: &SnapshotPath, file: &str) -> Result<File, FetchError> {
         let group = self.group(&snapshot.namespace, snapshot.snapshot.group());
         let opened = listing::snapshot_folder(&group, &snapshot.snapshot).and_then(|folder| {
@@ -100,10 +109,9 @@ impl Directory {
             reading::open_file(&path).map_err(|error| at(&path, error))
         });
         match opened {
-            Err(FetchError::Missing) if Directory::open(&self.root).is_err() => {
-                let root = self.root.display();
-                let message = format!("there is no datastore at {root} any more");
-                Err(FetchError::transient(message))
+            Err(FetchError::Missing) => {
+                self.chunks.check_same()?;
+                Err(FetchError::Missing)
             }
             opened => opened,
         }
@@ -161,7 +169,7 @@ impl Backend for Directory {
         throttle: &'a Throttle,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         Ok(Box::new(ChunkFiles {
-            chunks: self.root.join(".chunks"),
+            chunks: self.chunks.clone(),
             requested: None,
             cancel,
             throttle,
@@ -171,7 +179,7 @@ impl Backend for Directory {
 
 /// A worker's view of the `.chunks` folder.
 struct ChunkFiles<'a> {
-    chunks: PathBuf,
+    chunks: Chunks,
     requested: Option<Request>,
     cancel: &'a Cancel,
     throttle: &'a Throttle,
@@ -197,8 +205,22 @@ impl Connection for ChunkFiles<'_> {
 }
 
 impl ChunkFiles<'_> {
+    /// Reads a chunk. That it is missing or can't be read is said of it only where its folder is still there: of a disk that
+    /// was pulled out, or a file system that was unmounted, nothing is known.
     fn read(&self, request: &mut Request) -> Result<(), FetchError> {
-        let mut file = File::open(self.path(&request.digest)).map_err(FetchError::of_file)?;
+        let path = self.chunks.path_of(&request.digest);
+        match self.read_file(&path, request) {
+            Err(error) if error.scope() == Some(Scope::Chunk) => {
+                self.chunks.check_there()?;
+                Err(error)
+            }
+            Err(FetchError::Denied(cause)) => Err(denied(&path, cause)),
+            result => result,
+        }
+    }
+
+    fn read_file(&self, path: &Path, request: &mut Request) -> Result<(), FetchError> {
+        let mut file = reading::open_file(path).map_err(FetchError::of_file)?;
         let len = file.metadata().map_err(FetchError::of_file)?.len();
         // The local cache of an S3-backed datastore keeps an evicted chunk as an empty file.
         if len == 0 {
@@ -210,17 +232,79 @@ impl ChunkFiles<'_> {
         else {
             return Err(FetchError::TooLong);
         };
+        request.blob.clear();
         request.blob.fill(len, |space| {
             let allowed = self.throttle.may_read(space.len(), self.cancel)?;
-            file.read_exact(&mut space[..allowed])
-                .map_err(FetchError::of_file)?;
+            (file.read_exact(&mut space[..allowed])).map_err(FetchError::of_file)?;
             Ok(allowed)
         })
     }
+}
 
-    fn path(&self, digest: &Digest) -> PathBuf {
+/// The folder that holds all chunks.
+#[derive(Clone, Debug)]
+struct Chunks {
+    folder: PathBuf,
+    /// Device and inode, as they were when the datastore was opened.
+    identity: (u64, u64),
+}
+
+impl Chunks {
+    /// # Errors
+    /// There is no such folder, or it may not be searched.
+    fn open(folder: PathBuf) -> io::Result<Chunks> {
+        let metadata = fs::metadata(&folder)?;
+        if !metadata.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Ok(Chunks {
+            folder,
+            identity: (metadata.dev(), metadata.ino()),
+        })
+    }
+
+    /// Whether it is still the folder that was opened.
+    ///
+    /// # Errors
+    /// [`FetchError::Unreachable`] where it is not.
+    fn check_same(&self) -> Result<(), FetchError> {
+        match Chunks::open(self.folder.clone()) {
+            Ok(now) if now.identity != self.identity => Err(self.gone(REPLACED)),
+            Err(error) => Err(self.gone(error)),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    fn gone(&self, cause: impl Into<BoxError>) -> FetchError {
+        let folder = self.folder.display();
+        let message = format!("the datastore's folder {folder} is out of reach");
+        FetchError::unreachable(Error::new(ErrorKind::Unavailable, message).because(cause))
+    }
+
+    /// The same, and whether it can be read.
+    ///
+    /// # Errors
+    /// [`FetchError::Denied`] where it may not be read, else [`FetchError::Unreachable`].
+    fn check_there(&self) -> Result<(), FetchError> {
+        // A disk that is gone may still have its folders in the cache, but not their contents.
+        let there = fs::metadata(&self.folder).and_then(|metadata| {
+            let first = fs::read_dir(&self.folder)?.next();
+            Ok((metadata.dev(), metadata.ino(), first.transpose()?.is_some()))
+        });
+        match there {
+            Ok((device, inode, true)) if (device, inode) == self.identity => Ok(()),
+            Ok(_) => Err(self.gone(REPLACED)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Err(denied(&self.folder, error))
+            }
+            Err(error) if is_ours(&error) => Err(FetchError::Resources(error.into())),
+            Err(error) => Err(self.gone(error)),
+        }
+    }
+
+    fn path_of(&self, digest: &Digest) -> PathBuf {
         let name = digest.to_string();
-        let mut path = self.chunks.join(&name[..4]);
+        let mut path = self.folder.join(&name[..4]);
         path.push(name);
         path
     }
@@ -228,10 +312,16 @@ impl ChunkFiles<'_> {
 
 /// Sorts the failure to read something of a place, and names the thing.
 fn at(path: &Path, error: io::Error) -> FetchError {
-    let named = |cause: BoxError| format!("{}: {cause}", path.display()).into();
     match FetchError::of_file(error) {
-        FetchError::Denied(cause) => FetchError::Denied(named(cause)),
-        FetchError::Unreadable(cause) => FetchError::Unreadable(named(cause)),
+        FetchError::Denied(cause) => denied(path, cause),
+        FetchError::Unreadable(cause) => {
+            FetchError::Unreadable(format!("{}: {cause}", path.display()).into())
+        }
         other => other,
     }
+}
+
+fn denied(path: &Path, cause: impl Into<BoxError>) -> FetchError {
+    let message = format!("permission denied to read {}", path.display());
+    FetchError::Denied(Error::new(ErrorKind::Denied, message).because(cause).into())
 }

@@ -66,7 +66,7 @@ fn a_pipe_in_a_datastore_is_no_file_of_a_snapshot() {
             pipe(&folder.join(name));
             home.run(&format!("{arguments} {OTHER}"))
                 .expect(7)
-                .says(&format!("{name}: it is not a file"));
+                .says(&format!("{name}: it is not a regular file"));
         }
     });
 }
@@ -150,7 +150,7 @@ fn what_only_others_may_read_is_denied_with_its_path_and_is_neither_absent_nor_l
         let Some(run) = run else {
             return;
         };
-        let run = run.expect(4).says("Permission denied");
+        let run = run.expect(4).says("ermission denied");
         let named = format!("datastore/{folder}");
         run.says(named.trim_end_matches('/'));
         assert!(home.names_in("out").is_empty());
