@@ -27,7 +27,7 @@ pub(crate) fn run(get: &Get, options: &Options, output: &Output) -> Result<Exit,
         )));
     }
     let names = content::select(&snapshot, &get.archives)?;
-    check_names(&snapshot, &names)?;
+    check_names(get, &snapshot, &names)?;
     content::check_key(&snapshot, &names)?;
     let job = Job::new(options, output).salvaging(get.writing.salvage);
     make(&get.folder)?;
@@ -65,14 +65,19 @@ pub(crate) fn run(get: &Get, options: &Options, output: &Output) -> Result<Exit,
     Ok(exit)
 }
 
-/// Refuses names of which one would be written over another, or over what is kept beside another on the way.
-fn check_names(snapshot: &Snapshot, names: &[String]) -> Result<(), Failure> {
+/// Refuses names of which one would be written over another, or over what is kept beside another on the way: also over what
+/// was restored of the snapshot into the folder before.
+fn check_names(get: &Get, snapshot: &Snapshot, names: &[String]) -> Result<(), Failure> {
     let own: HashSet<&str> = (names.iter())
         .map(|name| content::name_of(snapshot, name))
         .collect();
+    let is_kept = |name: &str| {
+        let is_listed = |name| snapshot.manifest().file(name).is_some();
+        own.contains(name) || is_listed(name) && get.folder.join(name).exists()
+    };
     for name in &own {
         let beside = SIDE_FILES.map(|suffix| format!("{name}{suffix}"));
-        if let Some(other) = beside.iter().find(|beside| own.contains(beside.as_str())) {
+        if let Some(other) = beside.iter().find(|beside| is_kept(beside)) {
             return Err(Failure::refused(format!(
                 "{name} and {other} can't be restored into one folder, where {other} may be made for {name}: name one of them, \
                  and restore the other into another folder"

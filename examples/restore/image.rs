@@ -1,13 +1,12 @@
 //! `restore image`: one archive into a file, or to standard output.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, IsTerminal};
 use std::ops::Range;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileTypeExt;
+use std::path::PathBuf;
 
 use chunk_restore::Seed;
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use crate::arguments::{Image, Options};
 use crate::content::Content;
@@ -17,6 +16,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::output::Output;
 use crate::place;
+use crate::reading::open_at_once;
 
 pub(crate) fn run(image: &Image, options: &Options, output: &Output) -> Result<Exit, Failure> {
     if image.is_to_stdout() && io::stdout().is_terminal() {
@@ -58,17 +58,6 @@ fn check(range: &Range<u64>, content: &Content) -> Result<(), Failure> {
     }
 }
 
-/// Opens a file or whatever it is, and is not held up by a pipe that nobody writes to.
-fn open_at_once(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)?;
-    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
-    Ok(file)
-}
-
 fn seeds(
     image: &Image,
     archive: &str,
@@ -82,7 +71,7 @@ fn seeds(
     let open = |path: &PathBuf| {
         let cannot =
             |error| Failure::unreadable(format!("cannot read the seed {}", path.display()), &error);
-        let file = open_at_once(path).map_err(cannot)?;
+        let file = open_at_once(OpenOptions::new().read(true), path).map_err(cannot)?;
         let found = file.metadata().map_err(cannot)?.file_type();
         if !found.is_file() && !found.is_block_device() {
             let path = path.display();

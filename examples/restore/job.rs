@@ -1,7 +1,6 @@
 //! Restores and verifies what was chosen, with progress and report. Knows nothing of how things were chosen.
 
 use std::error::Error as _;
-use std::fs;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -212,7 +211,7 @@ impl<'a> Job<'a> {
         };
         if report.damage.is_empty() {
             if let Some(map) = map {
-                let _ = fs::remove_file(map);
+                damage::remove_map(map);
             }
             return Ok(Exit::Done);
         }

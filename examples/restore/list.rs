@@ -76,14 +76,8 @@ fn archives(snapshot: &Snapshot, has_keys: bool, output: &Output) -> Result<(), 
         "signed": manifest.is_signed(),
         "checked": is_checked,
         "key": manifest.key_fingerprint().map(|key| key.to_string()),
-        "notes": manifest.notes(),
     });
-    let mut text = format!("{}, {signer}", snapshot.name());
-    // They come from a server, and go to a terminal, which obeys control characters.
-    for line in manifest.notes().unwrap_or_default().lines() {
-        text += &format!("\n  {}", line.escape_debug());
-    }
-    output.answer(text, &json)?;
+    output.answer(format!("{}, {signer}", snapshot.name()), &json)?;
 
     let files = manifest.files();
     let widest = files

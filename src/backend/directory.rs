@@ -126,7 +126,11 @@ impl Backend for Directory {
         limit: u64,
     ) -> Result<Vec<u8>, FetchError> {
         let file = self.open_file(snapshot, file)?;
-        let mut bytes = Vec::new();
+        let len = file.metadata().map_err(FetchError::of_file)?.len();
+        if len > limit {
+            return Err(FetchError::TooLong);
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or_default());
         file.take(limit + 1)
             .read_to_end(&mut bytes)
             .map_err(FetchError::of_file)?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use serde_json::Value;
-use testkit::{CryptMode, Folder, Image, SnapshotBuilder, TestKey, Workload};
+use testkit::{CryptMode, Folder, Image, SnapshotBuilder, Store as _, TestKey, Workload};
 
 use crate::home::{Home, Run, events};
 
@@ -109,6 +109,11 @@ fn names_that_would_be_written_over_one_another_are_refused_before_anything_is_w
         ));
         assert_eq!(home.names_in(""), ["store"]);
         run(&home, "get vm/100 x.img out").expect(0);
+        // Nor one after the other.
+        fs::create_dir(home.path("full")).unwrap();
+        fs::write(home.path("full").join(other), b"precious").unwrap();
+        run(&home, "get vm/100 x.img full").expect(8);
+        assert_eq!(home.names_in("full"), [other]);
         run(&home, &format!("get vm/100 {other} more")).expect(0);
         assert_eq!(
             fs::read(home.path("more").join(other)).unwrap(),
@@ -226,4 +231,30 @@ fn what_no_manifest_lists_can_be_read() {
     assert_eq!(home.names_in("out"), ["client.log", "index.json"]);
     run(&home, "get vm/100 all --keyfile key").expect(0);
     assert_eq!(home.names_in("all"), ["a.img"]);
+}
+
+#[test]
+fn only_a_list_of_damage_is_replaced_or_taken_away_as_one() {
+    let (home, store) = home(snapshot().image("a.img", image(1)));
+    let map = home.path("a.img.damaged.json");
+    fs::write(&map, "{\"mine\": 1}").unwrap();
+    run(&home, "image vm/100 a.img a.img").expect(0);
+    assert_eq!(fs::read(&map).unwrap(), b"{\"mine\": 1}");
+
+    fs::remove_file(home.path("a.img")).unwrap();
+    let index = store.file("", SNAPSHOT, "a.img.fidx").unwrap();
+    let digest: [u8; 32] = index[4096..4096 + 32].try_into().unwrap();
+    let chunk = store.chunk(&digest).unwrap();
+    store.remove_chunk(&digest);
+    run(&home, "image vm/100 a.img a.img --salvage")
+        .expect(8)
+        .says("cannot write the list of damage a.img.damaged.json");
+    assert_eq!(fs::read(&map).unwrap(), b"{\"mine\": 1}");
+
+    fs::remove_file(&map).unwrap();
+    run(&home, "image vm/100 a.img a.img --salvage").expect(3);
+    run(&home, "image vm/100 a.img a.img --salvage").expect(3);
+    store.put_chunk(&digest, &chunk);
+    run(&home, "image vm/100 a.img a.img --salvage").expect(0);
+    assert!(!map.exists());
 }
