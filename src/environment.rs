@@ -21,8 +21,8 @@ use crate::reading::read_small;
 /// A secret is one line, so this is more than enough.
 const MAX_SECRET: u64 = 64 << 10;
 
-/// A key file has some hundred bytes.
-const MAX_KEY_FILE: u64 = 64 << 10;
+/// A key file has some hundred bytes; on paper, with its picture, some hundred thousand.
+const MAX_KEY_FILE: u64 = 1 << 20;
 
 /// The passphrase of key files: the first line of what PBS_ENCRYPTION_PASSWORD, _FD, _FILE or _CMD gives, the first
 /// that is set.
