@@ -6,6 +6,7 @@
 )]
 
 mod bucket;
+mod contents;
 mod devices;
 #[path = "../disks/mod.rs"]
 mod disks;
@@ -16,6 +17,7 @@ mod keys;
 mod listing;
 mod network;
 mod range;
+mod reading;
 mod restoring;
 mod reuse;
 mod salvage;
