@@ -18,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["digest", "error", "buffer", "cancel", "throttle", "format"],
     ),
     ("datastore", &["digest", "error", "format", "backend"]),
-    ("target", &["error"]),
+    ("target", &["error", "cancel"]),
     ("report", &["digest", "error", "format"]),
     (
         "pipeline",

@@ -47,13 +47,14 @@ pub(crate) fn run(get: &Get, options: &Options, output: &Output) -> Result<Exit,
         let destination = match path.is_file() && !options.overwrite {
             // It may be there because an earlier run was cut off after it.
             true => Destination::compare(path, &content)?,
-            false => Destination::open(path, false, &get.writing, options)?,
+            false => Destination::open(path, false, None, &get.writing, options)?,
         };
         pairs.push((content, destination));
     }
     for (content, destination) in pairs {
-        let restored = job.to_destination(&content, destination, None)?;
-        if exit == Exit::Done {
+        let restored = job.to_destination(&content, destination)?;
+        // That nothing could be said counts least.
+        if exit == Exit::Done || (exit == Exit::Failed && restored != Exit::Done) {
             exit = restored;
         }
     }

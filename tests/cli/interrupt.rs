@@ -2,11 +2,15 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use serde_json::Value;
 
 use crate::home::{GOLDEN_LEN, Home, chunk_file};
@@ -21,6 +25,57 @@ fn an_interrupted_restore_stops_before_its_end() {
         assert!((rest.len() as u64) < GOLDEN_LEN - 1);
     });
     assert_eq!((code, said.as_str()), (Some(130), "interrupted\n"));
+}
+
+#[test]
+fn a_pipe_or_a_socket_that_nobody_empties_holds_up_no_interrupt() {
+    for name in ["INT", "TERM", "HUP"] {
+        for is_blocking in [true, false] {
+            stops(name, is_blocking, std::io::pipe().unwrap());
+            stops(name, is_blocking, UnixStream::pair().unwrap());
+        }
+    }
+}
+
+/// Fills what nobody reads at the other end, and fails unless the program ends then when it is told to.
+fn stops<R: Into<OwnedFd>, W: Into<OwnedFd>>(
+    name: &'static str,
+    is_blocking: bool,
+    (reader, writer): (R, W),
+) {
+    let (reader, writer): (OwnedFd, OwnedFd) = (reader.into(), writer.into());
+    let flags = fcntl_getfl(&writer).unwrap();
+    if !is_blocking {
+        fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
+    }
+    let watched = writer.try_clone().unwrap();
+    let took = within(NEVER, move || {
+        let home = Home::new();
+        let mut child = command(&home, "image vm/200 drive-scsi0.img -")
+            .stdout(Stdio::from(writer))
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // It is full when there is no more room.
+        while poll(
+            &mut [PollFd::new(&watched, PollFlags::OUT)],
+            Some(&Timespec::default()),
+        ) != Ok(0)
+        {
+            thread::yield_now();
+        }
+        let begun = Instant::now();
+        signal(name, child.id());
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        // Others who have it find it as it was.
+        assert_eq!(
+            fcntl_getfl(&watched).unwrap().contains(OFlags::NONBLOCK),
+            !is_blocking
+        );
+        begun.elapsed()
+    });
+    assert!(took < Duration::from_secs(10), "{name}: {took:?}");
+    drop(reader);
 }
 
 #[test]
@@ -114,16 +169,20 @@ fn interrupted(then: impl FnOnce(u32, &mut dyn Read) + Send + 'static) -> (Optio
 /// The program, with signals as a terminal has them: whoever runs the tests may have them ignored, as `nohup` and a
 /// script's `&` do.
 fn spawn(home: &Home, arguments: &str) -> Child {
+    command(home, arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn command(home: &Home, arguments: &str) -> Command {
     let restore = home.command(arguments);
     let mut command = Command::new("env");
     command.arg("--default-signal=INT,TERM,HUP");
     command.arg(restore.get_program()).args(restore.get_args());
     home.settle(&mut command);
     command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
 }
 
 fn signal(name: &str, id: u32) {

@@ -6,6 +6,7 @@
 )]
 
 mod bucket;
+mod damage_map;
 mod devices;
 #[path = "../disks/mod.rs"]
 mod disks;
@@ -19,6 +20,8 @@ mod range;
 mod restoring;
 mod reuse;
 mod salvage;
+mod stdout;
+mod targets;
 
 use crate::home::Home;
 

@@ -1,8 +1,10 @@
 //! Files as targets: nothing incomplete is ever seen under the final name.
 #![allow(clippy::unwrap_used, reason = "a test that can't be set up has failed")]
 
+mod damaged;
 #[path = "../disks/mod.rs"]
 mod disks;
+mod identity;
 mod resume;
 mod room;
 mod sparse;
