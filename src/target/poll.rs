@@ -157,3 +157,33 @@ impl fmt::Debug for PollWriter {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::thread;
+
+    use super::*;
+
+    /// Where it can't be opened once more, as a pipe that another user has made.
+    #[test]
+    fn a_pipe_that_blocks_is_never_waited_for() -> io::Result<()> {
+        let (mut reader, writer) = io::pipe()?;
+        let cancel = Cancel::new();
+        let mut stream = PollWriter::new(writer.try_clone()?, &cancel)?;
+        (stream.way, stream.file) = (Way::Little, OwnedFd::from(writer).into());
+        let full = thread::spawn(move || {
+            let error = stream.write_all(&[7; 200_000]).err();
+            (stream, error)
+        });
+        let mut came = vec![0; 100_000];
+        reader.read_exact(&mut came)?;
+        cancel.cancel();
+        let (stream, error) = full.join().expect("it does not panic");
+        assert_eq!(error.map(|error| error.kind()), Some(io::ErrorKind::Other));
+        drop(stream);
+        reader.read_to_end(&mut came)?;
+        assert!(came.len() < 200_000 && came.iter().all(|byte| *byte == 7));
+        Ok(())
+    }
+}
