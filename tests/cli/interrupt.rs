@@ -1,6 +1,5 @@
 //! Signals: the first stops a restore cleanly, the second at once.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -13,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use serde_json::Value;
 
-use crate::home::{GOLDEN_LEN, Home, chunk_file};
+use crate::home::{GOLDEN_LEN, Home};
 
 const NEVER: Duration = Duration::from_secs(120);
 
@@ -88,19 +87,10 @@ fn the_second_interrupt_does_not_wait() {
 fn an_interrupted_file_stays_incomplete_under_another_name() {
     within(NEVER, || {
         let home = Home::new();
-        // A chunk that nobody can read to its end before this test wants it.
-        let chunk = chunk_file(&home.datastore(), 5);
-        fs::remove_file(&chunk).unwrap();
-        assert!(
-            Command::new("mkfifo")
-                .arg(&chunk)
-                .status()
-                .unwrap()
-                .success()
-        );
+        // The last of it would take a minute.
         let mut child = spawn(
             &home,
-            "image vm/200 drive-scsi0.img disk.raw --repository dir:datastore --output-format json",
+            "image vm/200 drive-scsi0.img disk.raw --rate 1K --threads 1 --output-format json",
         );
         let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut hear = |what: &dyn Fn(&Value) -> bool| loop {
@@ -110,17 +100,16 @@ fn an_interrupted_file_stays_incomplete_under_another_name() {
             }
         };
 
-        hear(&|event| event["committed"] == 5 * (4 << 20));
+        hear(&|event| event["committed"].as_u64() > Some(0));
         signal("INT", child.id());
         hear(&|event| event["event"] == "stopping");
-        fs::write(&chunk, "").unwrap();
         let error = hear(&|event| event["event"] == "error");
         assert_eq!(
             (error["kind"].as_str(), error["left"].as_str()),
             (Some("cancelled"), Some("disk.raw.partial"))
         );
         assert_eq!(child.wait().unwrap().code(), Some(130));
-        assert_eq!(home.names_in(""), ["datastore", "disk.raw.partial"]);
+        assert_eq!(home.names_in(""), ["disk.raw.partial"]);
     });
 }
 

@@ -98,8 +98,10 @@ fn a_failed_restore_of_a_whole_archive_leaves_the_damaged_file() {
     let (folder, path) = beside(&damaged);
     let script = Script::of(image.clone(), CHUNK as u64);
     let lost = script.digests()[5];
+    // It is asked for once more.
+    let script = script.fault(lost, Fault::Missing);
     let (archive, _) = script.fault(lost, Fault::Missing).archive();
-    let restore = Restore::new().threads(1).attempts(1);
+    let restore = Restore::new().threads(1).in_flight(1);
     let error = restore
         .run(&archive, &mut FileTarget::create(&path).unwrap())
         .unwrap_err();
