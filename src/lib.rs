@@ -132,6 +132,7 @@ pub use report::{Damage, Event, PlaceReport, Report};
 pub use restore::Restore;
 pub use target::device::DeviceTarget;
 pub use target::file::FileTarget;
+pub use target::poll::PollWriter;
 pub use target::stream::StreamTarget;
 pub use target::zeros::Zeros;
 pub use target::{Existing, ReadAt, Target};

@@ -21,7 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("datastore", &["digest", "error", "format", "backend"]),
-    ("target", &["error"]),
+    ("target", &["error", "cancel"]),
     ("report", &["digest", "error", "format"]),
     (
         "pipeline",

@@ -55,10 +55,11 @@ pub(crate) fn run(get: &Get, options: &Options, output: &Output) -> Result<Exit,
         let destination = match is_there(&path, options) {
             // It may be there because an earlier run was cut off after it.
             true => Destination::compare(path, &content)?,
-            false => Destination::open(path, false, &get.writing, options)?,
+            false => Destination::open(path, false, None, &get.writing, options)?,
         };
-        let restored = job.to_destination(&content, destination, None)?;
-        if exit == Exit::Done {
+        let restored = job.to_destination(&content, destination)?;
+        // That nothing could be said counts least.
+        if exit == Exit::Done || (exit == Exit::Failed && restored != Exit::Done) {
             exit = restored;
         }
     }
@@ -91,7 +92,7 @@ fn check_names(get: &Get, snapshot: &Snapshot, names: &[String]) -> Result<(), F
 fn check(get: &Get, options: &Options, snapshot: &Snapshot, name: &str) -> Result<(), Failure> {
     let path = get.folder.join(content::name_of(snapshot, name));
     if !is_there(&path, options) {
-        return Destination::open(path, false, &get.writing, options).map(drop);
+        return Destination::open(path, false, None, &get.writing, options).map(drop);
     }
     match snapshot.manifest().file(name) {
         Some(file) if file.is_archive() => Destination::check_len(&path, file.size()),

@@ -34,13 +34,13 @@ pub(crate) fn run(image: &Image, options: &Options, output: &Output) -> Result<E
         check(range, &content)?;
         job = job.only(range.clone());
     }
-    let damage_map = image.damage_map.as_deref();
+    let map = image.damage_map.clone();
     if image.is_to_stdout() {
-        return job.to_stdout(&content, damage_map);
+        return job.to_stdout(&content, map);
     }
     let target = image.target.clone();
-    let destination = Destination::open(target, image.reuse, &image.writing, options)?;
-    job.to_destination(&content, destination, damage_map)
+    let destination = Destination::open(target, image.reuse, map, &image.writing, options)?;
+    job.to_destination(&content, destination)
 }
 
 /// A range that has nothing of the archive is a mistake.

@@ -6,6 +6,7 @@ mod arguments;
 mod bench;
 mod content;
 mod damage;
+mod damage_map;
 mod destination;
 mod exit;
 mod failure;

@@ -7,6 +7,7 @@
 
 mod bucket;
 mod contents;
+mod damage_map;
 mod devices;
 #[path = "../disks/mod.rs"]
 mod disks;
@@ -21,6 +22,8 @@ mod reading;
 mod restoring;
 mod reuse;
 mod salvage;
+mod stdout;
+mod targets;
 
 use crate::home::Home;
 
