@@ -28,7 +28,7 @@ const MAX_KEY_FILE: u64 = 1 << 20;
 /// that is set.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] where what a variable names can't be read.
+/// [`ErrorKind::Invalid`] where what a variable names can't be read, or is empty.
 pub fn passphrase() -> Result<Option<Zeroizing<String>>> {
     secret("PBS_ENCRYPTION_PASSWORD")
 }
@@ -37,7 +37,7 @@ pub fn passphrase() -> Result<Option<Zeroizing<String>>> {
 /// or _CMD gives, the first that is set. A descriptor can be read only once.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] where what a variable names can't be read.
+/// [`ErrorKind::Invalid`] where what a variable names can't be read, or is empty.
 #[cfg(feature = "pbs")]
 pub fn password() -> Result<Option<Zeroizing<String>>> {
     secret("PBS_PASSWORD")
@@ -145,6 +145,10 @@ fn secret(name: &str) -> Result<Option<Zeroizing<String>>> {
                 .into_string()
                 .map_err(|_| Error::new(ErrorKind::Invalid, format!("{variable} is not UTF-8")))?,
         );
+        if value.is_empty() {
+            let message = format!("{variable} is empty: give it a value, or unset it");
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
         let text = read(&value).map_err(|error| {
             Error::new(
                 ErrorKind::Invalid,
@@ -153,6 +157,10 @@ fn secret(name: &str) -> Result<Option<Zeroizing<String>>> {
             .because(error)
         })?;
         let line = text.lines().next().unwrap_or_default();
+        if line.is_empty() {
+            let message = format!("the first line of the secret that {variable} names is empty");
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
         return Ok(Some(Zeroizing::new(line.to_owned())));
     }
     Ok(None)

@@ -112,6 +112,7 @@ pub use backend::{
 pub use buffer::Buffer;
 pub use cancel::Cancel;
 pub use datastore::Datastore;
+pub use datastore::listing::GroupInfo;
 pub use datastore::snapshot::{Archive, Snapshot};
 pub use digest::{Digest, Fingerprint, NotHex};
 pub use environment::passphrase;
@@ -125,6 +126,7 @@ pub use format::key::recover_key;
 pub use format::key::{Key, KeyFile};
 pub use format::manifest::{CryptMode, Manifest, ManifestFile};
 pub use format::name::{BackupType, GroupName, Namespace, SnapshotName, SnapshotPath};
+pub use format::verification::Verification;
 pub use open::Options;
 pub use pipeline::plan::Plan;
 pub use pipeline::seed::Seed;

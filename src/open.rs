@@ -124,7 +124,10 @@ impl Options {
             None if place.contains("://") => {
                 // What follows may hold a password.
                 let scheme = place.split("://").next().unwrap_or_default();
-                let message = format!("no kind of place is known by {scheme}://");
+                let message = format!(
+                    "no kind of place is known by {scheme}://; there are https:// and s3://, \
+                     [[user@realm[!token]@]host[:port]:]datastore on a server, and folders"
+                );
                 return Err(Error::new(ErrorKind::Unsupported, message));
             }
             None if !place.contains('/') => return self.open_repository(place),

@@ -53,10 +53,11 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List the snapshots of the namespace, or the archives of one snapshot
-    List {
-        /// The snapshot whose archives to list
-        snapshot: Option<String>,
-    },
+    ///
+    /// Shows of each snapshot its size, whether all of it is encrypted or signed, what the server's last verification found,
+    /// whether it is protected from being pruned, its archives, and the first line of its notes; as far as the place can
+    /// tell. Nothing of that is checked: `verify` does.
+    List(List),
     /// Restore one archive into a file or a block device, or to standard output
     ///
     /// What stopped before it was done goes on when the same command runs again: what is there is verified and kept. A file
@@ -88,6 +89,15 @@ impl Command {
     pub(crate) fn fills_stdout(&self) -> bool {
         matches!(self, Command::Image(image) if image.is_to_stdout())
     }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct List {
+    /// The snapshot whose archives to list
+    pub(crate) snapshot: Option<String>,
+    /// List the groups of the namespace instead, with their owners, how many snapshots they have, and the last of them
+    #[arg(long, conflicts_with = "snapshot")]
+    pub(crate) groups: bool,
 }
 
 #[derive(Args, Debug)]

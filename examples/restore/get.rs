@@ -12,11 +12,17 @@ use crate::content::{self, Content};
 use crate::destination::{Destination, SIDE_FILES};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::interrupt::Interrupt;
 use crate::job::Job;
 use crate::output::Output;
 use crate::place;
 
-pub(crate) fn run(get: &Get, options: &Options, output: &Output) -> Result<Exit, Failure> {
+pub(crate) fn run(
+    get: &Get,
+    options: &Options,
+    interrupt: &Interrupt,
+    output: &Output,
+) -> Result<Exit, Failure> {
     let snapshot = place::snapshot(options, &get.snapshot, output)?;
     // Else everything would be restored into a folder with the name of a disk.
     let is_archive = |name: &str| snapshot.manifest().file(name).is_some();
@@ -29,7 +35,8 @@ pub(crate) fn run(get: &Get, options: &Options, output: &Output) -> Result<Exit,
     let names = content::select(&snapshot, &get.archives)?;
     check_names(get, &snapshot, &names)?;
     content::check_key(&snapshot, &names)?;
-    let job = Job::new(options, output).salvaging(get.writing.salvage);
+    let job = Job::new(options, interrupt, output).salvaging(get.writing.salvage);
+    let _running = interrupt.run()?;
     make(&get.folder)?;
     // All before the first byte, so that what stands in the way of the last is found at once. One after the other, since there
     // may be thousands.

@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use chunk_restore::{Cancel, Error, ErrorKind, Report, Restore, Seed, StreamTarget, Target};
+use chunk_restore::{Error, ErrorKind, Report, Restore, Seed, StreamTarget, Target};
 use serde_json::{Value, json};
 
 use crate::arguments::Options;
@@ -15,7 +15,7 @@ use crate::damage_map::DamageMap;
 use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::interrupt;
+use crate::interrupt::Interrupt;
 use crate::output::Output;
 use crate::progress::{Progress, numbers};
 use crate::size::Size;
@@ -27,19 +27,17 @@ pub(crate) struct Job<'a> {
     /// The bytes of archives that are restored.
     range: Range<u64>,
     salvages: bool,
-    cancel: Cancel,
+    interrupt: &'a Interrupt,
     output: &'a Output,
 }
 
 impl<'a> Job<'a> {
-    /// From here on a signal cancels instead of killing.
-    pub(crate) fn new(options: &Options, output: &'a Output) -> Job<'a> {
-        let cancel = interrupt::watch(output);
+    pub(crate) fn new(options: &Options, interrupt: &'a Interrupt, output: &'a Output) -> Job<'a> {
         let mut restore = Restore::new()
             .threads(options.threads)
             .in_flight(options.streams)
             .race(options.race)
-            .cancel(&cancel);
+            .cancel(interrupt.cancel());
         if let Some(bytes) = options.rate {
             restore = restore.rate(bytes);
         }
@@ -50,7 +48,7 @@ impl<'a> Job<'a> {
             restore,
             range: 0..u64::MAX,
             salvages: false,
-            cancel,
+            interrupt,
             output,
         }
     }
@@ -123,7 +121,7 @@ impl<'a> Job<'a> {
         let place = "standard output";
         let map = map.map(|map| DamageMap::new(map, Path::new(place)));
         map.as_ref().map_or(Ok(()), |map| map.check(&[]))?;
-        let mut target = StreamTarget::stdout(&self.cancel)
+        let mut target = StreamTarget::stdout(self.interrupt.cancel())
             .map_err(|error| Failure::target("cannot write to standard output", &error))?;
         let report = self.restore(content, &mut target, place, &mut false)?;
         if let Some(map) = map.as_ref().filter(|_| report.damage.is_empty()) {
@@ -135,7 +133,7 @@ impl<'a> Job<'a> {
     /// Fetches and checks everything, also after damage.
     pub(crate) fn verify(&self, content: &Content) -> Result<(), Failure> {
         let name = content.name();
-        self.stop_if_cancelled()?;
+        let _running = self.interrupt.run()?;
         match content {
             Content::Archive { archive, .. } => {
                 let mut progress = Progress::new(name, archive.index().len(), self.output);
@@ -148,17 +146,16 @@ impl<'a> Job<'a> {
                     return Err(Failure::damaged(name, &report.damage));
                 }
                 let json = event("verified", name, numbers(&report));
-                self.output
-                    .report(format!("{name} verified: {report}"), &json)
+                (self.output).report(format!("{name} verified: {report}"), &json);
             }
             // It was checked when it was read.
             Content::Small { bytes, .. } => {
                 let json = event("verified", name, numbers(&whole(bytes)));
                 let size = Size::of(bytes.len() as u64);
-                self.output
-                    .report(format!("{name} verified: {size}"), &json)
+                (self.output).report(format!("{name} verified: {size}"), &json);
             }
         }
+        Ok(())
     }
 
     /// Restores, and says whether the target had `begun` to take bytes.
@@ -169,7 +166,7 @@ impl<'a> Job<'a> {
         place: &str,
         begun: &mut bool,
     ) -> Result<Report, Failure> {
-        self.stop_if_cancelled()?;
+        let _running = self.interrupt.run()?;
         match content {
             Content::Archive { archive, .. } => {
                 let len = self.restore.plan(archive).len();
@@ -196,19 +193,14 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn tell_restored(
-        &self,
-        content: &Content,
-        place: &str,
-        report: &Report,
-    ) -> Result<(), Failure> {
+    fn tell_restored(&self, content: &Content, place: &str, report: &Report) {
         let mut json = event("restored", content.name(), numbers(report));
         json["target"] = place.into();
         let text = match content {
             Content::Archive { .. } => format!("{place}: {report}"),
             Content::Small { .. } => format!("{place}: {}", Size::of(report.len)),
         };
-        self.output.report(text, &json)
+        self.output.report(text, &json);
     }
 
     /// Lists what was lost before anything is said, as perhaps nothing can be said.
@@ -230,10 +222,7 @@ impl<'a> Job<'a> {
             _ => Ok(()),
         };
         let mut exit = Exit::Done;
-        if let Err(failure) = self.tell_restored(content, place, report) {
-            self.output.fail(&failure);
-            exit = failure.exit();
-        }
+        self.tell_restored(content, place, report);
         if !report.damage.is_empty() {
             self.tell_damage(content, report, place, map);
             exit = Exit::Damaged;
@@ -270,18 +259,10 @@ impl<'a> Job<'a> {
         self.output.warn(text, &json);
     }
 
-    fn stop_if_cancelled(&self) -> Result<(), Failure> {
-        if self.cancel.is_cancelled() {
-            Err(Failure::interrupted())
-        } else {
-            Ok(())
-        }
-    }
-
     /// For what is due to the target.
     fn cannot_write(&self, place: &str, begun: bool, error: Error) -> Failure {
         // Ctrl-C on a terminal also ends whoever reads the other end of a pipe, perhaps sooner.
-        if self.cancel.is_cancelled() {
+        if self.interrupt.cancel().is_cancelled() {
             return Failure::interrupted();
         }
         let cause = error.source().and_then(|cause| cause.downcast_ref());

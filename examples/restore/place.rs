@@ -1,24 +1,24 @@
 //! From the command line and the environment to an open datastore. Knows nothing of what is done with it.
 
-use std::io::{self, IsTerminal};
-
-use chunk_restore::{Datastore, Fingerprint, GroupName, Key, Snapshot, SnapshotInfo};
+use chunk_restore::{Datastore, Fingerprint, GroupName, Key, Snapshot};
 use serde_json::json;
 
 use crate::arguments::Options;
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::keys;
 use crate::output::Output;
+use crate::prompt;
 use crate::repository::{Repository, given};
 use crate::trust::{self, Known};
 
-/// The datastore and the snapshots in it, which need no key.
-pub(crate) fn snapshots(
+/// The datastore and a list of what is in it, which needs no key.
+pub(crate) fn listing<T>(
     options: &Options,
     output: &Output,
-) -> Result<(Datastore, Vec<SnapshotInfo>), Failure> {
-    let opening = chunk_restore::Options::new();
-    let opened = first(options, opening, output, |datastore| datastore.snapshots())?;
+    list: impl Fn(&Datastore) -> chunk_restore::Result<Vec<T>>,
+) -> Result<(Datastore, Vec<T>), Failure> {
+    let opened = first(options, chunk_restore::Options::new(), output, list)?;
     Ok((opened.datastore, opened.first))
 }
 
@@ -41,6 +41,10 @@ pub(crate) fn snapshot_with(
     let opening = keys.into_iter().fold(opening, chunk_restore::Options::key);
     let opened = first(options, opening, output, |datastore| {
         datastore.snapshot(name)
+    });
+    let opened = opened.map_err(|failure| match failure.exit() {
+        Exit::Key => failure.advises(keys::origin(&options.keyfiles)),
+        _ => failure,
     })?;
     if let Ok(group) = name.parse() {
         // One of them could be later than the one that was taken.
@@ -110,7 +114,7 @@ fn first<T>(
         return Ok(Opened {
             datastore,
             labels: vec![repository.label()],
-            first: first?,
+            first: first.map_err(|failure| explain(failure, repository))?,
         });
     }
     // There is another to ask.
@@ -145,6 +149,21 @@ fn first<T>(
         labels,
         first,
     })
+}
+
+/// Names the place where the failure is due to it, and says what else its name might have meant.
+fn explain(failure: Failure, repository: &Repository) -> Failure {
+    if !matches!(failure.exit(), Exit::Denied | Exit::Failed) {
+        return failure;
+    }
+    let failure = failure.about(repository.label());
+    match repository.folder() {
+        Some(folder) => failure.advises(format!(
+            "{} names a datastore on a server; the folder is {folder}",
+            repository.name()
+        )),
+        None => failure,
+    }
 }
 
 /// Opens one place and does the first thing with it, which is when a server shows its certificate.
@@ -190,11 +209,6 @@ fn open<T>(
             let datastore = trusting.open(repository.name())?;
             let first = what(&datastore).map_err(Failure::from);
             return Ok((datastore, first));
-        }
-        _ if repository.is_also_a_folder() => {
-            let name = repository.name();
-            let meaning = format!("{name} names a datastore on a server; the folder is dir:{name}");
-            Failure::from(error).means(meaning)
         }
         _ => error.into(),
     };
@@ -262,18 +276,16 @@ fn sign_in(
     opening: chunk_restore::Options,
 ) -> Result<chunk_restore::Options, Failure> {
     let secret = match chunk_restore::password()? {
-        None if io::stdin().is_terminal() => {
+        None => {
             let identity = repository.identity();
             let what = if identity.contains('!') {
                 "Secret"
             } else {
                 "Password"
             };
-            let typed = rpassword::prompt_password(format!("{what} of {identity}: "));
-            let secret = typed.map_err(|error| {
-                Failure::denied(format!("cannot ask for the password of {identity}"), &error)
-            })?;
-            Some(zeroize::Zeroizing::new(secret))
+            prompt::secret(&format!("{what} of {identity}")).map_err(|error| {
+                Failure::denied(format!("there is no password of {identity}"), &error)
+            })?
         }
         given => given,
     };

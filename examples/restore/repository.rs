@@ -113,9 +113,11 @@ impl Repository {
         }
     }
 
-    /// Whether a folder has this name, which was taken for one on a server.
-    pub(crate) fn is_also_a_folder(&self) -> bool {
-        self.is_on_server() && Path::new(&self.name).is_dir()
+    /// How to name a folder that may have been meant, where the name was taken for a datastore on a server.
+    pub(crate) fn folder(&self) -> Option<String> {
+        let is_bare = !self.name.contains([':', '@']);
+        let may_be = is_bare || Path::new(&self.name).is_dir();
+        (self.is_on_server() && may_be).then(|| format!("dir:{}", self.name))
     }
 }
 

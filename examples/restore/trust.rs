@@ -2,13 +2,15 @@
 
 use std::error::Error as _;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 use chunk_restore::{Error, Fingerprint, KeyFile, UntrustedCertificate};
 
 use crate::failure::Failure;
+use crate::prompt;
+use crate::shown::shown;
 
 /// Room for thousands of servers.
 const MAX_FILE: u64 = 1 << 20;
@@ -101,25 +103,18 @@ pub(crate) fn untrusted(error: &Error) -> Option<&UntrustedCertificate> {
 
 /// Asks whether to trust a certificate, and remembers a yes. Where nobody can be asked, that is a no.
 pub(crate) fn ask(certificate: &UntrustedCertificate) -> bool {
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return false;
-    }
     let (host, fingerprint) = (certificate.host(), certificate.fingerprint());
-    let mut stderr = io::stderr();
-    let _ = write!(
-        stderr,
-        "Nothing vouches for the certificate of {host}. It has the fingerprint\n  {fingerprint}\n\
-         Is that what the server itself shows? Trust it from now on? [y/N] "
-    );
-    let mut answer = String::new();
-    let is_yes = io::stdin().read_line(&mut answer).is_ok()
-        && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str());
+    let is_yes = prompt::is_yes(&format!(
+        "Nothing vouches for the certificate of {}. It has the fingerprint\n  {fingerprint}\n\
+         Is that what the server itself shows? Trust it from now on?",
+        shown(host)
+    ));
     if is_yes
         && let Some(known) = Known::file()
         && let Err(error) = known.add(host, fingerprint)
     {
-        let file = known.0.display();
-        let _ = writeln!(stderr, "it can't be remembered in {file}: {error}");
+        let file = shown(known.0.display());
+        let _ = writeln!(io::stderr(), "it can't be remembered in {file}: {error}");
     }
     is_yes
 }

@@ -7,7 +7,9 @@ use crate::backend::pbs::login::Login;
 use crate::backend::pbs::refusal::{self, Asked};
 use crate::backend::{FetchError, SnapshotInfo};
 use crate::error::{Error, ErrorKind};
+use crate::format::manifest::CryptMode;
 use crate::format::name::{BackupType, GroupName, Namespace, SnapshotName};
+use crate::format::verification::Verification;
 
 /// A snapshot takes some hundred bytes of it.
 const MAX_LISTING: usize = 64 << 20;
@@ -71,15 +73,28 @@ fn snapshot(entry: &Value) -> Option<SnapshotInfo> {
     let group = GroupName::new(backup_type, text("backup-id")?).ok()?;
     let name = SnapshotName::new(group, entry.get("backup-time")?.as_i64()?).ok()?;
     let files = entry.get("files")?.as_array()?;
-    let is_manifest = |file: &Value| {
-        // PBS gives objects; a bare name is as clear.
-        let name = file.get("filename").unwrap_or(file);
-        name.as_str() == Some(MANIFEST)
-    };
-    Some(SnapshotInfo {
-        name,
-        is_finished: files.iter().any(is_manifest),
-    })
+    let is_finished = files.iter().any(|file| file_name(file) == Some(MANIFEST));
+    let mut info = SnapshotInfo::new(name, is_finished);
+    info.list(files.iter().filter_map(|file| {
+        let size = file.get("size").and_then(Value::as_u64);
+        let crypt_mode = file.get("crypt-mode").and_then(Value::as_str);
+        Some((
+            file_name(file)?,
+            size,
+            crypt_mode.and_then(CryptMode::parse),
+        ))
+    }));
+    info.key_fingerprint = text("fingerprint").and_then(|text| text.parse().ok());
+    info.verification = entry.get("verification").and_then(Verification::parse);
+    info.is_protected = entry.get("protected").and_then(Value::as_bool);
+    info.owner = text("owner").map(str::to_owned);
+    info.comment = text("comment").map(str::to_owned);
+    Some(info)
+}
+
+/// PBS gives objects; a bare name is as clear.
+fn file_name(file: &Value) -> Option<&str> {
+    file.get("filename").unwrap_or(file).as_str()
 }
 
 fn get(server: &Server<'_>, login: &Login, what: &str) -> Result<Vec<Value>, FetchError> {
