@@ -140,14 +140,12 @@ fn a_certificate_that_is_not_trusted_ends_with_4_and_names_its_fingerprint() {
 fn a_server_that_was_trusted_before_is_trusted_while_it_is_the_same() {
     let home = Home::new();
     let server = PbsServer::start(datastore());
-    let repository = server.repository("store1");
-    let host = repository.rsplit('@').next().unwrap();
-    let host = host.split(':').next().unwrap();
-    let line = format!("{host} {}\n", server.fingerprint());
-    home.write(KNOWN, format!("example.org {OTHER}\nnonsense\n{line}"));
+    let address = server.address();
+    let line = format!("{address} {}\n", server.fingerprint());
+    home.write(KNOWN, format!("127.0.0.1 {OTHER}\nnonsense\n{line}"));
     finish(&mut command(&home, &server, "list")).expect(0);
 
-    let changed = format!("{host} {OTHER}\n");
+    let changed = format!("{address} {OTHER}\n");
     home.write(KNOWN, &changed);
     finish(&mut command(&home, &server, "list"))
         .expect(4)
@@ -157,6 +155,21 @@ fn a_server_that_was_trusted_before_is_trusted_while_it_is_the_same() {
         .says(&server.fingerprint());
     let kept = std::fs::read_to_string(home.path("..").join(KNOWN)).unwrap();
     assert_eq!(kept, changed);
+}
+
+#[test]
+fn what_was_trusted_on_another_port_of_the_host_is_a_guess() {
+    let home = Home::new();
+    let server = PbsServer::start(datastore());
+    // The official client knows servers by their hosts alone.
+    home.write(KNOWN, format!("127.0.0.1 {}\n", server.fingerprint()));
+    finish(&mut command(&home, &server, "list")).expect(0);
+    home.write(KNOWN, format!("127.0.0.1 {OTHER}\n"));
+    let said = finish(&mut command(&home, &server, "list"))
+        .expect(4)
+        .says(&server.fingerprint());
+    assert!(!said.stderr.contains("trusted before"), "{}", said.stderr);
+    assert!(!said.stderr.contains(OTHER), "{}", said.stderr);
 }
 
 #[test]
@@ -170,10 +183,8 @@ fn on_a_terminal_people_are_asked_and_their_yes_is_remembered() {
     on_terminal(&home, &server, "y").expect(0);
     let file = home.path("..").join(KNOWN);
     let known = std::fs::read_to_string(&file).unwrap();
-    assert!(
-        known.ends_with(&format!(" {}\n", server.fingerprint())),
-        "{known}"
-    );
+    let line = format!("{} {}\n", server.address(), server.fingerprint());
+    assert_eq!(known, line);
     let mode = file.metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     finish(&mut command(&home, &server, "list")).expect(0);
@@ -229,6 +240,87 @@ fn a_root_certificate_from_a_file_and_a_proxy_do_too() {
     finish(&mut command(&home, &server, "list --ca-file no.pem"))
         .expect(2)
         .says("no.pem");
+}
+
+#[test]
+fn a_proxy_is_named_with_its_variable_and_no_proxy_goes_round_it() {
+    let home = Home::new();
+    let server = PbsServer::start(datastore());
+    let proxied = |variable: &str, value: &str, list: &str, except: &str| {
+        let mut command = command(&home, &server, "list");
+        command.env("PBS_FINGERPRINT", server.fingerprint());
+        finish(command.env(variable, value).env(list, except))
+    };
+    let proxy = ProxyServer::start();
+    proxy.refuse(403);
+    for variable in ["ALL_PROXY", "all_proxy"] {
+        let from = format!("(from {variable}) answered 403");
+        proxied(variable, &proxy.url(), "NO_PROXY", "10.0.0.0/8")
+            .expect(4)
+            .says(&from);
+        proxied(variable, "socks5://127.0.0.1:1", "NO_PROXY", "x")
+            .expect(2)
+            .says(variable);
+        for except in ["*", "127.0.0.1", "example.org,127.0.0.0/8"] {
+            for list in ["NO_PROXY", "no_proxy"] {
+                proxied(variable, "socks5://127.0.0.1:1", list, except).expect(0);
+            }
+        }
+    }
+    // Its own client does not read this one.
+    proxied("HTTPS_PROXY", &proxy.url(), "NO_PROXY", "").expect(0);
+    assert_eq!(proxy.connects().len(), 2);
+}
+
+#[test]
+fn a_web_server_is_reached_as_curl_reaches_it() {
+    let home = Home::new();
+    let server = StaticServer::https(datastore());
+    let proxy = ProxyServer::start();
+    proxy.refuse(403);
+    let run = |variable: &str, except: &str| {
+        let mut command = home.command("list vm/200/2024-06-10T10:00:00Z");
+        command
+            .env("PBS_REPOSITORY", server.url())
+            .env("PBS_FINGERPRINT", server.fingerprint())
+            .env("NO_PROXY", except);
+        finish(command.env(variable, proxy.url()))
+    };
+    for variable in ["https_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"] {
+        run(variable, "")
+            .expect(4)
+            .says(&format!("from {variable}"));
+        run(variable, "127.0.0.1").expect(0);
+    }
+    run("http_proxy", "").expect(0);
+}
+
+#[test]
+fn a_host_that_is_not_there_and_plain_http_are_said_at_once() {
+    let home = Home::new();
+    let port = {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let web = StaticServer::http(datastore());
+    let begun = std::time::Instant::now();
+    for (at, code, words) in [
+        (format!("127.0.0.1:{port}"), 1, "cannot connect to"),
+        (
+            "no-such-host.invalid:8007".to_owned(),
+            1,
+            "cannot find the address of",
+        ),
+        (web.address().to_string(), 4, "speaks plain HTTP"),
+    ] {
+        let list = format!("list --repository root@pam@{at}:store1");
+        home.run_with("PBS_PASSWORD", "x", &list)
+            .expect(code)
+            .says(words)
+            .says(&at);
+    }
+    // Five attempts at one of them take 21 seconds.
+    assert!(begun.elapsed().as_secs() < 15, "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod access;
 mod faults;
 mod place;
+mod reach;
 
 use std::sync::Arc;
 use std::time::Duration;

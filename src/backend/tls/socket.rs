@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use crate::backend::FetchError;
+use crate::backend::{FetchError, is_ours};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind};
 use crate::throttle::Throttle;
@@ -189,9 +189,13 @@ impl Socket {
     }
 }
 
-/// The connection to a peer broke.
+/// The connection to a peer broke, or this machine could not go on with it.
 pub(super) fn lost(peer: &str, cause: io::Error) -> FetchError {
     let message = format!("lost the connection to {peer}");
+    if is_ours(&cause) {
+        let error = Error::new(ErrorKind::Resources, message).because(cause);
+        return FetchError::Resources(error.into());
+    }
     FetchError::transient(Error::new(ErrorKind::Unavailable, message).because(cause))
 }
 
