@@ -137,6 +137,9 @@ impl Buffer {
 
     fn grown(&mut self, end: usize) {
         let begin = mem::replace(&mut self.len, end);
+        if let Some(home) = &self.home {
+            home.record_received(end - begin);
+        }
         if let Some(mut hashing) = self.hashing.take() {
             self.hashing = hashing.added(self, begin).then_some(hashing);
         }

@@ -22,6 +22,7 @@ fn without_descriptors_neither_the_host_nor_its_name_is_blamed() {
         let server = PbsServer::start(Arc::new(store));
         let fingerprint = server.fingerprint().parse().unwrap();
         let options = Options::new()
+            .attempts(1)
             .password(PbsServer::SECRET)
             .fingerprint(fingerprint);
         let by_address = server.repository("store1");

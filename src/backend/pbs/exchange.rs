@@ -48,7 +48,7 @@ impl Server<'_> {
     ///
     /// # Errors
     /// [`FetchError::TooLong`] for an answer of more than `limit` bytes; [`FetchError::Fatal`] for one that is not
-    /// HTTP; as [`dial`](Server::dial), and [`FetchError::Transient`] where the connection breaks or stalls.
+    /// HTTP; as [`dial`](Server::dial), and [`FetchError::Unreachable`] where the connection breaks or stalls.
     pub(super) fn get(&self, path: &str, proof: &Proof, limit: usize) -> Result<Reply, FetchError> {
         let header = [proof.name, ": ", proof.value.reveal(), "\r\n"];
         self.exchange(["GET ", path], &header, &[], limit)
@@ -121,7 +121,7 @@ impl Server<'_> {
                     break;
                 }
                 let message = "the server ended the connection before its answer was complete";
-                return Err(FetchError::transient(Error::new(
+                return Err(FetchError::unreachable(Error::new(
                     ErrorKind::Unavailable,
                     message,
                 )));

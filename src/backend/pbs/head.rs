@@ -36,7 +36,7 @@ impl Head {
     /// Waits for a head, until a deadline. Gives what has come of the body, too.
     ///
     /// # Errors
-    /// [`FetchError::Fatal`] for what is no head of HTTP/1; [`FetchError::Transient`] where it does not come;
+    /// [`FetchError::Fatal`] for what is no head of HTTP/1; [`FetchError::Unreachable`] where it does not come;
     /// [`FetchError::Cancelled`].
     pub(super) fn receive(
         stream: &mut TlsStream,
@@ -114,7 +114,7 @@ pub(super) fn receive(
         Some(Received::Data) => Ok(()),
         Some(Received::Closed) => {
             let message = "the server closed the connection before it answered";
-            Err(FetchError::transient(Error::new(
+            Err(FetchError::unreachable(Error::new(
                 ErrorKind::Unavailable,
                 message,
             )))

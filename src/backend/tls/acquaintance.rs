@@ -41,7 +41,7 @@ impl Acquaintance {
     /// its name or port is probably wrong.
     ///
     /// # Errors
-    /// [`FetchError::Fatal`] for a host that was never reached and is not there, [`FetchError::Transient`] for one that was
+    /// [`FetchError::Fatal`] for a host that was never reached and is not there, [`FetchError::Unreachable`] for one that was
     /// reached before; [`FetchError::Cancelled`]; else as `connect`.
     pub(super) fn meet<T>(
         &self,
@@ -70,7 +70,7 @@ impl Acquaintance {
                 Err(if is_stranger() {
                     FetchError::Fatal(error.into())
                 } else {
-                    FetchError::transient(error)
+                    FetchError::unreachable(error)
                 })
             }
         }
@@ -106,7 +106,7 @@ mod tests {
             nobody::<()>()
         });
         assert!(
-            matches!(failed, Err(FetchError::Transient { .. })),
+            matches!(failed, Err(FetchError::Unreachable(_))),
             "{failed:?}"
         );
         assert_eq!(tries, 1);

@@ -47,7 +47,7 @@ pub(super) fn open(
     Err(match last {
         // Silence may be that of a server, or of a network, that is busy.
         Some(error) if error.kind() == io::ErrorKind::TimedOut => {
-            FetchError::transient(unavailable(cannot_connect(peer)).because(error)).into()
+            FetchError::unreachable(unavailable(cannot_connect(peer)).because(error)).into()
         }
         Some(error) => Failure::NobodyThere(unavailable(cannot_connect(peer)).because(error)),
         None => Failure::NobodyThere(
@@ -124,12 +124,12 @@ fn wait_for(
             }
             Err(RecvTimeoutError::Timeout) if left.is_zero() => {
                 let cause = io::Error::from(io::ErrorKind::TimedOut);
-                return Err(FetchError::transient(unavailable(message).because(cause)).into());
+                return Err(FetchError::unreachable(unavailable(message).because(cause)).into());
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
                 let error = unavailable(message).because("the resolver panicked");
-                return Err(FetchError::transient(error).into());
+                return Err(FetchError::unreachable(error).into());
             }
         }
     }
@@ -272,7 +272,7 @@ mod tests {
         let cancelled = hanging_lookup(Duration::from_secs(3600), Cancel::cancel);
         assert!(matches!(cancelled, FetchError::Cancelled), "{cancelled:?}");
         let late = hanging_lookup(Duration::from_millis(20), |_| {});
-        assert!(matches!(late, FetchError::Transient { .. }), "{late:?}");
+        assert!(matches!(late, FetchError::Unreachable(_)), "{late:?}");
     }
 
     #[test]

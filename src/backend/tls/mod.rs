@@ -124,7 +124,7 @@ impl Dialer {
     /// # Errors
     /// [`FetchError::Denied`], with an [`UntrustedCertificate`], for a peer that is not who it should be;
     /// [`FetchError::Fatal`] for one that does not speak TLS, and for one that is not there and never was;
-    /// [`FetchError::Transient`] for what may pass; [`FetchError::Resources`]; [`FetchError::Cancelled`].
+    /// [`FetchError::Unreachable`] and [`FetchError::Transient`] for what may pass; [`FetchError::Resources`]; [`FetchError::Cancelled`].
     pub(crate) fn dial(
         &self,
         host: &str,

@@ -141,7 +141,7 @@ impl Proxy {
                 None => return Err(wait.timed_out(&format!("the proxy {self}"))),
                 Some(0) => {
                     let message = format!("the proxy {self} closed the connection");
-                    return Err(FetchError::transient(Error::new(
+                    return Err(FetchError::unreachable(Error::new(
                         ErrorKind::Unavailable,
                         message,
                     )));

@@ -36,7 +36,7 @@ impl Wait<'_> {
             "waited {:?} for {} of {peer} in vain",
             self.limit, self.what
         );
-        FetchError::transient(Error::new(ErrorKind::Unavailable, message))
+        FetchError::unreachable(Error::new(ErrorKind::Unavailable, message))
     }
 }
 
@@ -196,7 +196,7 @@ pub(super) fn lost(peer: &str, cause: io::Error) -> FetchError {
         let error = Error::new(ErrorKind::Resources, message).because(cause);
         return FetchError::Resources(error.into());
     }
-    FetchError::transient(Error::new(ErrorKind::Unavailable, message).because(cause))
+    FetchError::unreachable(Error::new(ErrorKind::Unavailable, message).because(cause))
 }
 
 pub(super) fn check(cancel: &Cancel) -> Result<(), FetchError> {

@@ -151,7 +151,7 @@ impl TlsStream {
     /// there, and don't wait.
     ///
     /// # Errors
-    /// [`FetchError::Transient`] where the connection breaks, or ends without the close that TLS wants;
+    /// [`FetchError::Unreachable`] where the connection breaks, or ends without the close that TLS wants;
     /// [`FetchError::Cancelled`].
     pub(crate) fn receive_until(
         &mut self,
@@ -199,7 +199,7 @@ impl TlsStream {
     /// Sends all of it.
     ///
     /// # Errors
-    /// [`FetchError::Transient`] where the peer takes nothing within the limit, or the connection breaks;
+    /// [`FetchError::Unreachable`] where the peer takes nothing within the limit, or the connection breaks;
     /// [`FetchError::Cancelled`].
     pub(crate) fn send(&mut self, bytes: &[u8], wait: Wait<'_>) -> Result<(), FetchError> {
         let mut early = mem::take(&mut self.early);
