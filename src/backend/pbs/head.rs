@@ -12,6 +12,8 @@ const MAX_HEADERS: usize = 64;
 /// What matters of the head of an answer.
 pub(super) struct Head {
     pub(super) status: u16,
+    /// The words behind the status.
+    pub(super) reason: String,
     pub(super) framing: Framing,
     /// How long the server wants to be left alone. A date instead of seconds counts as nothing.
     pub(super) retry_after: Option<Duration>,
@@ -90,6 +92,7 @@ impl Head {
         };
         let head = Head {
             status: response.code.unwrap_or_default(),
+            reason: response.reason.unwrap_or_default().to_owned(),
             framing,
             retry_after: value("retry-after")
                 .and_then(|seconds| seconds.parse().ok())
