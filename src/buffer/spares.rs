@@ -45,7 +45,7 @@ impl Memory {
 pub(crate) struct Spares {
     capacity: usize,
     stock: Mutex<Stock>,
-    /// Bytes that were added to buffers.
+    /// Bytes that were added to buffers, and were not in vain so far.
     received: AtomicU64,
 }
 
@@ -77,13 +77,18 @@ impl Spares {
         Buffer::of(Arc::clone(self))
     }
 
-    /// How many bytes were added to buffers piece by piece, which shows that answers come before any is whole.
+    /// How many bytes were added to buffers piece by piece, which shows that answers come before any is whole. Those of
+    /// answers that broke off do not count, lest a place that breaks off all of them seem to be at work.
     pub(crate) fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
 
     pub(super) fn record_received(&self, bytes: usize) {
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn record_in_vain(&self, bytes: usize) {
+        self.received.fetch_sub(bytes as u64, Ordering::Relaxed);
     }
 
     /// From now on what comes back beyond so many is freed.

@@ -230,6 +230,7 @@ impl<'a> Worker<'a> {
             }
         }
         self.decoder.watch(&mut blob);
+        blob.count_received();
         let connection = line.connection.as_ref();
         if job.fresh_connection || connection.is_some_and(|open| open.depth() == 0) {
             self.retire_connection(line);
@@ -324,7 +325,8 @@ impl<'a> Worker<'a> {
                 result: Err(error),
                 ..
             }) => self.held.fail(id, Failure::Fetch(error)),
-            Ok(answer) => {
+            Ok(mut answer) => {
+                answer.blob.set_whole();
                 self.held.came(answer.id, self.turns);
                 self.received = Some(answer);
             }

@@ -33,12 +33,13 @@ const GLANCE: Duration = Duration::from_millis(200);
 /// How long the observer may hear nothing. Less than the second that is promised, as it is only seen at a glance.
 const SILENCE: Duration = Duration::from_millis(500);
 
-/// A chunk that takes so many times as long as nine in ten do, and so long at the least, is asked for over a new connection.
+/// A chunk that takes so many times as long as nine in ten do, and a quarter of the patience with places at the least, is asked
+/// for over a new connection.
 const SLOW_FACTOR: u32 = 10;
-const SLOW_MIN: Duration = Duration::from_secs(30);
+const SLOW_MIN: u32 = 4;
 
-/// Where no chunk has come at all for so long, the first is asked for over a new connection.
-const FIRST_MAX: Duration = Duration::from_secs(60);
+/// Where no chunk has come at all in a half of the patience, the first is asked for over a new connection.
+const FIRST_MAX: u32 = 2;
 
 /// Zeros are given to the target in pieces, so that it can be cancelled in between.
 const ZEROS_AT_ONCE: u64 = 4 << 20;
@@ -205,13 +206,14 @@ impl<'a> Writer<'a> {
         if self.progress.is_over() {
             return Err(self.gave_up(turn, line));
         }
+        let patience = self.common.settings.patience;
         match line.race.usual() {
             Some(usual) => {
-                let limit = SLOW_MIN.max(usual.saturating_mul(SLOW_FACTOR));
+                let limit = (patience / SLOW_MIN).max(usual.saturating_mul(SLOW_FACTOR));
                 line.ahead.hang_up_after(limit);
             }
             // Where nothing has come over any connection, another one is tried, once.
-            None if self.progress.is_first() && self.progress.waited() >= FIRST_MAX => {
+            None if self.progress.is_first() && self.progress.waited() >= patience / FIRST_MAX => {
                 if !self.tried_another {
                     self.tried_another = true;
                     line.ahead.hang_up_on(turn);

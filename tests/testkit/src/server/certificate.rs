@@ -14,10 +14,11 @@ use super::der;
 use crate::key::{colons, sha256};
 
 /// A certificate and its key.
+#[derive(Clone)]
 pub struct Identity {
     der: CertificateDer<'static>,
     pem: String,
-    key: KeyPair,
+    key: Arc<KeyPair>,
 }
 
 /// A certificate authority that no system knows.
@@ -108,7 +109,7 @@ impl Identity {
         Identity {
             der: certificate.der().clone(),
             pem: certificate.pem(),
-            key,
+            key: Arc::new(key),
         }
     }
 
@@ -167,7 +168,7 @@ impl Authority {
         Identity {
             der: certificate.der().clone(),
             pem: certificate.pem(),
-            key,
+            key: Arc::new(key),
         }
     }
 
