@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use testkit::{Authority, Folder, PbsOptions, PbsServer, ProxyServer, StaticServer};
+use testkit::{Authority, Fault, Folder, PbsOptions, PbsServer, ProxyServer, StaticServer, When};
 
 use crate::home::{GOLDEN_RAW, Home, Run, events, finish, golden, sha256};
 
@@ -349,4 +349,69 @@ fn bench_measures_and_chooses() {
     home.run("bench vm/200 qemu-server.conf")
         .expect(2)
         .says("small file");
+}
+
+#[test]
+fn a_web_server_or_a_pve_in_place_of_a_server_is_asked_about_and_not_what_it_lacks() {
+    let home = Home::new();
+    let web = StaticServer::https(datastore());
+    let place = format!("root@pam@{}:store1", web.address());
+    let run = |arguments: &str| {
+        let mut command = home.command(arguments);
+        command
+            .env("PBS_REPOSITORY", &place)
+            .env("PBS_PASSWORD", "x")
+            .env("PBS_FINGERPRINT", web.fingerprint());
+        finish(&mut command)
+    };
+    for status in [405, 404, 501] {
+        web.on_any(When::Always, Fault::Status(status));
+        let before = web.counts().requests;
+        for arguments in [
+            "list",
+            "image vm/200/2024-06-10T10:00:00Z drive-scsi0.img x",
+        ] {
+            run(arguments)
+                .expect(1)
+                .says("is it a Proxmox Backup Server?");
+        }
+        assert_eq!(web.counts().requests, before + 2, "{status}");
+    }
+}
+
+#[test]
+fn a_listing_takes_little_memory_whatever_is_in_it() {
+    let home = Home::new();
+    let server = PbsServer::start(datastore());
+    let list = command(&home, &server, "list");
+    let program = list.get_program().to_str().unwrap();
+    let long = 48 << 20;
+    for (listing, words) in [
+        (
+            format!("{{\"data\":[{}0]}}", "0,".repeat(long / 2)),
+            "more than",
+        ),
+        (
+            format!("{{\"data\":[[{}0]]}}", "0,".repeat(long / 2)),
+            "too long",
+        ),
+        (format!("{{\"data\":{}", "[".repeat(long)), "too long"),
+        (
+            format!("{{\"data\":[\"{}\"]}}", "x".repeat(long)),
+            "too long",
+        ),
+    ] {
+        server.clear_faults();
+        server.on_list(When::Always, Fault::Replace(listing.into_bytes()));
+        let mut script = Command::new("sh");
+        // Each number of the first took a hundred bytes and more.
+        let line = format!("ulimit -v 700000; exec {program} list");
+        home.settle(script.args(["-c", &line]));
+        script.envs(
+            list.get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        script.env("PBS_FINGERPRINT", server.fingerprint());
+        finish(&mut script).expect(1).says(words);
+    }
 }

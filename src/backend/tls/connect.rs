@@ -45,8 +45,7 @@ pub(super) fn open(
         }
     }
     Err(match last {
-        // Silence may be that of a server, or of a network, that is busy.
-        Some(error) if error.kind() == io::ErrorKind::TimedOut => {
+        Some(error) if is_passing(&error) => {
             FetchError::unreachable(unavailable(cannot_connect(peer)).because(error)).into()
         }
         Some(error) => Failure::NobodyThere(unavailable(cannot_connect(peer)).because(error)),
@@ -54,6 +53,18 @@ pub(super) fn open(
             unavailable(cannot_connect(peer)).because("the name has no address"),
         ),
     })
+}
+
+/// Whether somebody may be there all the same: who is busy, or about to restart, is silent or hangs up.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::TimedOut
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::BrokenPipe
+    )
 }
 
 fn cannot_connect(peer: &str) -> String {
