@@ -16,6 +16,7 @@ mod keys;
 mod listing;
 mod network;
 mod range;
+mod reach;
 mod restoring;
 mod reuse;
 mod salvage;

@@ -32,7 +32,7 @@ pub(super) fn in_handshake(peer: &str, error: rustls::Error) -> FetchError {
             AlertDescription::HandshakeFailure | AlertDescription::ProtocolVersion,
         ) => {
             let message = format!(
-                "{message}: it has no version of TLS, no cipher or no kind of key that is supported here"
+                "{message}: it has no version of TLS, no cipher or no kind of key that is supported here; P-521 is not"
             );
             FetchError::Fatal(Error::new(ErrorKind::Denied, message).because(error).into())
         }
