@@ -123,10 +123,13 @@ pub(crate) fn fingerprint() -> Result<Option<Fingerprint>> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProxyRule {
     /// That of Proxmox Backup's own client.
+    #[cfg(feature = "pbs")]
     Pbs,
     /// That of curl, for `https://`.
+    #[cfg(any(feature = "https", feature = "s3"))]
     Https,
     /// That of curl, for `http://`. An HTTP_PROXY in capitals could be the header `Proxy` of a CGI request.
+    #[cfg(feature = "s3")]
     Http,
 }
 
@@ -137,8 +140,11 @@ pub(crate) enum ProxyRule {
 #[cfg(feature = "tls")]
 pub(crate) fn proxy(rule: ProxyRule) -> Result<Option<(&'static str, String)>> {
     first_set(match rule {
+        #[cfg(feature = "pbs")]
         ProxyRule::Pbs => &["ALL_PROXY", "all_proxy"],
+        #[cfg(any(feature = "https", feature = "s3"))]
         ProxyRule::Https => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
+        #[cfg(feature = "s3")]
         ProxyRule::Http => &["http_proxy", "all_proxy", "ALL_PROXY"],
     })
 }
