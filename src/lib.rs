@@ -98,6 +98,7 @@ mod error;
 mod format;
 mod open;
 mod pipeline;
+mod reading;
 mod report;
 mod restore;
 mod target;

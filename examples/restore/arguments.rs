@@ -68,7 +68,8 @@ pub(crate) enum Command {
     /// Restore archives into a folder, each under its own name
     ///
     /// Disks become raw images, small files such as qemu-server.conf are decoded, and pxar archives stay pxar streams.
-    /// What stopped before it was done goes on when the same command runs again.
+    /// What stopped before it was done goes on when the same command runs again. Where the index of an archive, or a small
+    /// file, is missing or damaged, it is named, the rest is restored, and the exit code is 7.
     Get(Get),
     /// Fetch, decrypt and check everything, and write nothing
     Verify {
@@ -97,6 +98,8 @@ pub(crate) struct Image {
     /// The snapshot
     pub(crate) snapshot: String,
     /// What to restore of it, such as drive-scsi0.img
+    ///
+    /// index.json is the manifest as JSON, with the notes, and client.log the log of the backup, where its client left one.
     pub(crate) archive: String,
     /// The file to make, or a block device; `-` is standard output, and messages go to standard error then
     pub(crate) target: PathBuf,

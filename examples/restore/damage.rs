@@ -1,7 +1,7 @@
 //! What could not be had of an archive, for people and for programs.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::path::Path;
 
@@ -9,6 +9,10 @@ use chunk_restore::{Archive, Damage, ErrorKind};
 use serde_json::{Value, json};
 
 use crate::failure::name_of;
+use crate::reading::open_at_once;
+
+/// What the list of damage begins with: its members are sorted.
+const BEGIN: &[u8] = b"{\n  \"archive\": ";
 
 /// `lost: 4194304 bytes at offset 0 (position 0): chunk 3f2a..c1 is missing`.
 pub(crate) fn text(damage: &Damage) -> String {
@@ -57,6 +61,7 @@ pub(crate) fn json(damage: &Damage) -> Value {
 /// Writes the list of all damage for programs; `range` is what was restored of the archive.
 pub(crate) fn write_map(
     path: &Path,
+    name: &str,
     archive: &Archive,
     range: Range<u64>,
     target: &str,
@@ -65,11 +70,38 @@ pub(crate) fn write_map(
     let map = json!({
         "namespace": archive.path().snapshot.namespace.to_string(),
         "snapshot": archive.path().snapshot.snapshot.to_string(),
-        "archive": archive.path().archive_name(),
+        "archive": name,
         "len": archive.index().len(),
         "range": { "offset": range.start, "len": range.end - range.start },
         "target": target,
         "damage": damage.iter().map(json).collect::<Vec<_>>(),
     });
-    fs::write(path, format!("{map:#}\n"))
+    if !is_map_or_new(path)? {
+        let message = "there is a file of that name that is no list of damage";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+    }
+    let mut file = open_at_once(
+        OpenOptions::new().write(true).create(true).truncate(true),
+        path,
+    )?;
+    file.write_all(format!("{map:#}\n").as_bytes())
+}
+
+/// Takes a list of damage away that is true no more; what is none stays.
+pub(crate) fn remove_map(path: &Path) {
+    if path.is_file() && is_map_or_new(path).unwrap_or(false) {
+        let _ = fs::remove_file(path);
+    }
+}
+
+/// Whether a path is free for a list of damage: there is one, or no file.
+fn is_map_or_new(path: &Path) -> io::Result<bool> {
+    if !path.is_file() {
+        return Ok(true);
+    }
+    let mut begin = Vec::new();
+    File::open(path)?
+        .take(BEGIN.len() as u64)
+        .read_to_end(&mut begin)?;
+    Ok(begin.is_empty() || begin == BEGIN)
 }

@@ -13,6 +13,12 @@ use crate::arguments::{Options, Writing, ZeroPolicy};
 use crate::content::Content;
 use crate::failure::Failure;
 
+/// What is added to the name of a file for what is beside it on the way, and after damage.
+pub(crate) const SIDE_FILES: [&str; 3] = [PARTIAL, DAMAGED, DAMAGE_MAP];
+const PARTIAL: &str = ".partial";
+const DAMAGED: &str = ".damaged";
+const DAMAGE_MAP: &str = ".damaged.json";
+
 /// A place that takes one archive or small file.
 pub(crate) struct Destination {
     path: PathBuf,
@@ -78,18 +84,16 @@ impl Destination {
     /// A file that an earlier run may have completed: it is compared, and nothing is written. What is small, or has another
     /// length, is found out at once.
     pub(crate) fn compare(path: PathBuf, content: &Content) -> Result<Destination, Failure> {
-        let cannot = |error| Failure::target(format!("cannot read {}", path.display()), &error);
-        let file = File::open(&path).map_err(cannot)?;
-        let len = file.metadata().map_err(cannot)?.len();
-        let is_same = match content {
-            Content::Archive(archive) => archive.index().len() == len,
+        let file = match content {
+            Content::Archive { archive, .. } => of_len(&path, archive.index().len())?,
             Content::Small { bytes, .. } => {
-                bytes.len() as u64 == len && fs::read(&path).map_err(cannot)? == *bytes
+                let file = of_len(&path, bytes.len() as u64)?;
+                if fs::read(&path).map_err(|error| cannot_read(&path, &error))? != *bytes {
+                    return Err(Failure::differs(&path));
+                }
+                file
             }
         };
-        if !is_same {
-            return Err(Failure::differs(&path));
-        }
         Ok(Destination {
             target: Box::new(There {
                 file: Arc::new(file),
@@ -100,6 +104,11 @@ impl Destination {
             size: None,
             is_discarded: false,
         })
+    }
+
+    /// Whether a file is as long as it must be to be the right one.
+    pub(crate) fn check_len(path: &Path, len: u64) -> Result<(), Failure> {
+        of_len(path, len).map(drop)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -124,7 +133,7 @@ impl Destination {
     pub(crate) fn damaged(&self) -> PathBuf {
         match self.size {
             Some(_) => self.path.clone(),
-            None => beside(&self.path, ".damaged"),
+            None => beside(&self.path, DAMAGED),
         }
     }
 
@@ -134,7 +143,7 @@ impl Destination {
             Some(_) => Path::new(self.path.file_name().unwrap_or_default()),
             None => &self.path,
         };
-        beside(name, ".damaged.json")
+        beside(name, DAMAGE_MAP)
     }
 
     /// How many bytes of a device lie behind what was restored, and are as they were.
@@ -144,6 +153,20 @@ impl Destination {
             _ => 0,
         }
     }
+}
+
+/// A file that exists, if it is so long.
+fn of_len(path: &Path, len: u64) -> Result<File, Failure> {
+    let file = File::open(path).map_err(|error| cannot_read(path, &error))?;
+    let found = file.metadata().map_err(|error| cannot_read(path, &error))?;
+    match found.len() == len {
+        true => Ok(file),
+        false => Err(Failure::differs(path)),
+    }
+}
+
+fn cannot_read(path: &Path, error: &io::Error) -> Failure {
+    Failure::target(format!("cannot read {}", path.display()), error)
 }
 
 /// Whether the path is in `/dev`, and not in the part of it that is for files.

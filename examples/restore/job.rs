@@ -1,7 +1,6 @@
 //! Restores and verifies what was chosen, with progress and report. Knows nothing of how things were chosen.
 
 use std::error::Error as _;
-use std::fs;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -125,7 +124,7 @@ impl<'a> Job<'a> {
         let name = content.name();
         self.stop_if_cancelled()?;
         match content {
-            Content::Archive(archive) => {
+            Content::Archive { archive, .. } => {
                 let mut progress = Progress::new(name, archive.index().len(), self.output);
                 let verified = (self.restore.clone())
                     .salvage(true)
@@ -159,7 +158,7 @@ impl<'a> Job<'a> {
     ) -> Result<Report, Failure> {
         self.stop_if_cancelled()?;
         match content {
-            Content::Archive(archive) => {
+            Content::Archive { archive, .. } => {
                 let len = self.restore.plan(archive).len();
                 let mut progress = Progress::new(content.name(), len, self.output);
                 let restored = self.restore.run_with(archive, target, |event| {
@@ -193,7 +192,7 @@ impl<'a> Job<'a> {
         let mut json = event("restored", content.name(), numbers(report));
         json["target"] = place.into();
         let text = match content {
-            Content::Archive(_) => format!("{place}: {report}"),
+            Content::Archive { .. } => format!("{place}: {report}"),
             Content::Small { .. } => format!("{place}: {}", Size::of(report.len)),
         };
         self.output.report(text, &json)
@@ -207,12 +206,12 @@ impl<'a> Job<'a> {
         target: &str,
         map: Option<&Path>,
     ) -> Result<Exit, Failure> {
-        let Content::Archive(archive) = content else {
+        let Content::Archive { name, archive } = content else {
             return Ok(Exit::Done);
         };
         if report.damage.is_empty() {
             if let Some(map) = map {
-                let _ = fs::remove_file(map);
+                damage::remove_map(map);
             }
             return Ok(Exit::Done);
         }
@@ -220,7 +219,7 @@ impl<'a> Job<'a> {
         let written = map.map_or(Ok(()), |map| {
             text += &format!("\n  listed in {}", map.display());
             let range = self.range.start..self.range.start + report.len;
-            damage::write_map(map, archive, range, target, &report.damage).map_err(|error| {
+            damage::write_map(map, name, archive, range, target, &report.damage).map_err(|error| {
                 let map = map.display();
                 Failure::target(format!("cannot write the list of damage {map}"), &error)
             })

@@ -18,6 +18,7 @@ mod list;
 mod output;
 mod place;
 mod progress;
+mod reading;
 mod repository;
 mod size;
 mod trust;

@@ -1,9 +1,7 @@
 //! What reaching a place over the network needs: whom to trust, how long to wait, which way. Knows no kind of place.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -17,6 +15,7 @@ use crate::digest::Fingerprint;
 use crate::environment::{self, ProxyRule};
 use crate::error::{Error, ErrorKind, Result};
 use crate::open::Options;
+use crate::reading::read_small;
 
 /// All root certificates of a system take a quarter of that.
 const MAX_CA_FILE: u64 = 1 << 20;
@@ -78,7 +77,7 @@ impl Network {
             let message = format!("the CA file {} can't be used", path.display());
             Error::new(kind, message)
         };
-        let pem = read_limited(path).map_err(|error| match is_ours(&error) {
+        let pem = read_small(path, MAX_CA_FILE).map_err(|error| match is_ours(&error) {
             true => unusable(ErrorKind::Resources).because(error),
             false => unusable(ErrorKind::Invalid).because(error),
         })?;
@@ -98,12 +97,6 @@ impl Network {
             None => Route::default(),
         })
     }
-}
-
-fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
-    let mut pem = Vec::new();
-    File::open(path)?.take(MAX_CA_FILE).read_to_end(&mut pem)?;
-    Ok(pem)
 }
 
 impl Options {

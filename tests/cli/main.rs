@@ -6,6 +6,7 @@
 )]
 
 mod bucket;
+mod contents;
 mod devices;
 #[path = "../disks/mod.rs"]
 mod disks;
@@ -17,6 +18,7 @@ mod listing;
 mod network;
 mod range;
 mod reach;
+mod reading;
 mod restoring;
 mod reuse;
 mod salvage;
