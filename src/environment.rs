@@ -116,13 +116,57 @@ pub(crate) fn fingerprint() -> Result<Option<Fingerprint>> {
     })
 }
 
-/// The text of ALL_PROXY or all_proxy, unchecked.
+/// Whose rule says which variables name a proxy.
 #[cfg(feature = "tls")]
-pub(crate) fn proxy() -> Option<String> {
-    let texts = ["ALL_PROXY", "all_proxy"]
-        .into_iter()
-        .filter_map(|name| env::var(name).ok());
-    texts.into_iter().find(|text| !text.is_empty())
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProxyRule {
+    /// That of Proxmox Backup's own client.
+    #[cfg(feature = "pbs")]
+    Pbs,
+    /// That of curl, for `https://`.
+    #[cfg(any(feature = "https", feature = "s3"))]
+    Https,
+    /// That of curl, for `http://`. An HTTP_PROXY in capitals could be the header `Proxy` of a CGI request.
+    #[cfg(feature = "s3")]
+    Http,
+}
+
+/// The variable that names a proxy, and its text, unchecked.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] where it is not UTF-8.
+#[cfg(feature = "tls")]
+pub(crate) fn proxy(rule: ProxyRule) -> Result<Option<(&'static str, String)>> {
+    first_set(match rule {
+        #[cfg(feature = "pbs")]
+        ProxyRule::Pbs => &["ALL_PROXY", "all_proxy"],
+        #[cfg(any(feature = "https", feature = "s3"))]
+        ProxyRule::Https => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
+        #[cfg(feature = "s3")]
+        ProxyRule::Http => &["http_proxy", "all_proxy", "ALL_PROXY"],
+    })
+}
+
+/// The list of hosts that are reached without a proxy, unchecked; empty where there is none.
+///
+/// # Errors
+/// As [`proxy`].
+#[cfg(feature = "tls")]
+pub(crate) fn no_proxy() -> Result<String> {
+    let list = first_set(&["no_proxy", "NO_PROXY"])?;
+    Ok(list.map(|(_, list)| list).unwrap_or_default())
+}
+
+#[cfg(feature = "tls")]
+fn first_set(names: &[&'static str]) -> Result<Option<(&'static str, String)>> {
+    let mut values = names.iter().map(|name| (*name, set(name)));
+    let Some((name, Some(value))) = values.find(|(_, value)| value.is_some()) else {
+        return Ok(None);
+    };
+    let value = value.into_string();
+    value
+        .map(|value| Some((name, value)))
+        .map_err(|_| Error::new(ErrorKind::Invalid, format!("{name} is not UTF-8")))
 }
 
 fn secret(name: &str) -> Result<Option<Zeroizing<String>>> {

@@ -30,7 +30,10 @@ Environment:
                            _FD, _FILE, _CMD: read from a descriptor, a file, a command
   PBS_FINGERPRINT          the server's, where --fingerprint is not given
   PBS_ENCRYPTION_PASSWORD  the passphrase of key files; else _FD, _FILE, _CMD
-  ALL_PROXY                an HTTP proxy to servers, http://[user:password@]host:port
+  ALL_PROXY                an HTTP proxy to servers, http://[user:password@]host:port; to web
+                           servers and S3 HTTPS_PROXY comes first; each also in lower case
+  NO_PROXY                 the hosts that are reached without it: names with all below them,
+                           addresses, networks such as 10.0.0.0/8, or *; also in lower case
   AWS_ACCESS_KEY_ID        the access key for s3:// places, where --profile is not given,
                            with AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN if it is temporary
   AWS_PROFILE              else a profile of ~/.aws/credentials, or of the file that
@@ -228,11 +231,14 @@ pub(crate) struct Options {
     /// Trust the server whose certificate has this SHA-256; else PBS_FINGERPRINT
     ///
     /// A certificate that the system's roots vouch for needs none. Else the fingerprint that was trusted before is taken, or
-    /// asked about on a terminal, and remembered in ~/.config/proxmox-backup/fingerprints.
+    /// asked about on a terminal, and remembered in ~/.config/proxmox-backup/fingerprints: by the host, or, for another port
+    /// than 8007, by host and port.
     #[arg(long, global = true, value_name = "FINGERPRINT")]
     pub(crate) fingerprint: Option<String>,
 
     /// Trust the root certificates in this PEM file too
+    ///
+    /// The server's own certificate may be one of them, if it signs itself; its name and its dates must be right.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
 

@@ -175,17 +175,11 @@ fn open<T>(
 ) -> Result<(Datastore, Result<T, Failure>), Failure> {
     let mut known = None;
     if repository.is_remote() {
-        opening = reach(options, opening)?;
-        let fingerprint = match (fingerprint(options)?, repository.host()) {
-            (Some(given), _) => Some(given),
-            (None, Some(host)) => {
-                known = remembered(host)?;
-                known.as_ref().map(|(_, fingerprint)| *fingerprint)
-            }
-            (None, None) => None,
-        };
-        if let Some(fingerprint) = fingerprint {
-            opening = opening.fingerprint(fingerprint);
+        opening = reach(options, opening);
+        if let Some(given) = fingerprint(options)? {
+            opening = opening.fingerprint(given);
+        } else if let (Some(server), Some(file)) = (repository.server(), Known::file()) {
+            known = file.find(&server)?.map(|found| (file, found));
         }
     }
     if repository.is_on_server() {
@@ -195,15 +189,28 @@ fn open<T>(
         opening = sign_requests(options, opening);
     }
 
-    let datastore = opening.clone().open(repository.name())?;
-    let error = match what(&datastore) {
+    let expecting = match &known {
+        Some((_, found)) => opening.clone().fingerprint(found.fingerprint),
+        None => opening.clone(),
+    };
+    let mut datastore = expecting.open(repository.name())?;
+    let mut done = what(&datastore);
+    let is_untrusted = |done: &chunk_restore::Result<T>| {
+        (done.as_ref().err()).is_some_and(|error| trust::untrusted(error).is_some())
+    };
+    // What was trusted on another port of the host is a good guess, and no more.
+    if known.take_if(|(_, found)| found.is_guess).is_some() && is_untrusted(&done) {
+        datastore = opening.clone().open(repository.name())?;
+        done = what(&datastore);
+    }
+    let error = match done {
         Ok(first) => return Ok((datastore, Ok(first))),
         Err(error) => error,
     };
-    let failure = match (trust::untrusted(&error), known) {
-        (Some(_), Some((file, _))) => file.changed(error.into()),
-        (Some(certificate), None)
-            if certificate.expected().is_none() && trust::ask(certificate) =>
+    let failure = match (trust::untrusted(&error), known, repository.server()) {
+        (Some(_), Some((file, _)), _) => file.changed(error.into()),
+        (Some(certificate), None, Some(server))
+            if certificate.expected().is_none() && trust::ask(certificate, &server) =>
         {
             let trusting = opening.fingerprint(certificate.fingerprint());
             let datastore = trusting.open(repository.name())?;
@@ -231,22 +238,12 @@ fn sign_requests(options: &Options, mut opening: chunk_restore::Options) -> chun
 }
 
 /// Which way to servers, and whose signature under their certificates counts.
-fn reach(
-    options: &Options,
-    opening: chunk_restore::Options,
-) -> Result<chunk_restore::Options, Failure> {
-    let proxy = match given(None, "ALL_PROXY")? {
-        None => given(None, "all_proxy")?,
-        proxy => proxy,
-    };
-    let opening = match proxy {
-        Some(proxy) => opening.proxy(proxy),
-        None => opening,
-    };
-    Ok(match &options.ca_file {
+fn reach(options: &Options, opening: chunk_restore::Options) -> chunk_restore::Options {
+    let opening = opening.proxy_from_env();
+    match &options.ca_file {
         Some(path) => opening.ca_file(path),
         None => opening,
-    })
+    }
 }
 
 fn fingerprint(options: &Options) -> Result<Option<Fingerprint>, Failure> {
@@ -260,14 +257,6 @@ fn fingerprint(options: &Options) -> Result<Option<Fingerprint>, Failure> {
         ))
     })?;
     Ok(Some(fingerprint))
-}
-
-fn remembered(host: &str) -> Result<Option<(Known, Fingerprint)>, Failure> {
-    let Some(file) = Known::file() else {
-        return Ok(None);
-    };
-    let found = file.find(host)?;
-    Ok(found.map(|fingerprint| (file, fingerprint)))
 }
 
 /// With the environment's password or token secret, or with what is typed.

@@ -1,5 +1,7 @@
 //! What a kind of place must do to be restored from. Knows nothing of any one kind.
 
+#[cfg(feature = "tls")]
+mod body_text;
 pub(crate) mod directory;
 #[cfg(any(feature = "https", feature = "s3"))]
 mod http;

@@ -18,6 +18,7 @@ mod keys;
 mod listing;
 mod network;
 mod range;
+mod reach;
 mod reading;
 mod restoring;
 mod reuse;
