@@ -30,7 +30,10 @@ Environment:
                            _FD, _FILE, _CMD: read from a descriptor, a file, a command
   PBS_FINGERPRINT          the server's, where --fingerprint is not given
   PBS_ENCRYPTION_PASSWORD  the passphrase of key files; else _FD, _FILE, _CMD
-  ALL_PROXY                an HTTP proxy to servers, http://[user:password@]host:port
+  ALL_PROXY                an HTTP proxy to servers, http://[user:password@]host:port; to web
+                           servers and S3 HTTPS_PROXY comes first; each also in lower case
+  NO_PROXY                 the hosts that are reached without it: names with all below them,
+                           addresses, networks such as 10.0.0.0/8, or *; also in lower case
   AWS_ACCESS_KEY_ID        the access key for s3:// places, where --profile is not given,
                            with AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN if it is temporary
   AWS_PROFILE              else a profile of ~/.aws/credentials, or of the file that
@@ -61,12 +64,13 @@ pub(crate) enum Command {
     /// Restore one archive into a file or a block device, or to standard output
     ///
     /// What stopped before it was done goes on when the same command runs again: what is there is verified and kept. A file
-    /// has the name TARGET.partial until it is complete.
+    /// has the name TARGET.partial until it is complete, and is for you alone (mode 0600) where it is new.
     Image(Image),
     /// Restore archives into a folder, each under its own name
     ///
     /// Disks become raw images, small files such as qemu-server.conf are decoded, and pxar archives stay pxar streams.
-    /// What stopped before it was done goes on when the same command runs again.
+    /// What stopped before it was done goes on when the same command runs again. Where the index of an archive, or a small
+    /// file, is missing or damaged, it is named, the rest is restored, and the exit code is 7.
     Get(Get),
     /// Fetch, decrypt and check everything, and write nothing
     Verify {
@@ -104,12 +108,15 @@ pub(crate) struct Image {
     /// The snapshot
     pub(crate) snapshot: String,
     /// What to restore of it, such as drive-scsi0.img
+    ///
+    /// index.json is the manifest as JSON, with the notes, and client.log the log of the backup, where its client left one.
     pub(crate) archive: String,
     /// The file to make, or a block device; `-` is standard output, and messages go to standard error then
     pub(crate) target: PathBuf,
     /// Write into the file or device as it is, and fetch only what differs
     ///
-    /// Meanwhile a file has the name TARGET.partial. A device can't be renamed: don't use it before the restore is done.
+    /// Meanwhile a file has the name TARGET.partial. A device can't be renamed: don't use it before the restore is done. A
+    /// file that would become shorter is refused.
     #[arg(long)]
     pub(crate) reuse: bool,
     /// Take chunks that another image at hand has; may be repeated
@@ -126,6 +133,8 @@ pub(crate) struct Image {
     #[arg(long, value_name = "OFFSET+LEN", value_parser = size::parse_range)]
     pub(crate) range: Option<Range<u64>>,
     /// Where to list what was lost, instead of TARGET.damaged.json; for a device that is in the folder you are in
+    ///
+    /// An older list of the same target is replaced, and removed when nothing is lost. Any other file is refused.
     #[arg(long, value_name = "FILE", requires = "salvage")]
     pub(crate) damage_map: Option<PathBuf>,
     #[command(flatten)]
@@ -138,7 +147,7 @@ pub(crate) struct Writing {
     /// Put zeros where chunks are missing or damaged, and go on
     ///
     /// A file then gets the name NAME.damaged, and NAME.damaged.json lists what was lost; the exit code is 3. The same command
-    /// on a healed datastore fetches just that, and gives the file its name.
+    /// on a healed datastore fetches just that, and copies the rest from NAME.damaged, which goes once NAME is whole.
     #[arg(long)]
     pub(crate) salvage: bool,
     /// How zeros get into files and devices
@@ -222,11 +231,14 @@ pub(crate) struct Options {
     /// Trust the server whose certificate has this SHA-256; else PBS_FINGERPRINT
     ///
     /// A certificate that the system's roots vouch for needs none. Else the fingerprint that was trusted before is taken, or
-    /// asked about on a terminal, and remembered in ~/.config/proxmox-backup/fingerprints.
+    /// asked about on a terminal, and remembered in ~/.config/proxmox-backup/fingerprints: by the host, or, for another port
+    /// than 8007, by host and port.
     #[arg(long, global = true, value_name = "FINGERPRINT")]
     pub(crate) fingerprint: Option<String>,
 
     /// Trust the root certificates in this PEM file too
+    ///
+    /// The server's own certificate may be one of them, if it signs itself; its name and its dates must be right.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
 
@@ -265,7 +277,7 @@ pub(crate) struct Options {
     #[arg(long, global = true)]
     pub(crate) allow_unsigned: bool,
 
-    /// Replace files that exist
+    /// Replace files that exist, once all is there; their mode is kept, and their owner where that is allowed
     #[arg(long, global = true)]
     pub(crate) overwrite: bool,
 

@@ -36,6 +36,7 @@ fn snapshots(options: &Options, output: &Output) -> Result<(), Failure> {
     let (datastore, mut snapshots) = place::listing(options, output, Datastore::snapshots)?;
     let errors = datastore.describe(&mut snapshots);
     listing::snapshots(&snapshots, output)?;
+    place::tell_passed_over(&datastore, None, output);
     undescribed(errors, output)?;
     namespaces(&datastore, snapshots.is_empty(), output)
 }

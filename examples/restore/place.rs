@@ -1,6 +1,7 @@
 //! From the command line and the environment to an open datastore. Knows nothing of what is done with it.
 
-use chunk_restore::{Datastore, Fingerprint, Key, Snapshot};
+use chunk_restore::{Datastore, Fingerprint, GroupName, Key, Snapshot};
+use serde_json::json;
 
 use crate::arguments::Options;
 use crate::exit::Exit;
@@ -17,7 +18,8 @@ pub(crate) fn listing<T>(
     output: &Output,
     list: impl Fn(&Datastore) -> chunk_restore::Result<Vec<T>>,
 ) -> Result<(Datastore, Vec<T>), Failure> {
-    first(options, chunk_restore::Options::new(), output, list)
+    let opened = first(options, chunk_restore::Options::new(), output, list)?;
+    Ok((opened.datastore, opened.first))
 }
 
 /// A snapshot, with the keys that are at hand.
@@ -37,16 +39,61 @@ pub(crate) fn snapshot_with(
 ) -> Result<Snapshot, Failure> {
     let opening = chunk_restore::Options::new().allow_unsigned(options.allow_unsigned);
     let opening = keys.into_iter().fold(opening, chunk_restore::Options::key);
-    let found = first(options, opening, output, |datastore| {
+    let opened = first(options, opening, output, |datastore| {
         datastore.snapshot(name)
     });
-    match found {
-        Ok((_, snapshot)) => Ok(snapshot),
-        Err(failure) if failure.exit() == Exit::Key => {
-            Err(failure.advises(keys::origin(&options.keyfiles)))
-        }
-        Err(failure) => Err(failure),
+    let opened = opened.map_err(|failure| match failure.exit() {
+        Exit::Key => failure.advises(keys::origin(&options.keyfiles)),
+        _ => failure,
+    })?;
+    if let Ok(group) = name.parse() {
+        // One of them could be later than the one that was taken.
+        tell_passed_over(&opened.datastore, Some(&group), output);
     }
+    tell_differences(&opened.first, &opened.labels, output);
+    Ok(opened.first)
+}
+
+/// Says what lies among the snapshots and is in no listing.
+pub(crate) fn tell_passed_over(datastore: &Datastore, group: Option<&GroupName>, output: &Output) {
+    for text in datastore.passed_over(group) {
+        let json = json!({ "event": "passed_over", "message": text });
+        output.warn(text, &json);
+    }
+}
+
+/// Says which places hold something else under the snapshot's name.
+fn tell_differences(snapshot: &Snapshot, labels: &[String], output: &Output) {
+    for (number, label) in labels.iter().enumerate() {
+        let differences = snapshot.differences();
+        let files: Vec<&str> = differences
+            .filter(|(place, _)| *place == number)
+            .map(|(_, file)| file)
+            .collect();
+        if files.is_empty() {
+            continue;
+        }
+        let name = snapshot.name();
+        let text = format!(
+            "{label} holds something else under the name {name}, such as a copy that was decrypted: nothing is taken from it of {}",
+            files.join(", ")
+        );
+        let json = json!({
+            "event": "place_differs",
+            "place": label,
+            "snapshot": name.to_string(),
+            "files": files,
+        });
+        output.warn(text, &json);
+    }
+}
+
+/// An open datastore, with the first thing that was done with it.
+struct Opened<T> {
+    datastore: Datastore,
+    /// The names of its places, as they may be shown.
+    labels: Vec<String>,
+    first: T,
 }
 
 /// Opens the datastore and does the first thing with it. Of several places it is done with each, so that each can show its
@@ -56,7 +103,7 @@ fn first<T>(
     opening: chunk_restore::Options,
     output: &Output,
     what: impl Fn(&Datastore) -> chunk_restore::Result<T>,
-) -> Result<(Datastore, T), Failure> {
+) -> Result<Opened<T>, Failure> {
     let opening = match given(options.ns.as_deref(), "PBS_NAMESPACE")? {
         Some(namespace) => opening.namespace(namespace.parse()?),
         None => opening,
@@ -64,17 +111,21 @@ fn first<T>(
     let repositories = Repository::find(options)?;
     if let [repository] = &repositories[..] {
         let (datastore, first) = open(repository, options, opening, &what)?;
-        let first = first.map_err(|failure| explain(failure, repository));
-        return Ok((datastore, first?));
+        return Ok(Opened {
+            datastore,
+            labels: vec![repository.label()],
+            first: first.map_err(|failure| explain(failure, repository))?,
+        });
     }
     // There is another to ask.
     let opening = opening.attempts(2);
-    let mut places = Vec::new();
+    let (mut places, mut labels) = (Vec::new(), Vec::new());
     let mut failure = None;
     for repository in &repositories {
         let failed = match open(repository, options, opening.clone(), &what) {
             Ok((datastore, first)) => {
                 places.push(datastore);
+                labels.push(repository.label());
                 first.err()
             }
             Err(failed) => Some(failed),
@@ -93,7 +144,11 @@ fn first<T>(
     }
     let datastore = Datastore::any_of(places)?;
     let first = what(&datastore)?;
-    Ok((datastore, first))
+    Ok(Opened {
+        datastore,
+        labels,
+        first,
+    })
 }
 
 /// Names the place where the failure is due to it, and says what else its name might have meant.
@@ -120,17 +175,11 @@ fn open<T>(
 ) -> Result<(Datastore, Result<T, Failure>), Failure> {
     let mut known = None;
     if repository.is_remote() {
-        opening = reach(options, opening)?;
-        let fingerprint = match (fingerprint(options)?, repository.host()) {
-            (Some(given), _) => Some(given),
-            (None, Some(host)) => {
-                known = remembered(host)?;
-                known.as_ref().map(|(_, fingerprint)| *fingerprint)
-            }
-            (None, None) => None,
-        };
-        if let Some(fingerprint) = fingerprint {
-            opening = opening.fingerprint(fingerprint);
+        opening = reach(options, opening);
+        if let Some(given) = fingerprint(options)? {
+            opening = opening.fingerprint(given);
+        } else if let (Some(server), Some(file)) = (repository.server(), Known::file()) {
+            known = file.find(&server)?.map(|found| (file, found));
         }
     }
     if repository.is_on_server() {
@@ -140,15 +189,28 @@ fn open<T>(
         opening = sign_requests(options, opening);
     }
 
-    let datastore = opening.clone().open(repository.name())?;
-    let error = match what(&datastore) {
+    let expecting = match &known {
+        Some((_, found)) => opening.clone().fingerprint(found.fingerprint),
+        None => opening.clone(),
+    };
+    let mut datastore = expecting.open(repository.name())?;
+    let mut done = what(&datastore);
+    let is_untrusted = |done: &chunk_restore::Result<T>| {
+        (done.as_ref().err()).is_some_and(|error| trust::untrusted(error).is_some())
+    };
+    // What was trusted on another port of the host is a good guess, and no more.
+    if known.take_if(|(_, found)| found.is_guess).is_some() && is_untrusted(&done) {
+        datastore = opening.clone().open(repository.name())?;
+        done = what(&datastore);
+    }
+    let error = match done {
         Ok(first) => return Ok((datastore, Ok(first))),
         Err(error) => error,
     };
-    let failure = match (trust::untrusted(&error), known) {
-        (Some(_), Some((file, _))) => file.changed(error.into()),
-        (Some(certificate), None)
-            if certificate.expected().is_none() && trust::ask(certificate) =>
+    let failure = match (trust::untrusted(&error), known, repository.server()) {
+        (Some(_), Some((file, _)), _) => file.changed(error.into()),
+        (Some(certificate), None, Some(server))
+            if certificate.expected().is_none() && trust::ask(certificate, &server) =>
         {
             let trusting = opening.fingerprint(certificate.fingerprint());
             let datastore = trusting.open(repository.name())?;
@@ -176,22 +238,12 @@ fn sign_requests(options: &Options, mut opening: chunk_restore::Options) -> chun
 }
 
 /// Which way to servers, and whose signature under their certificates counts.
-fn reach(
-    options: &Options,
-    opening: chunk_restore::Options,
-) -> Result<chunk_restore::Options, Failure> {
-    let proxy = match given(None, "ALL_PROXY")? {
-        None => given(None, "all_proxy")?,
-        proxy => proxy,
-    };
-    let opening = match proxy {
-        Some(proxy) => opening.proxy(proxy),
-        None => opening,
-    };
-    Ok(match &options.ca_file {
+fn reach(options: &Options, opening: chunk_restore::Options) -> chunk_restore::Options {
+    let opening = opening.proxy_from_env();
+    match &options.ca_file {
         Some(path) => opening.ca_file(path),
         None => opening,
-    })
+    }
 }
 
 fn fingerprint(options: &Options) -> Result<Option<Fingerprint>, Failure> {
@@ -205,14 +257,6 @@ fn fingerprint(options: &Options) -> Result<Option<Fingerprint>, Failure> {
         ))
     })?;
     Ok(Some(fingerprint))
-}
-
-fn remembered(host: &str) -> Result<Option<(Known, Fingerprint)>, Failure> {
-    let Some(file) = Known::file() else {
-        return Ok(None);
-    };
-    let found = file.find(host)?;
-    Ok(found.map(|fingerprint| (file, fingerprint)))
 }
 
 /// With the environment's password or token secret, or with what is typed.

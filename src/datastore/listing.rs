@@ -85,7 +85,7 @@ impl Datastore {
             .iter_mut()
             .filter(|snapshot| snapshot.is_finished && snapshot.files.is_none());
         each(open, |snapshot| {
-            let manifest = first_right(&self.views, |view| view.listed_manifest(&snapshot.name))?;
+            let (manifest, _) = first_right(&self.views, |view| view.manifest(&snapshot.name))?;
             snapshot.describe(&manifest);
             Ok(())
         })
