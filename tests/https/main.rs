@@ -1,8 +1,10 @@
 //! Restores from a web server: right bytes or a typed error, whatever the server does.
 
 mod faults;
+mod framing;
 mod identity;
 mod network;
+mod places;
 mod server;
 mod trust;
 

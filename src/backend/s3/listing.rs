@@ -1,22 +1,32 @@
 //! What is in a datastore, by the keys of its objects. Knows nothing of signatures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use rusty_s3::actions::{ListObjectsV2, ListObjectsV2Response};
 
-use crate::backend::http::Client;
+use crate::backend::http::{Client, Want};
 use crate::backend::retry::Retry;
 use crate::backend::s3::{Store, folder_of};
 use crate::backend::{FetchError, SnapshotInfo};
-use crate::error::{Error, ErrorKind};
+use crate::digest::Digest;
+use crate::error::{BoxError, Error, ErrorKind};
 use crate::format::name::{BackupType, GroupName, Namespace, SnapshotName};
 
 /// A page names 1,000 keys of at most 1,024 bytes, each of which takes three when it is encoded, and says some hundred
 /// bytes more of each.
 const MAX_PAGE: u64 = 8 << 20;
 
+/// A page of 1,000 keys has some 30,000 tags. Each takes memory when it is parsed, much more than in the text.
+const MAX_TAGS: usize = 100_000;
+
 /// Pages of one listing: those of a million snapshots.
 const MAX_PAGES: usize = 10_000;
+
+/// The most snapshots or namespaces of one listing.
+const MAX_FOUND: usize = 1_000_000;
+
+/// Servers say in some hundred bytes where to go on.
+const MAX_TOKEN: usize = 8 << 10;
 
 const MANIFEST: &str = "index.json.blob";
 
@@ -54,6 +64,7 @@ impl Lister<'_> {
                         *found.entry(name).or_default() |= file == MANIFEST;
                     }
                 }
+                found.len()
             })?;
         }
         if found.is_empty() {
@@ -73,6 +84,7 @@ impl Lister<'_> {
                 // What has a name that no namespace can have is none that could be asked for.
                 names.extend(name.and_then(|name| parent.child(name).ok()));
             }
+            names.len()
         })?;
         if names.is_empty() {
             self.check(parent)?;
@@ -110,30 +122,39 @@ impl Lister<'_> {
         Ok(!self.page(&action)?.contents.is_empty())
     }
 
-    /// Shows all pages of a listing, each with what all keys of the datastore begin with.
+    /// Shows all pages of a listing, each with what all keys of the datastore begin with; is told how much was found.
     fn pages(
         &mut self,
         folder: &str,
         delimiter: Option<&str>,
-        mut see: impl FnMut(&ListObjectsV2Response, &str),
+        mut see: impl FnMut(&ListObjectsV2Response, &str) -> usize,
     ) -> Result<(), FetchError> {
         let prefix = format!("{}{folder}", self.store.prefix);
-        let mut token = None;
+        let mut token: Option<String> = None;
+        // Their digests, since tokens are as long as the server likes.
+        let mut tokens = HashSet::new();
         for _ in 0..MAX_PAGES {
             let mut action = self.action(&prefix);
             if let Some(delimiter) = delimiter {
                 action.with_delimiter(delimiter.to_owned());
             }
-            if let Some(token) = &token {
-                action.with_continuation_token(String::clone(token));
+            if let Some(token) = token {
+                action.with_continuation_token(token);
             }
             let page = self.page(&action)?;
-            see(&page, &self.store.prefix);
-            match page.next_continuation_token {
-                None => return Ok(()),
-                next if next == token => return Err(no_listing("it continues at itself")),
-                next => token = next,
+            if see(&page, &self.store.prefix) > MAX_FOUND {
+                return Err(no_listing(format!("it names more than {MAX_FOUND}")));
             }
+            let Some(next) = page.next_continuation_token else {
+                return Ok(());
+            };
+            if next.len() > MAX_TOKEN {
+                return Err(no_listing("its continuation token has no end"));
+            }
+            if !tokens.insert(Digest::of(next.as_bytes())) {
+                return Err(no_listing("it goes round in circles"));
+            }
+            token = Some(next);
         }
         Err(no_listing("it does not come to an end"))
     }
@@ -152,21 +173,52 @@ impl Lister<'_> {
 
     fn page(&mut self, action: &ListObjectsV2<'_>) -> Result<ListObjectsV2Response, FetchError> {
         let (store, client) = (self.store, &mut self.client);
-        let read = (self.retry).run(|| store.get(client, action)?.read(MAX_PAGE));
-        let bytes = read.map_err(|error| match error {
-            FetchError::Missing => no_listing("nothing is there; is the endpoint right?"),
-            error => error,
-        })?;
-        let text = String::from_utf8(bytes).map_err(no_listing)?;
-        ListObjectsV2::parse_response(&text).map_err(|error| no_listing(format!("{error}")))
+        self.retry.run(|| {
+            let mut answer = store.get(client, action, Want::File)?;
+            let bytes = answer.read_any(MAX_PAGE).map_err(|error| match error {
+                FetchError::TooLong => no_listing(FetchError::TooLong),
+                error => error,
+            })?;
+            parse(&bytes).map_err(|error| {
+                let error = answer.page(&bytes).map_or(error, no_listing);
+                // A refusal can come with the status 200.
+                store.sort(answer.refused(error, bytes)).error
+            })
+        })
     }
 }
 
-fn no_listing(cause: impl Into<crate::error::BoxError>) -> FetchError {
+/// A page, if that is what all of the text is.
+///
+/// # Errors
+/// [`FetchError::Transient`] for a text that was cut, wherever; [`FetchError::Fatal`] for another.
+fn parse(bytes: &[u8]) -> Result<ListObjectsV2Response, FetchError> {
+    let text = std::str::from_utf8(bytes).map_err(no_listing)?;
+    // The parser takes a listing that ends behind any entry for a whole one.
+    if !is_whole(text) {
+        let error = of_no_listing("it is cut, or no listing at all");
+        return Err(FetchError::transient(error));
+    }
+    if text.bytes().filter(|byte| *byte == b'<').count() > MAX_TAGS {
+        return Err(no_listing("a page of it names more than it may"));
+    }
+    ListObjectsV2::parse_response(text).map_err(|error| no_listing(format!("{error}")))
+}
+
+/// Whether a text ends with the end of a listing. A name in it can't look like that.
+fn is_whole(text: &str) -> bool {
+    let end = (text.trim_end().strip_suffix('>')).and_then(|text| text.rsplit_once("</"));
+    end.is_some_and(|(_, name)| {
+        let name = name.trim_end();
+        name.split_once(':').map_or(name, |(_, name)| name) == "ListBucketResult"
+    })
+}
+
+fn no_listing(cause: impl Into<BoxError>) -> FetchError {
+    FetchError::Fatal(of_no_listing(cause).into())
+}
+
+fn of_no_listing(cause: impl Into<BoxError>) -> Error {
     let message = "the server's answer is not a listing";
-    FetchError::Fatal(
-        Error::new(ErrorKind::Unavailable, message)
-            .because(cause)
-            .into(),
-    )
+    Error::new(ErrorKind::Unavailable, message).because(cause)
 }
