@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use rusty_s3::Bucket;
 use rusty_s3::actions::{ListObjectsV2, ListObjectsV2Response};
 
 use crate::backend::http::{Client, Want};
@@ -143,20 +144,24 @@ impl Lister<'_> {
             }
             let page = self.page(&action)?;
             if see(&page, &self.store.prefix) > MAX_FOUND {
-                return Err(no_listing(format!("it names more than {MAX_FOUND}")));
+                return Err(self.no_listing(format!("it names more than {MAX_FOUND}")));
             }
             let Some(next) = page.next_continuation_token else {
                 return Ok(());
             };
             if next.len() > MAX_TOKEN {
-                return Err(no_listing("its continuation token has no end"));
+                return Err(self.no_listing("its continuation token has no end"));
             }
             if !tokens.insert(Digest::of(next.as_bytes())) {
-                return Err(no_listing("it goes round in circles"));
+                return Err(self.no_listing("it goes round in circles"));
             }
             token = Some(next);
         }
-        Err(no_listing("it does not come to an end"))
+        Err(self.no_listing("it does not come to an end"))
+    }
+
+    fn no_listing(&self, cause: impl Into<BoxError>) -> FetchError {
+        NoListing::new(cause).of(&self.store.bucket)
     }
 
     fn action<'b>(&self, prefix: &'b str) -> ListObjectsV2<'b>
@@ -176,11 +181,12 @@ impl Lister<'_> {
         self.retry.run(|| {
             let mut answer = store.get(client, action, Want::File)?;
             let bytes = answer.read_any(MAX_PAGE).map_err(|error| match error {
-                FetchError::TooLong => no_listing(FetchError::TooLong),
+                FetchError::TooLong => NoListing::new(error).of(&store.bucket),
                 error => error,
             })?;
             parse(&bytes).map_err(|error| {
-                let error = answer.page(&bytes).map_or(error, no_listing);
+                let error = answer.page(&bytes).map_or(error, NoListing::new);
+                let error = error.of(&store.bucket);
                 // A refusal can come with the status 200.
                 store.sort(answer.refused(error, bytes)).error
             })
@@ -188,21 +194,20 @@ impl Lister<'_> {
     }
 }
 
-/// A page, if that is what all of the text is.
-///
-/// # Errors
-/// [`FetchError::Transient`] for a text that was cut, wherever; [`FetchError::Fatal`] for another.
-fn parse(bytes: &[u8]) -> Result<ListObjectsV2Response, FetchError> {
-    let text = std::str::from_utf8(bytes).map_err(no_listing)?;
+/// A page, if that is what all of the text is. One that was cut, wherever, may be whole on another try.
+fn parse(bytes: &[u8]) -> Result<ListObjectsV2Response, NoListing> {
+    let text = std::str::from_utf8(bytes).map_err(NoListing::new)?;
     // The parser takes a listing that ends behind any entry for a whole one.
     if !is_whole(text) {
-        let error = of_no_listing("it is cut, or no listing at all");
-        return Err(FetchError::transient(error));
+        return Err(NoListing {
+            cause: "it is cut, or no listing at all".into(),
+            may_pass: true,
+        });
     }
     if text.bytes().filter(|byte| *byte == b'<').count() > MAX_TAGS {
-        return Err(no_listing("a page of it names more than it may"));
+        return Err(NoListing::new("a page of it names more than it may"));
     }
-    ListObjectsV2::parse_response(text).map_err(|error| no_listing(format!("{error}")))
+    ListObjectsV2::parse_response(text).map_err(|error| NoListing::new(error.to_string()))
 }
 
 /// Whether a text ends with the end of a listing. A name in it can't look like that.
@@ -214,11 +219,27 @@ fn is_whole(text: &str) -> bool {
     })
 }
 
-fn no_listing(cause: impl Into<BoxError>) -> FetchError {
-    FetchError::Fatal(of_no_listing(cause).into())
+/// Why an answer is no listing, and whether it may be one on another try.
+struct NoListing {
+    cause: BoxError,
+    may_pass: bool,
 }
 
-fn of_no_listing(cause: impl Into<BoxError>) -> Error {
-    let message = "the server's answer is not a listing";
-    Error::new(ErrorKind::Unavailable, message).because(cause)
+impl NoListing {
+    fn new(cause: impl Into<BoxError>) -> NoListing {
+        NoListing {
+            cause: cause.into(),
+            may_pass: false,
+        }
+    }
+
+    fn of(self, bucket: &Bucket) -> FetchError {
+        let host = bucket.base_url().authority();
+        let message = format!("the answer of {host} is not a listing");
+        let error = Error::new(ErrorKind::Unavailable, message).because(self.cause);
+        match self.may_pass {
+            true => FetchError::transient(error),
+            false => FetchError::Fatal(error.into()),
+        }
+    }
 }
