@@ -28,6 +28,8 @@ pub struct Buffer {
     memory: Memory,
     len: usize,
     home: Option<Arc<Spares>>,
+    /// Bytes that count as received, until they turn out to be in vain; `None` where nothing is received here.
+    counted: Option<usize>,
     hashing: Option<Box<Hashing>>,
 }
 
@@ -71,6 +73,7 @@ impl Buffer {
 
     /// Forgets the bytes, keeps the memory.
     pub fn clear(&mut self) {
+        self.discount();
         self.len = 0;
         if let Some(hashing) = &mut self.hashing {
             hashing.begin_anew();
@@ -87,6 +90,7 @@ impl Buffer {
 
     /// Makes the buffer `len` bytes long and gives all of them to be written to; what they hold is unspecified.
     pub fn space(&mut self, len: usize) -> &mut [u8] {
+        self.discount();
         // Nothing is carried over, and what will be written is not seen.
         (self.len, self.hashing) = (0, None);
         self.reserve(len);
@@ -135,8 +139,29 @@ impl Buffer {
         self.hashing.take()?.hash(self.len)
     }
 
+    /// From now on what is added here is the answer of a place, and counts as received.
+    pub(crate) fn count_received(&mut self) {
+        self.counted = Some(0);
+    }
+
+    /// An answer is whole: its bytes did not come in vain, whatever becomes of them.
+    pub(crate) fn set_whole(&mut self) {
+        self.counted = None;
+    }
+
+    /// What came is of no use: half of an answer, which will be asked for again.
+    fn discount(&mut self) {
+        if let (Some(home), Some(counted)) = (&self.home, &mut self.counted) {
+            home.record_in_vain(mem::take(counted));
+        }
+    }
+
     fn grown(&mut self, end: usize) {
         let begin = mem::replace(&mut self.len, end);
+        if let (Some(home), Some(counted)) = (&self.home, &mut self.counted) {
+            home.record_received(end - begin);
+            *counted += end - begin;
+        }
         if let Some(mut hashing) = self.hashing.take() {
             self.hashing = hashing.added(self, begin).then_some(hashing);
         }
@@ -161,6 +186,7 @@ impl DerefMut for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
+        self.discount();
         if let Some(home) = self.home.take()
             && self.capacity() > 0
         {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Scope};
 use crate::format::index::Chunk;
 
 /// What a restore has done so far, and in the end what it did. All in bytes, unless said otherwise.
@@ -82,8 +82,7 @@ pub struct Damage {
 impl Damage {
     /// The damage that an error tells of, if it does.
     pub(crate) fn of(chunk: &Chunk, position: usize, error: &Error) -> Option<Damage> {
-        use ErrorKind::{Corrupt, Missing, Unreadable};
-        matches!(error.kind(), Missing | Corrupt | Unreadable).then(|| Damage {
+        (error.scope() == Some(Scope::Chunk)).then(|| Damage {
             position,
             offset: chunk.offset,
             len: chunk.len,

@@ -4,6 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use crate::backend::Access;
 use crate::budget::{Budget, Share};
@@ -18,7 +19,8 @@ use crate::target::{Existing, ReadAt, Target};
 use crate::throttle::Throttle;
 
 const DEFAULT_MEMORY: u64 = 256 << 20;
-const DEFAULT_ATTEMPTS: u32 = 5;
+const DEFAULT_ATTEMPTS: u32 = 3;
+const DEFAULT_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Threads for a place that gives one chunk at a time to each connection.
 const MOST_THREADS: usize = 32;
@@ -50,6 +52,7 @@ pub struct Restore {
     in_flight: usize,
     budget: Arc<Budget>,
     attempts: u32,
+    patience: Duration,
     throttle: Throttle,
     range: Range<u64>,
     salvage: bool,
@@ -65,6 +68,7 @@ impl Default for Restore {
             in_flight: 0,
             budget: Budget::new(DEFAULT_MEMORY),
             attempts: DEFAULT_ATTEMPTS,
+            patience: DEFAULT_PATIENCE,
             throttle: Throttle::default(),
             range: 0..u64::MAX,
             salvage: false,
@@ -76,7 +80,7 @@ impl Default for Restore {
 }
 
 impl Restore {
-    /// The defaults: threads by the number of cores, 256 MiB of memory, 5 attempts for each chunk.
+    /// The defaults: threads by the number of cores, 256 MiB of memory, 120 seconds of patience.
     #[must_use]
     pub fn new() -> Restore {
         Restore::default()
@@ -113,10 +117,32 @@ impl Restore {
         }
     }
 
-    /// How many times a chunk is asked for before the restore fails for want of it; 5 by default, and 1 at the least.
+    /// How many times a chunk is asked for, at each place, that is missing, corrupt or unreadable there; 3 by default, and 1 at
+    /// the least. A chunk that is missing or corrupt is asked for no more than twice, and with
+    /// [`salvage`](Restore::salvage) not less.
+    ///
+    /// What fails because of the place, and not because of the chunk, is no attempt: how long that may go on is
+    /// [`patience`](Restore::patience).
     #[must_use]
     pub fn attempts(self, attempts: u32) -> Restore {
         Restore { attempts, ..self }
+    }
+
+    /// How long the places may give nothing while the restore waits for them, before it fails; 120 seconds by default. Nothing
+    /// means: no chunk has come to its end, and fewer than 8 KiB a second of all of them have come.
+    ///
+    /// A place that can't be reached is tried each second meanwhile, one that refuses after pauses that grow to 16 seconds, or
+    /// as long as it asks for. Time in which the target is written, or in which [`rate`](Restore::rate) holds the restore back,
+    /// does not count.
+    ///
+    /// Connections are given up sooner: one over which a chunk takes ten times as long as nine in ten others did, and a quarter
+    /// of this time at the least, is made anew; and where no chunk came over any connection in a half of it, one of them is.
+    #[must_use]
+    pub fn patience(self, limit: Duration) -> Restore {
+        Restore {
+            patience: limit,
+            ..self
+        }
     }
 
     /// Fetches no more than so many bytes a second, all connections together, and those of all runs at the same time; 0, the
@@ -253,6 +279,7 @@ impl Restore {
         let settings = Settings {
             crews,
             attempts: self.attempts.max(1),
+            patience: self.patience,
             salvage: self.salvage,
             seeds: self.seeds.clone(),
             race: self.race,

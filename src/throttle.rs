@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -29,6 +30,8 @@ pub struct Throttle(Option<Arc<Limit>>);
 struct Limit {
     started: Instant,
     schedule: Mutex<Schedule>,
+    /// Those who wait until they may read.
+    held: AtomicUsize,
 }
 
 /// Somebody asked to stop.
@@ -41,6 +44,7 @@ impl Throttle {
         let limit = || Limit {
             started: Instant::now(),
             schedule: Mutex::new(Schedule::new(bytes_per_second)),
+            held: AtomicUsize::new(0),
         };
         Throttle((bytes_per_second > 0).then(|| Arc::new(limit())))
     }
@@ -55,10 +59,18 @@ impl Throttle {
         };
         let now = limit.started.elapsed();
         let (piece, from) = limit.schedule.lock().reserve(now, wanted as u64);
-        if cancel.wait(from.saturating_sub(now)) {
+        limit.held.fetch_add(1, Ordering::Relaxed);
+        let is_cancelled = cancel.wait(from.saturating_sub(now));
+        limit.held.fetch_sub(1, Ordering::Relaxed);
+        if is_cancelled {
             return Err(Stopped);
         }
         Ok(piece as usize)
+    }
+
+    /// Whether somebody waits until they may read.
+    pub(crate) fn is_holding(&self) -> bool {
+        (self.0.as_ref()).is_some_and(|limit| limit.held.load(Ordering::Relaxed) > 0)
     }
 
     /// Of what might be read, `count` bytes came.

@@ -224,6 +224,7 @@ fn verify_finds_what_restore_would_and_writes_nothing() {
     let image = Image::new(Workload::Incompressible, 1, 8 * 4096, 4096);
     let script = Script::of(image, 4096);
     let digest = script.digests()[5];
+    let script = script.fault(digest, Fault::Missing);
     let (archive, _) = script.fault(digest, Fault::Missing).archive();
     let error = Restore::new().verify(&archive, |_| {}).unwrap_err();
     assert_eq!(

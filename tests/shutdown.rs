@@ -206,6 +206,7 @@ fn the_first_failure_is_told_and_not_what_follows_from_it() {
         let (missing, stalled) = (script.digests()[5], script.digests()[0]);
         let script = script
             .fault(missing, Fault::Missing)
+            .fault(missing, Fault::Missing)
             .fault(stalled, Fault::Stall);
         let (archive, _) = script.archive();
         let error = Restore::new()

@@ -2,13 +2,17 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 use crate::backend::{
-    Access, Answer, ArchivePath, Backend, Connection, FetchError, Request, SnapshotInfo,
+    Access, Answer, ArchivePath, Backend, Connection, FetchError, Request, SnapshotInfo, is_ours,
 };
 use crate::cancel::Cancel;
 use crate::digest::Digest;
+use crate::error::{BoxError, Error, ErrorKind, Scope};
 use crate::format::name::{BackupType, GroupName, Namespace, SnapshotName, SnapshotPath};
 use crate::throttle::Throttle;
 
@@ -19,21 +23,37 @@ const MANIFEST: &str = "index.json.blob";
 #[derive(Debug)]
 pub(crate) struct Directory {
     root: PathBuf,
+    chunks: Chunks,
 }
 
 impl Directory {
     /// # Errors
-    /// The folder does not exist, or has no `.chunks` folder in it.
+    /// The folder does not exist, has no `.chunks` folder in it, or may not be searched; with the path that it is about.
     pub(crate) fn open(root: &Path) -> io::Result<Directory> {
-        let chunks = root.join(".chunks");
-        if fs::metadata(root)?.is_dir() && !chunks.is_dir() {
-            return Err(io::Error::new(
+        let denied = |path: &Path, error: io::Error| match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                let message = format!("permission denied to read {}", path.display());
+                io::Error::new(error.kind(), message)
+            }
+            _ => error,
+        };
+        if !fs::metadata(root)
+            .map_err(|error| denied(root, error))?
+            .is_dir()
+        {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        let folder = root.join(".chunks");
+        let chunks = Chunks::open(folder.clone()).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => io::Error::new(
                 io::ErrorKind::NotFound,
                 "there is no .chunks folder in it: it is not the top folder of a datastore",
-            ));
-        }
+            ),
+            _ => denied(&folder, error),
+        })?;
         Ok(Directory {
             root: root.to_owned(),
+            chunks,
         })
     }
 
@@ -137,7 +157,7 @@ impl Backend for Directory {
         throttle: &'a Throttle,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         Ok(Box::new(ChunkFiles {
-            chunks: self.root.join(".chunks"),
+            chunks: self.chunks.clone(),
             requested: None,
             cancel,
             throttle,
@@ -147,7 +167,7 @@ impl Backend for Directory {
 
 /// A worker's view of the `.chunks` folder.
 struct ChunkFiles<'a> {
-    chunks: PathBuf,
+    chunks: Chunks,
     requested: Option<Request>,
     cancel: &'a Cancel,
     throttle: &'a Throttle,
@@ -173,8 +193,27 @@ impl Connection for ChunkFiles<'_> {
 }
 
 impl ChunkFiles<'_> {
+    /// Reads a chunk. That it is missing or can't be read is said of it only where its folder is still there: of a disk that
+    /// was pulled out, or a file system that was unmounted, nothing is known.
     fn read(&self, request: &mut Request) -> Result<(), FetchError> {
-        let mut file = File::open(self.path(&request.digest)).map_err(FetchError::of_file)?;
+        let path = self.chunks.path_of(&request.digest);
+        match self.read_file(&path, request) {
+            Err(error) if error.scope() == Some(Scope::Chunk) => {
+                self.chunks.check_there()?;
+                Err(error)
+            }
+            Err(FetchError::Denied(cause)) => {
+                let message = format!("permission denied to read {}", path.display());
+                Err(FetchError::Denied(
+                    Error::new(ErrorKind::Denied, message).because(cause).into(),
+                ))
+            }
+            result => result,
+        }
+    }
+
+    fn read_file(&self, path: &Path, request: &mut Request) -> Result<(), FetchError> {
+        let mut file = open_regular(path).map_err(FetchError::of_file)?;
         let len = file.metadata().map_err(FetchError::of_file)?.len();
         // The local cache of an S3-backed datastore keeps an evicted chunk as an empty file.
         if len == 0 {
@@ -186,20 +225,83 @@ impl ChunkFiles<'_> {
         else {
             return Err(FetchError::TooLong);
         };
+        request.blob.clear();
         request.blob.fill(len, |space| {
             let allowed = self.throttle.may_read(space.len(), self.cancel)?;
-            file.read_exact(&mut space[..allowed])
-                .map_err(FetchError::of_file)?;
+            (file.read_exact(&mut space[..allowed])).map_err(FetchError::of_file)?;
             Ok(allowed)
         })
     }
+}
 
-    fn path(&self, digest: &Digest) -> PathBuf {
+/// The folder that holds all chunks.
+#[derive(Clone, Debug)]
+struct Chunks {
+    folder: PathBuf,
+    /// Device and inode, as they were when the datastore was opened.
+    identity: (u64, u64),
+}
+
+impl Chunks {
+    /// # Errors
+    /// There is no such folder, or it may not be searched.
+    fn open(folder: PathBuf) -> io::Result<Chunks> {
+        let metadata = fs::metadata(&folder)?;
+        if !metadata.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Ok(Chunks {
+            folder,
+            identity: (metadata.dev(), metadata.ino()),
+        })
+    }
+
+    /// Whether it is still the folder that was opened, and can be read.
+    ///
+    /// # Errors
+    /// [`FetchError::Denied`] where it may not be read, else [`FetchError::Unreachable`].
+    fn check_there(&self) -> Result<(), FetchError> {
+        let folder = self.folder.display();
+        let gone = |cause: BoxError| {
+            let message = format!("the datastore's folder {folder} is out of reach");
+            FetchError::unreachable(Error::new(ErrorKind::Unavailable, message).because(cause))
+        };
+        // A disk that is gone may still have its folders in the cache, but not their contents.
+        let there = fs::metadata(&self.folder).and_then(|metadata| {
+            let first = fs::read_dir(&self.folder)?.next();
+            Ok((metadata.dev(), metadata.ino(), first.transpose()?.is_some()))
+        });
+        match there {
+            Ok((device, inode, true)) if (device, inode) == self.identity => Ok(()),
+            Ok(_) => Err(gone("another folder, or none, has taken its place".into())),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let message = format!("permission denied to read {folder}");
+                Err(FetchError::Denied(
+                    Error::new(ErrorKind::Denied, message).because(error).into(),
+                ))
+            }
+            Err(error) if is_ours(&error) => Err(FetchError::Resources(error.into())),
+            Err(error) => Err(gone(error.into())),
+        }
+    }
+
+    fn path_of(&self, digest: &Digest) -> PathBuf {
         let name = digest.to_string();
-        let mut path = self.chunks.join(&name[..4]);
+        let mut path = self.folder.join(&name[..4]);
         path.push(name);
         path
     }
+}
+
+/// Opens a file that is one, and not a pipe or a device, which might never be at an end, or never be opened.
+fn open_regular(path: &Path) -> io::Result<File> {
+    let file = (File::options().read(true))
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    Ok(file)
 }
 
 /// The names in a folder; none where there is no such folder.

@@ -213,7 +213,11 @@ pub enum FetchError {
     TooLong,
     /// The place refuses: the identity may not have it, or signing in failed. Final.
     Denied(BoxError),
-    /// The place can't be reached, or is not able to answer. It may work on another try.
+    /// The place can't be reached: no connection could be made, or the one that was made broke or fell silent. It is tried
+    /// again each second, for as long as there is patience with the place.
+    Unreachable(BoxError),
+    /// The place was reached, and can't answer now: it is overloaded, or asks to slow down. It is tried again after pauses
+    /// that grow.
     Transient {
         /// What happened.
         cause: BoxError,
@@ -232,6 +236,11 @@ pub enum FetchError {
 }
 
 impl FetchError {
+    /// The place can't be reached.
+    pub fn unreachable(cause: impl Into<BoxError>) -> FetchError {
+        FetchError::Unreachable(cause.into())
+    }
+
     /// It may work on another try; the place asked for no pause.
     pub fn transient(cause: impl Into<BoxError>) -> FetchError {
         FetchError::Transient {
@@ -255,8 +264,24 @@ impl FetchError {
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable
-            | io::ErrorKind::NetworkDown => FetchError::transient(error),
+            | io::ErrorKind::NetworkDown => FetchError::unreachable(error),
             _ => FetchError::Unreadable(error.into()),
+        }
+    }
+
+    /// Whether the same request may work later.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            FetchError::Unreachable(_) | FetchError::Transient { .. } | FetchError::Resources(_)
+        )
+    }
+
+    /// How long the place asks to be left alone.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            FetchError::Transient { retry_after, .. } => *retry_after,
+            _ => None,
         }
     }
 
@@ -268,6 +293,7 @@ impl FetchError {
                 Some(Scope::Chunk)
             }
             FetchError::Denied(_)
+            | FetchError::Unreachable(_)
             | FetchError::Transient { .. }
             | FetchError::Unsupported
             | FetchError::Fatal(_) => Some(Scope::Place),
@@ -286,7 +312,7 @@ impl FetchError {
             FetchError::Unsupported => ErrorKind::Unsupported,
             FetchError::Resources(_) => ErrorKind::Resources,
             FetchError::Cancelled => ErrorKind::Cancelled,
-            FetchError::Transient { .. } => ErrorKind::Unavailable,
+            FetchError::Unreachable(_) | FetchError::Transient { .. } => ErrorKind::Unavailable,
             // Our own places say it more precisely.
             FetchError::Fatal(cause) => {
                 let known = cause.downcast_ref::<Error>().map(Error::kind);
@@ -310,6 +336,7 @@ impl fmt::Display for FetchError {
             FetchError::Unreadable(_) => "it can't be read",
             FetchError::TooLong => "it is longer than it can be",
             FetchError::Denied(_) => "access was denied",
+            FetchError::Unreachable(_) => "the place can't be reached",
             FetchError::Transient { .. } => "it could not be fetched",
             FetchError::Unsupported => "this kind of place can't do that",
             FetchError::Resources(_) => "this machine lacks what it takes",
@@ -328,6 +355,7 @@ impl std::error::Error for FetchError {
             | FetchError::Cancelled => None,
             FetchError::Unreadable(cause)
             | FetchError::Denied(cause)
+            | FetchError::Unreachable(cause)
             | FetchError::Transient { cause, .. }
             | FetchError::Resources(cause)
             | FetchError::Fatal(cause) => Some(&**cause),

@@ -48,7 +48,8 @@ impl Retry {
         let mut attempt = 1;
         loop {
             match fetch() {
-                Err(FetchError::Transient { retry_after, .. }) if attempt < self.attempts => {
+                Err(error) if error.may_pass() && attempt < self.attempts => {
+                    let retry_after = error.retry_after();
                     if self.cancel.wait(pause(attempt, 0, retry_after)) {
                         return Err(FetchError::Cancelled);
                     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -44,6 +45,8 @@ impl Memory {
 pub(crate) struct Spares {
     capacity: usize,
     stock: Mutex<Stock>,
+    /// Bytes that were added to buffers, and were not in vain so far.
+    received: AtomicU64,
 }
 
 struct Stock {
@@ -65,12 +68,27 @@ impl Spares {
         Arc::new(Spares {
             capacity,
             stock: Mutex::new(stock),
+            received: AtomicU64::new(0),
         })
     }
 
     /// An empty buffer, which takes memory only when something is put into it: between a request and its answer none is held.
     pub(crate) fn buffer(self: &Arc<Spares>) -> Buffer {
         Buffer::of(Arc::clone(self))
+    }
+
+    /// How many bytes were added to buffers piece by piece, which shows that answers come before any is whole. Those of
+    /// answers that broke off do not count, lest a place that breaks off all of them seem to be at work.
+    pub(crate) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn record_received(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn record_in_vain(&self, bytes: usize) {
+        self.received.fetch_sub(bytes as u64, Ordering::Relaxed);
     }
 
     /// From now on what comes back beyond so many is freed.

@@ -238,6 +238,14 @@ impl Archive {
         self.0.key.as_ref()
     }
 
+    /// The digest that a chunk of these bytes has in this archive.
+    pub(crate) fn digest_of(&self, data: &[u8]) -> Digest {
+        match self.key() {
+            Some(key) => key.digest(data),
+            None => Digest::of(data),
+        }
+    }
+
     /// The places that its chunks can come from, the preferred one first.
     pub(crate) fn sources(&self) -> &[Source] {
         &self.0.sources

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 use crate::budget::Share;
 use crate::error::Result;
 use crate::format::index::Chunk;
-use crate::pipeline::places::{Places, Set};
+use crate::pipeline::places::{Choice, Places, Set};
 use crate::pipeline::plan::Step;
 use crate::pipeline::scan::{Finding, Scan};
 use crate::pipeline::team::Team;
@@ -43,7 +43,9 @@ struct Given {
     position: usize,
     chunk: Chunk,
     place: usize,
+    crew: usize,
     lacking: Set,
+    hang_ups: u32,
     /// Its answer has not come.
     is_out: bool,
 }
@@ -106,11 +108,12 @@ impl<'scope, 'hire, 'a> Ahead<'scope, 'hire, 'a> {
             self.common.spares.limit(self.share.buffers());
             (0..self.crews.len()).try_for_each(|crew| self.follow(crew))?;
         }
-        while let Some(job) = self.due_again() {
-            self.send(job);
+        let now = Instant::now();
+        while let Some(job) = self.due_again(now) {
+            self.send(job, now);
         }
-        while let Some(job) = self.next_job(committed) {
-            self.send(job);
+        while let Some(job) = self.next_job(committed, now) {
+            self.send(job, now);
         }
         Ok(())
     }
@@ -150,23 +153,38 @@ impl<'scope, 'hire, 'a> Ahead<'scope, 'hire, 'a> {
         let Some(crew) = crew.filter(|crew| self.has_room(*crew)) else {
             return false;
         };
+        // Where none is well, a second request would come to nothing as the first does.
+        if !self.places.is_closed(place) {
+            return false;
+        }
         let job = Job::new(turn, given.position, given.chunk, place);
-        self.send(Job {
+        let job = Job {
             crew,
             is_race: true,
             ..job
-        });
+        };
+        self.send(job, Instant::now());
         true
     }
 
     /// Whether the chunk of a turn was asked for at a place that was left aside since, or that it is tried with.
     pub(super) fn is_in_doubt(&self, turn: usize) -> bool {
-        (self.given(turn)).is_some_and(|given| !self.places.is_trusted(given.place))
+        (self.given(turn)).is_some_and(|given| !self.places.is_closed(given.place))
     }
 
     /// Whether the first request for the chunk of a turn is still unanswered.
     pub(super) fn is_out(&self, turn: usize) -> bool {
         self.given(turn).is_some_and(|given| given.is_out)
+    }
+
+    /// Whether the chunk of a turn was asked for, or would be if there were a place for it.
+    pub(super) fn is_asked(&self, turn: usize) -> bool {
+        turn < self.turn || (0..self.places.count()).all(|place| !self.places.is_closed(place))
+    }
+
+    /// The chunk of a turn that was asked for, and its position.
+    pub(super) fn asked(&self, turn: usize) -> Option<(usize, Chunk)> {
+        self.given(turn).map(|given| (given.position, given.chunk))
     }
 
     fn given(&self, turn: usize) -> Option<Given> {
@@ -186,18 +204,44 @@ impl<'scope, 'hire, 'a> Ahead<'scope, 'hire, 'a> {
         }
     }
 
-    /// A place failed. When it is given up for a while, what waits for it is asked elsewhere.
-    pub(super) fn failed(&mut self, place: usize) {
-        self.places.failed(place);
-        if !self.places.is_aside(place) {
+    /// A place failed. While it is left aside, what waits for it may be asked for elsewhere.
+    pub(super) fn failed(&mut self, place: usize, is_unreachable: bool) {
+        let now = Instant::now();
+        self.places.failed(place, is_unreachable, now);
+        if self.places.is_closed(place) {
             return;
         }
-        let now = Instant::now();
         while let Ok(mut job) = self.crews[place].taken_back.try_recv() {
             self.crews[place].queued -= 1;
-            let other = self.places.choose(job.lacking, Some(place));
-            job.go_to(other.unwrap_or(place));
+            job.failed = Some(place);
             self.retries.push((now, job));
+        }
+    }
+
+    /// Ends the connections over which a chunk has not come for so long, and for twice as long after each time that a
+    /// connection was ended for its sake.
+    pub(super) fn hang_up_after(&self, limit: Duration) {
+        let out = self.given.iter().flatten().filter(|given| given.is_out);
+        for given in out {
+            let age = self.common.turns.age(given.turn).unwrap_or_default();
+            if age > limit.saturating_mul(1 << given.hang_ups.min(16)) {
+                self.hang_up(given);
+            }
+        }
+    }
+
+    /// Ends the connection over which the chunk of a turn was asked for.
+    pub(super) fn hang_up_on(&self, turn: usize) {
+        if let Some(given) = self.given(turn).filter(|given| given.is_out) {
+            self.hang_up(&given);
+        }
+    }
+
+    fn hang_up(&self, given: &Given) {
+        // One that no worker has requested yet has no age, and no connection.
+        if self.common.turns.age(given.turn).is_some() {
+            let worker = self.common.turns.worker(given.turn);
+            self.common.hang_ups[given.crew][worker].pull();
         }
     }
 
@@ -206,18 +250,23 @@ impl<'scope, 'hire, 'a> Ahead<'scope, 'hire, 'a> {
         self.retries.push((at, job));
     }
 
-    /// How long until a job is due again, `limit` at the most.
+    /// How long until a job may be asked for again, `limit` at the most.
     pub(super) fn next_due(&self, limit: Duration) -> Duration {
         let now = Instant::now();
-        let due = self.retries.iter();
-        due.map(|(at, _)| at.saturating_duration_since(now))
-            .fold(limit, Duration::min)
+        let due = self.retries.iter().map(|(at, job)| {
+            let place = match self.places.choose(job.lacking, job.failed, now) {
+                Choice::Wait(until) => until,
+                Choice::Ask(_) | Choice::Nowhere => now,
+            };
+            place.max(*at).saturating_duration_since(now)
+        });
+        due.fold(limit, Duration::min)
     }
 
-    fn send(&mut self, mut job: Job) {
+    fn send(&mut self, mut job: Job, now: Instant) {
         job.id = self.id;
         self.id += 1;
-        self.places.asked(job.place);
+        self.places.asked(job.place, now);
         if !job.is_race {
             self.common.turns.begin(job.turn);
             let slot = job.turn % self.given.len();
@@ -226,7 +275,9 @@ impl<'scope, 'hire, 'a> Ahead<'scope, 'hire, 'a> {
                 position: job.position,
                 chunk: job.chunk,
                 place: job.place,
+                crew: job.crew,
                 lacking: job.lacking,
+                hang_ups: job.hang_ups,
                 is_out: true,
             });
         }
@@ -241,20 +292,26 @@ impl<'scope, 'hire, 'a> Ahead<'scope, 'hire, 'a> {
         self.crews[crew].queued < queued(in_flight)
     }
 
-    fn due_again(&mut self) -> Option<Job> {
-        let now = Instant::now();
-        let is_due = |(at, job): &(Instant, Job)| *at <= now && self.has_room(job.crew);
-        let due = self.retries.iter().position(is_due)?;
-        let (_, job) = self.retries.swap_remove(due);
+    fn due_again(&mut self, now: Instant) -> Option<Job> {
         // Another place may have had it meanwhile.
-        if self.common.turns.has_come(job.turn) {
-            return self.due_again();
-        }
+        let turns = &self.common.turns;
+        self.retries.retain(|(_, job)| !turns.has_come(job.turn));
+        let place_of =
+            |(at, job): &(Instant, Job)| match self.places.choose(job.lacking, job.failed, now) {
+                Choice::Ask(place) if *at <= now && self.has_room(place) => Some(place),
+                _ => None,
+            };
+        // The writer waits for the first of them soonest.
+        let due = self.retries.iter().enumerate();
+        let due = due.filter_map(|(at, retry)| Some((retry.1.turn, at, place_of(retry)?)));
+        let (_, at, place) = due.min()?;
+        let (_, mut job) = self.retries.swap_remove(at);
+        job.go_to(place);
         Some(job)
     }
 
     /// The next chunk that must be fetched, if there is a slot for it and it is known that it must.
-    fn next_job(&mut self, committed: usize) -> Option<Job> {
+    fn next_job(&mut self, committed: usize, now: Instant) -> Option<Job> {
         let Common { plan, archive, .. } = self.common;
         if self.turn - committed >= self.slots
             || !(0..self.crews.len()).any(|crew| self.has_room(crew))
@@ -271,7 +328,9 @@ impl<'scope, 'hire, 'a> Ahead<'scope, 'hire, 'a> {
             }
             self.position += 1;
         }
-        let place = self.places.choose(Set::default(), None)?;
+        let Choice::Ask(place) = self.places.choose(Set::default(), None, now) else {
+            return None;
+        };
         if !self.has_room(place) {
             return None;
         }

@@ -5,9 +5,11 @@ mod ahead;
 mod arrivals;
 mod cache;
 mod growth;
+mod hang_up;
 mod pace;
 mod places;
 pub(crate) mod plan;
+mod progress;
 mod race;
 mod repeats;
 mod retry;
@@ -33,6 +35,7 @@ use crate::error::{Error, Result};
 use crate::format::blob::ChunkDecoder;
 use crate::format::index::Chunk;
 use crate::pipeline::ahead::Ahead;
+use crate::pipeline::hang_up::HangUp;
 use crate::pipeline::places::Set;
 use crate::pipeline::plan::Plan;
 use crate::pipeline::repeats::repeats_within;
@@ -51,8 +54,10 @@ use crate::throttle::Throttle;
 pub(crate) struct Settings {
     /// First one for each of the archive's places, in their order, then those that race.
     pub(crate) crews: Vec<Crew>,
-    /// How many times a chunk is asked for before it is given up, for each place; at least 1.
+    /// How many times a chunk that is not right is asked for at each place; at least 1.
     pub(crate) attempts: u32,
+    /// How long places may give nothing while something is waited for.
+    pub(crate) patience: Duration,
     /// Whether zeros take the place of chunks that can't be had.
     pub(crate) salvage: bool,
     /// Where to look before a chunk is fetched.
@@ -95,11 +100,24 @@ struct Job {
     /// Whose workers fetch it, and at which place.
     crew: usize,
     place: usize,
-    /// The places that can't give the chunk, and what is worth telling of it.
+    /// The places that can't give the chunk, as far as is known since they were last gone through.
     lacking: Set,
+    /// Those of them that never will: they refuse it.
+    refused: Set,
+    /// The place that failed last, and is rather not asked next.
+    failed: Option<usize>,
+    /// What is worth telling of it.
     failure: Option<Error>,
-    /// From 1.
+    /// From 1, for whatever reason it is asked for again.
     attempt: u32,
+    /// How many times the places were gone through, from 1.
+    look: u32,
+    /// How often places refused it for now, or could not be reached.
+    refusals: u32,
+    /// How often this machine lacked something.
+    shortages: u32,
+    /// How many connections were given up because it did not come over them.
+    hang_ups: u32,
     /// The last answer was corrupt: don't ask over the same connection again.
     fresh_connection: bool,
     /// It is asked for a second time, because it is late.
@@ -132,8 +150,14 @@ impl Job {
             crew: place,
             place,
             lacking: Set::default(),
+            refused: Set::default(),
+            failed: None,
             failure: None,
             attempt: 1,
+            look: 1,
+            refusals: 0,
+            shortages: 0,
+            hang_ups: 0,
             fresh_connection: false,
             is_race: false,
             took: None,
@@ -159,6 +183,8 @@ struct Common<'a> {
     /// The most jobs that are ever asked for and not yet committed.
     slots: usize,
     turns: Turns,
+    /// One for each worker of each crew.
+    hang_ups: Vec<Vec<HangUp>>,
     /// Requests that each crew may have in flight by now.
     in_flight: Vec<AtomicUsize>,
 }
@@ -193,6 +219,9 @@ pub(crate) fn run(
         budget: Arc::clone(share.budget()),
         slots: share.most(),
         turns: Turns::new(share.most()),
+        hang_ups: (settings.crews.iter())
+            .map(|crew| (0..crew.workers).map(|_| HangUp::default()).collect())
+            .collect(),
         in_flight: settings.crews.iter().map(|_| AtomicUsize::new(0)).collect(),
     };
     let scan =

@@ -34,9 +34,17 @@ impl Pace {
         if self.last.len() < ENOUGH {
             return None;
         }
+        Some((self.usual()? * FACTOR.0 / FACTOR.1).max(LEAST))
+    }
+
+    /// What nine in ten of the last took at the most.
+    pub(super) fn usual(&self) -> Option<Duration> {
         let mut times = self.last.clone();
+        if times.is_empty() {
+            return None;
+        }
         let usual = times.len() * USUAL.0 / USUAL.1;
         let (_, longest, _) = times.select_nth_unstable(usual);
-        Some((*longest * FACTOR.0 / FACTOR.1).max(LEAST))
+        Some(*longest)
     }
 }

@@ -1,31 +1,46 @@
-//! Which place a chunk is asked for at. Knows places by their number alone; the first is preferred.
+//! Which place a chunk is asked for at: a circuit breaker for each place. Knows places by their number alone; the first is
+//! preferred. Has no clock.
 
 use std::time::{Duration, Instant};
 
-/// After so many failures in a row a place is left aside.
-const PATIENCE: u32 = 3;
+/// After so many failures in a row a place's circuit breaker opens: it is left aside.
+const FAILURES_TO_OPEN: u32 = 3;
 
-/// For so long at first, and for twice as long after each further failure.
+/// Where others are well, a place is left aside for so long at first, and for twice as long after each further failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(80);
 
+/// Where no other place is well, one chunk is asked for this often, to see whether the place is back.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
-pub(super) struct Places(Vec<Health>);
+pub(super) struct Places(Vec<Breaker>);
 
 #[derive(Clone, Copy, Debug)]
-enum Health {
-    Trusted {
+enum Breaker {
+    Closed {
         failures: u32,
     },
-    /// Left alone until then.
-    Aside {
+    Open {
+        /// Left alone until then, where others are well.
         until: Instant,
         pause: Duration,
+        /// Left alone until then where no other is.
+        next_probe: Instant,
+        /// Half open: a chunk was asked for there, to see, and was not answered yet.
+        is_probed: bool,
     },
-    /// One chunk is asked for there, to see.
-    Probed {
-        pause: Duration,
-    },
+}
+
+/// Where to ask for a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// There.
+    Ask(usize),
+    /// Nowhere before this time.
+    Wait(Instant),
+    /// All places lack it.
+    Nowhere,
 }
 
 /// A set of places, of which a datastore has at most 64.
@@ -44,83 +59,233 @@ impl Set {
 
 impl Places {
     pub(super) fn new(count: usize) -> Places {
-        Places(vec![Health::Trusted { failures: 0 }; count])
+        Places(vec![Breaker::Closed { failures: 0 }; count])
     }
 
     pub(super) fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// Where to ask for a chunk, rather not where it just failed; `None` where all places lack it.
-    pub(super) fn choose(&self, lacking: Set, failed: Option<usize>) -> Option<usize> {
-        let now = Instant::now();
-        let candidates = (0..self.0.len()).filter(|place| !lacking.contains(*place));
+    /// Where to ask for a chunk, rather not where it just failed.
+    pub(super) fn choose(&self, lacking: Set, failed: Option<usize>, now: Instant) -> Choice {
+        let candidates = || (0..self.0.len()).filter(|place| !lacking.contains(*place));
         let rank = |place: usize| match self.0[place] {
-            Health::Trusted { .. } if Some(place) == failed => 1,
-            Health::Trusted { .. } => 0,
-            _ if Some(place) == failed => 3,
+            Breaker::Closed { .. } if Some(place) == failed => Some(1),
+            Breaker::Closed { .. } => Some(0),
+            Breaker::Open { .. } if Some(place) == failed => None,
             // Before the others, so that the preferred place is not forgotten.
-            Health::Aside { until, .. } if until <= now => 0,
-            Health::Aside { .. } | Health::Probed { .. } => 2,
+            Breaker::Open {
+                until, is_probed, ..
+            } => (!is_probed && until <= now).then_some(0),
         };
-        candidates.min_by_key(|place| (rank(*place), *place))
-    }
-
-    /// A chunk is asked for at a place. At one that was left aside it will show whether that is well again.
-    pub(super) fn asked(&mut self, place: usize) {
-        if let Health::Aside { pause, .. } = self.0[place] {
-            self.0[place] = Health::Probed { pause };
+        let ready = candidates().filter_map(|place| Some((rank(place)?, place)));
+        if let Some((_, place)) = ready.min() {
+            return Choice::Ask(place);
+        }
+        let probe = |place: usize| match self.0[place] {
+            Breaker::Closed { .. } => now,
+            Breaker::Open { next_probe, .. } => next_probe,
+        };
+        let next = candidates().map(|place| (probe(place).max(now), Some(place) == failed, place));
+        match next.min() {
+            None => Choice::Nowhere,
+            Some((at, _, place)) if at <= now => Choice::Ask(place),
+            Some((at, ..)) => Choice::Wait(at),
         }
     }
 
-    /// Another place that may have a chunk; the same, over another connection, where there is none.
+    /// Whether all places are in a set.
+    pub(super) fn are_all_in(&self, set: Set) -> bool {
+        (0..self.0.len()).all(|place| set.contains(place))
+    }
+
+    /// Whether a chunk that a place refused for now may be asked for at another at once.
+    pub(super) fn has_another(&self, place: usize, lacking: Set, now: Instant) -> bool {
+        match self.choose(lacking, Some(place), now) {
+            Choice::Ask(other) => other != place,
+            Choice::Wait(_) | Choice::Nowhere => false,
+        }
+    }
+
+    /// A chunk is asked for at a place. At one that was left aside it will show whether that is well again.
+    pub(super) fn asked(&mut self, place: usize, now: Instant) {
+        if let Breaker::Open {
+            next_probe,
+            is_probed,
+            ..
+        } = &mut self.0[place]
+        {
+            (*next_probe, *is_probed) = (now + PROBE_EVERY, true);
+        }
+    }
+
+    /// Another place that is well and may have a chunk; the same, over another connection, where there is none.
     pub(super) fn another(&self, place: usize, lacking: Set) -> usize {
         let may_have = |other: &usize| *other != place && !lacking.contains(*other);
         let mut others = (0..self.0.len()).filter(may_have);
-        others
-            .find(|other| self.is_trusted(*other))
-            .unwrap_or(place)
+        others.find(|other| self.is_closed(*other)).unwrap_or(place)
     }
 
-    /// Whether a place was given up for a while, and there is another.
-    pub(super) fn is_aside(&self, place: usize) -> bool {
-        matches!(self.0[place], Health::Aside { .. })
-    }
-
-    /// Whether it gives what it is asked for, as far as is known.
-    pub(super) fn is_trusted(&self, place: usize) -> bool {
-        matches!(self.0[place], Health::Trusted { .. })
+    /// Whether a place gives what it is asked for, as far as is known.
+    pub(super) fn is_closed(&self, place: usize) -> bool {
+        matches!(self.0[place], Breaker::Closed { .. })
     }
 
     /// A place answered, if only that it lacks a chunk.
     pub(super) fn answered(&mut self, place: usize) {
-        self.0[place] = Health::Trusted { failures: 0 };
+        self.0[place] = Breaker::Closed { failures: 0 };
     }
 
     /// A chunk came without the place, before that was asked: so nothing is known of it yet.
-    pub(super) fn spared(&mut self, place: usize) {
-        if let Health::Probed { pause } = self.0[place] {
-            let until = Instant::now();
-            self.0[place] = Health::Aside { until, pause };
+    pub(super) fn unprobed(&mut self, place: usize, now: Instant) {
+        if let Breaker::Open {
+            until,
+            next_probe,
+            is_probed,
+            ..
+        } = &mut self.0[place]
+            && *is_probed
+        {
+            (*until, *next_probe, *is_probed) = (now, now, false);
         }
     }
 
-    pub(super) fn failed(&mut self, place: usize) {
-        if self.0.len() == 1 {
+    /// A place failed. What is the only place is left aside only where it can't be reached: to one that refuses, each chunk
+    /// keeps its own distance.
+    pub(super) fn failed(&mut self, place: usize, is_unreachable: bool, now: Instant) {
+        if self.0.len() == 1 && !is_unreachable {
             return;
         }
-        let aside = |pause| Health::Aside {
-            until: Instant::now() + pause,
-            pause,
-        };
         self.0[place] = match self.0[place] {
-            Health::Trusted { failures } if failures + 1 < PATIENCE => Health::Trusted {
+            Breaker::Closed { failures } if failures + 1 < FAILURES_TO_OPEN => Breaker::Closed {
                 failures: failures + 1,
             },
-            Health::Trusted { .. } => aside(FIRST_PAUSE),
-            Health::Probed { pause } => aside(LONGEST_PAUSE.min(2 * pause)),
-            // What was asked for before.
-            aside @ Health::Aside { .. } => aside,
+            Breaker::Closed { .. } => Breaker::Open {
+                until: now + FIRST_PAUSE,
+                pause: FIRST_PAUSE,
+                next_probe: now,
+                is_probed: false,
+            },
+            Breaker::Open {
+                pause,
+                next_probe,
+                is_probed: true,
+                ..
+            } => {
+                let pause = LONGEST_PAUSE.min(2 * pause);
+                Breaker::Open {
+                    until: now + pause,
+                    pause,
+                    next_probe,
+                    is_probed: false,
+                }
+            }
+            // It had been asked for before.
+            open => open,
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn opened(count: usize, place: usize, now: Instant) -> Places {
+        let mut places = Places::new(count);
+        (0..FAILURES_TO_OPEN).for_each(|_| places.failed(place, true, now));
+        assert!(!places.is_closed(place));
+        places
+    }
+
+    #[test]
+    fn the_only_place_is_probed_at_once_and_then_each_second_until_it_answers() {
+        let begun = Instant::now();
+        let mut places = opened(1, 0, begun);
+        let choose = |places: &Places, now| places.choose(Set::default(), Some(0), now);
+        for probes in 0..200 {
+            let now = begun + probes * SECOND;
+            assert_eq!(choose(&places, now), Choice::Ask(0));
+            places.asked(0, now);
+            assert_eq!(choose(&places, now), Choice::Wait(now + SECOND));
+            places.failed(0, true, now + SECOND / 2);
+            assert_eq!(
+                choose(&places, now + SECOND / 2),
+                Choice::Wait(now + SECOND)
+            );
+        }
+        places.answered(0);
+        assert_eq!(choose(&places, begun), Choice::Ask(0));
+        assert!(places.is_closed(0));
+    }
+
+    #[test]
+    fn a_probe_that_hangs_does_not_hold_up_the_next() {
+        let begun = Instant::now();
+        let mut places = opened(1, 0, begun);
+        for probes in 0..10 {
+            let now = begun + probes * SECOND;
+            assert_eq!(places.choose(Set::default(), None, now), Choice::Ask(0));
+            places.asked(0, now);
+        }
+    }
+
+    #[test]
+    fn the_only_place_is_never_left_aside_for_refusing() {
+        let now = Instant::now();
+        let mut places = Places::new(1);
+        (0..100).for_each(|_| places.failed(0, false, now));
+        assert!(places.is_closed(0));
+    }
+
+    #[test]
+    fn of_several_places_one_that_fails_is_left_aside_and_tried_again_with_one_chunk() {
+        let now = Instant::now();
+        let mut places = opened(2, 0, now);
+        let choose = |places: &Places, now| places.choose(Set::default(), None, now);
+        assert_eq!(choose(&places, now + 9 * SECOND), Choice::Ask(1));
+        let later = now + 10 * SECOND;
+        assert_eq!(choose(&places, later), Choice::Ask(0));
+        places.asked(0, later);
+        assert_eq!(choose(&places, later), Choice::Ask(1));
+        places.failed(0, true, later);
+        assert_eq!(choose(&places, later + 19 * SECOND), Choice::Ask(1));
+        assert_eq!(choose(&places, later + 20 * SECOND), Choice::Ask(0));
+        places.asked(0, later + 20 * SECOND);
+        places.unprobed(0, later + 20 * SECOND);
+        assert_eq!(choose(&places, later + 20 * SECOND), Choice::Ask(0));
+    }
+
+    #[test]
+    fn where_all_are_left_aside_each_is_probed_in_turn() {
+        let now = Instant::now();
+        let mut places = opened(2, 0, now);
+        (0..FAILURES_TO_OPEN).for_each(|_| places.failed(1, true, now));
+        let mut choices = Vec::new();
+        for _ in 0..2 {
+            let Choice::Ask(place) = places.choose(Set::default(), None, now) else {
+                panic!("one of them is to be probed");
+            };
+            places.asked(place, now);
+            choices.push(place);
+        }
+        assert_eq!(choices, [0, 1]);
+        assert_eq!(
+            places.choose(Set::default(), None, now),
+            Choice::Wait(now + SECOND)
+        );
+    }
+
+    #[test]
+    fn a_chunk_that_all_places_lack_is_asked_for_nowhere() {
+        let places = Places::new(2);
+        let mut lacking = Set::default();
+        (0..2).for_each(|place| lacking.insert(place));
+        assert!(places.are_all_in(lacking));
+        assert_eq!(
+            places.choose(lacking, None, Instant::now()),
+            Choice::Nowhere
+        );
     }
 }

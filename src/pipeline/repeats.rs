@@ -4,8 +4,6 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-use rayon::slice::ParallelSliceMut;
-
 use crate::digest::Digest;
 use crate::format::index::Index;
 use crate::pipeline::plan::{Plan, Step};
@@ -51,7 +49,7 @@ impl<'a> Occurrences<'a> {
             Some(start_of(&digest) << 32 | u64::from(position))
         };
         let mut sorted: Vec<u64> = positions.filter_map(entry).collect();
-        sorted.par_sort_unstable();
+        sorted.sort_unstable();
         // Digests that begin alike, by chance or by somebody's design.
         for alike in sorted.chunk_by_mut(|one, next| one >> 32 == next >> 32) {
             if alike.len() > 1 {

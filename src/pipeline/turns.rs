@@ -15,6 +15,8 @@ pub(super) struct Turns {
 struct Slot {
     /// In nanoseconds after the start; 0 while it waits for a worker.
     requested: AtomicU64,
+    /// The number of the worker that did, in its crew.
+    worker: AtomicUsize,
     /// The turn that came last, and one.
     came: AtomicUsize,
 }
@@ -23,6 +25,7 @@ impl Turns {
     pub(super) fn new(slots: usize) -> Turns {
         let slot = || Slot {
             requested: AtomicU64::new(0),
+            worker: AtomicUsize::new(0),
             came: AtomicUsize::new(0),
         };
         Turns {
@@ -36,15 +39,21 @@ impl Turns {
         self.slot(turn).requested.store(0, Ordering::Relaxed);
     }
 
-    /// A worker requests it now.
-    pub(super) fn requested(&self, turn: usize) {
+    /// The worker of this number requests it now.
+    pub(super) fn requested(&self, turn: usize, worker: usize) {
         let now = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.slot(turn).requested.store(now, Ordering::Relaxed);
+        self.slot(turn).worker.store(worker, Ordering::Relaxed);
+        self.slot(turn).requested.store(now, Ordering::Release);
+    }
+
+    /// Which worker of its crew requested it.
+    pub(super) fn worker(&self, turn: usize) -> usize {
+        self.slot(turn).worker.load(Ordering::Relaxed)
     }
 
     /// How long ago a worker requested it.
     pub(super) fn age(&self, turn: usize) -> Option<Duration> {
-        match self.slot(turn).requested.load(Ordering::Relaxed) {
+        match self.slot(turn).requested.load(Ordering::Acquire) {
             0 => None,
             requested => Some(
                 self.started

@@ -14,6 +14,7 @@ use crate::cancel::Cancel;
 use crate::datastore::snapshot::Source;
 use crate::format::blob::{ChunkDecoder, Verified};
 use crate::format::index::Chunk;
+use crate::pipeline::hang_up::HangUp;
 use crate::pipeline::retry::Failure;
 use crate::pipeline::seed::Seeds;
 use crate::pipeline::turns::Turns;
@@ -62,8 +63,24 @@ pub(super) struct Worker<'a> {
     held: Held,
     /// A blob that came and is not decoded yet. Its job is still held.
     received: Option<Answer>,
-    connection: Option<Box<dyn Connection + 'a>>,
     decoder: ChunkDecoder,
+    /// Ends its connection from outside.
+    hang_up: &'a HangUp,
+}
+
+/// A worker's connection, once there is one, and what ends it.
+struct Line<'l> {
+    connection: Option<Box<dyn Connection + 'l>>,
+    cancel: &'l Cancel,
+}
+
+/// Why a worker has stopped to use a line.
+#[derive(PartialEq, Eq)]
+enum Ended {
+    /// Somebody hung up: another line is to be used.
+    HungUp,
+    /// There is nothing more to do.
+    Done,
 }
 
 impl<'a> Worker<'a> {
@@ -92,29 +109,60 @@ impl<'a> Worker<'a> {
                 arrivals,
             },
             received: None,
-            connection: None,
             decoder: ChunkDecoder::new(common.archive.key().cloned()),
+            hang_up: &common.hang_ups[crew][number],
         }
     }
 
     /// Works until the queue is closed or the restore stops.
     pub(super) fn run(mut self) {
-        // The next is requested before the last is decoded, so the line never waits for the CPU.
-        while self.ask() {
-            self.decode();
-            self.receive();
+        loop {
+            let cancel = self.stop.child();
+            self.hang_up.arm(&cancel);
+            let line = Line {
+                connection: None,
+                cancel: &cancel,
+            };
+            if self.serve(line) == Ended::Done {
+                return;
+            }
         }
     }
 
+    /// Works with one line, and with one connection after the other over it.
+    fn serve<'l>(&mut self, mut line: Line<'l>) -> Ended
+    where
+        'a: 'l,
+    {
+        // The next is requested before the last is decoded, so the line never waits for the CPU.
+        while self.ask(&mut line) {
+            self.decode();
+            self.receive(&mut line);
+        }
+        self.decode();
+        if self.is_hung_up(&line) {
+            Ended::HungUp
+        } else {
+            Ended::Done
+        }
+    }
+
+    fn is_hung_up(&self, line: &Line<'_>) -> bool {
+        line.cancel.is_cancelled() && !self.stop.is_cancelled()
+    }
+
     /// Requests as much as may be in flight, and waits for a job where there is none. Says whether to go on.
-    fn ask(&mut self) -> bool {
-        while !self.stop.is_cancelled() {
+    fn ask<'l>(&mut self, line: &mut Line<'l>) -> bool
+    where
+        'a: 'l,
+    {
+        while !line.cancel.is_cancelled() {
             let job = if self.held.jobs.is_empty() {
-                let Some(job) = self.wait_for_job() else {
+                let Some(job) = self.wait_for_job(line) else {
                     return false;
                 };
                 job
-            } else if self.has_room() {
+            } else if self.has_room(line) {
                 let Ok(job) = self.jobs.try_recv() else {
                     return true;
                 };
@@ -122,13 +170,14 @@ impl<'a> Worker<'a> {
             } else {
                 return true;
             };
-            self.request(job);
+            self.request(job, line);
         }
+        self.lose_connection(line, FetchError::Cancelled);
         false
     }
 
     /// Keeps the connection alive meanwhile; one that died is made anew when it is needed.
-    fn wait_for_job(&mut self) -> Option<Job> {
+    fn wait_for_job(&mut self, line: &mut Line<'_>) -> Option<Job> {
         loop {
             while self.share() == 0 {
                 if self.stop.wait(IDLE) {
@@ -139,20 +188,16 @@ impl<'a> Worker<'a> {
                 Ok(job) => return Some(job),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {
-                    let is_alive = |open: &mut Box<dyn Connection>| open.keep_alive().is_ok();
-                    self.connection = self
-                        .connection
-                        .take()
-                        .and_then(|mut open| is_alive(&mut open).then_some(open));
+                    line.connection.take_if(|open| open.keep_alive().is_err());
                 }
             }
         }
     }
 
-    fn has_room(&self) -> bool {
+    fn has_room(&self, line: &Line<'_>) -> bool {
         let received = self.received.as_ref().map(|answer| answer.id);
         let in_flight = || self.held.jobs.iter().filter(|job| Some(job.id) != received);
-        let depth = self.connection.as_ref().map_or(1, |open| open.depth());
+        let depth = line.connection.as_ref().map_or(1, |open| open.depth());
         // What came another way meanwhile is only read to its end.
         let awaited = in_flight().filter(|job| !self.turns.has_come(job.turn));
         in_flight().count() < depth && awaited.count() < self.share()
@@ -164,7 +209,10 @@ impl<'a> Worker<'a> {
         in_flight / self.workers + usize::from(self.number < in_flight % self.workers)
     }
 
-    fn request(&mut self, job: Job) {
+    fn request<'l>(&mut self, job: Job, line: &mut Line<'l>)
+    where
+        'a: 'l,
+    {
         if self.turns.has_come(job.turn) {
             let id = job.id;
             self.held.jobs.push(job);
@@ -182,12 +230,10 @@ impl<'a> Worker<'a> {
             }
         }
         self.decoder.watch(&mut blob);
-        let is_used_up = self
-            .connection
-            .as_ref()
-            .is_some_and(|open| open.depth() == 0);
-        if job.fresh_connection || is_used_up {
-            self.hang_up();
+        blob.count_received();
+        let connection = line.connection.as_ref();
+        if job.fresh_connection || connection.is_some_and(|open| open.depth() == 0) {
+            self.retire_connection(line);
         }
         let request = Request {
             id: job.id,
@@ -198,13 +244,13 @@ impl<'a> Worker<'a> {
         // A connection that must be made first is a part of what it takes.
         let begun = Instant::now();
         if !job.is_race {
-            self.turns.requested(job.turn);
+            self.turns.requested(job.turn, self.number);
         }
         self.held.jobs.push(job);
-        let requested = self.connected().and_then(|open| open.request(request));
+        let requested = (self.connected(line)).and_then(|open| open.request(request));
         self.held.spent.fetching += begun.elapsed();
         if let Err(error) = requested {
-            self.lose_connection(error);
+            self.lose_connection(line, error);
         }
     }
 
@@ -228,14 +274,20 @@ impl<'a> Worker<'a> {
         Err(buffer)
     }
 
-    fn connected(&mut self) -> Result<&mut Box<dyn Connection + 'a>, FetchError> {
-        match &mut self.connection {
+    fn connected<'l, 'c>(
+        &self,
+        line: &'c mut Line<'l>,
+    ) -> Result<&'c mut Box<dyn Connection + 'l>, FetchError>
+    where
+        'a: 'l,
+    {
+        match &mut line.connection {
             Some(connection) => Ok(connection),
             none => {
                 let source = self.source;
                 Ok(none.insert(source.backend().connect(
                     source.path(),
-                    self.stop,
+                    line.cancel,
                     self.throttle,
                 )?))
             }
@@ -243,20 +295,17 @@ impl<'a> Worker<'a> {
     }
 
     /// Ends the connection when all that was requested over it has come.
-    fn hang_up(&mut self) {
+    fn retire_connection(&mut self, line: &mut Line<'_>) {
         self.decode();
-        while self.connection.is_some() && !self.held.jobs.is_empty() {
-            self.receive();
+        while line.connection.is_some() && !self.held.jobs.is_empty() {
+            self.receive(line);
             self.decode();
         }
-        self.connection = None;
+        line.connection = None;
     }
 
-    fn receive(&mut self) {
-        let Some(connection) = self
-            .connection
-            .as_mut()
-            .filter(|_| !self.held.jobs.is_empty())
+    fn receive(&mut self, line: &mut Line<'_>) {
+        let Some(connection) = (line.connection.as_mut()).filter(|_| !self.held.jobs.is_empty())
         else {
             return;
         };
@@ -266,18 +315,22 @@ impl<'a> Worker<'a> {
         match received {
             Ok(answer) if !self.held.has(answer.id) => {
                 let error = FetchError::Fatal("an answer came that was not asked for".into());
-                self.lose_connection(error);
+                self.lose_connection(line, error);
             }
+            Ok(Answer {
+                result: Err(error), ..
+            }) if line.cancel.is_cancelled() => self.lose_connection(line, error),
             Ok(Answer {
                 id,
                 result: Err(error),
                 ..
             }) => self.held.fail(id, Failure::Fetch(error)),
-            Ok(answer) => {
+            Ok(mut answer) => {
+                answer.blob.set_whole();
                 self.held.came(answer.id, self.turns);
                 self.received = Some(answer);
             }
-            Err(error) => self.lose_connection(error),
+            Err(error) => self.lose_connection(line, error),
         }
     }
 
@@ -308,16 +361,28 @@ impl<'a> Worker<'a> {
     }
 
     /// Answers for all that was in flight: one job with the error itself, the others with its consequence.
-    fn lose_connection(&mut self, error: FetchError) {
-        self.connection = None;
+    fn lose_connection(&mut self, line: &mut Line<'_>, error: FetchError) {
+        line.connection = None;
         let undecoded = self.received.as_ref().map(|answer| answer.id);
-        let lost: Vec<u64> = (self.held.jobs.iter().map(|job| job.id))
-            .filter(|id| Some(*id) != undecoded)
-            .collect();
-        let consequence = || FetchError::transient("the connection failed with another request");
+        let lost = |job: &&mut Job| Some(job.id) != undecoded;
+        let error = match error {
+            // Whatever it says of being ended.
+            _ if self.is_hung_up(line) => {
+                (self.held.jobs.iter_mut().filter(lost)).for_each(|job| job.hang_ups += 1);
+                let message = "the connection was given up: it was far slower than others";
+                FetchError::unreachable(message)
+            }
+            error => error,
+        };
+        let lost: Vec<u64> = (self.held.jobs.iter_mut().filter(lost).map(|job| job.id)).collect();
+        let is_cancelled = matches!(error, FetchError::Cancelled);
+        let consequence = || match is_cancelled {
+            true => FetchError::Cancelled,
+            false => FetchError::unreachable("the connection failed with another request"),
+        };
         let errors = iter::once(error).chain(iter::repeat_with(consequence));
         for (id, error) in lost.into_iter().zip(errors) {
-            self.held.fail(id, Failure::Fetch(error));
+            self.held.fail(id, Failure::Connection(error));
         }
     }
 }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, never, select};
+use jiff::{SignedDuration, Timestamp};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Scope};
 use crate::format::blob::Verified;
 use crate::format::index::Index;
 use crate::pipeline::ahead::Ahead;
@@ -17,8 +18,9 @@ use crate::pipeline::arrivals::{Arrivals, Arrived};
 use crate::pipeline::cache::Cache;
 use crate::pipeline::growth::Growth;
 use crate::pipeline::plan::{Plan, Step};
+use crate::pipeline::progress::ProgressTimer;
 use crate::pipeline::race::Race;
-use crate::pipeline::retry::{Failure, Verdict, judge};
+use crate::pipeline::retry::{Failure, Rules, Verdict, judge, name_of};
 use crate::pipeline::scan::{Finding, Scan};
 use crate::pipeline::worker::Arrival;
 use crate::pipeline::{Common, Job, Settings};
@@ -30,6 +32,14 @@ const GLANCE: Duration = Duration::from_millis(200);
 
 /// How long the observer may hear nothing. Less than the second that is promised, as it is only seen at a glance.
 const SILENCE: Duration = Duration::from_millis(500);
+
+/// A chunk that takes so many times as long as nine in ten do, and a quarter of the patience with places at the least, is asked
+/// for over a new connection.
+const SLOW_FACTOR: u32 = 10;
+const SLOW_MIN: u32 = 4;
+
+/// Where no chunk has come at all in a half of the patience, the first is asked for over a new connection.
+const FIRST_MAX: u32 = 2;
 
 /// Zeros are given to the target in pieces, so that it can be cancelled in between.
 const ZEROS_AT_ONCE: u64 = 4 << 20;
@@ -47,6 +57,11 @@ pub(super) struct Writer<'a> {
     observe: &'a mut dyn FnMut(Event<'_>),
     arrivals: Arrivals,
     growth: Growth,
+    progress: ProgressTimer,
+    /// Why a place failed the last time that one did.
+    last_failure: Option<String>,
+    /// Whether a connection was given up before anything had come over any.
+    tried_another: bool,
     /// The positions of chunks that zeros stand in for, in their order.
     lost: Vec<usize>,
     report: Report,
@@ -86,6 +101,9 @@ impl<'a> Writer<'a> {
             observe,
             arrivals: Arrivals::new(common.slots),
             growth: Growth::new(crew.in_flight, crew.most),
+            progress: ProgressTimer::new(common.settings.patience),
+            last_failure: None,
+            tried_another: false,
             lost: Vec::new(),
             report: Report {
                 len: common.plan.len(),
@@ -164,14 +182,80 @@ impl<'a> Writer<'a> {
                 return Err(self.stopped());
             }
         }
-        self.report.waiting += begun.elapsed();
+        let waited = begun.elapsed();
+        self.report.waiting += waited;
         if let Some(arrival) = arrival {
             self.take(arrival, line)?;
+        } else {
+            self.lose_patience(waited, line)?;
         }
         if self.told.elapsed() >= SILENCE {
             self.tell_progress();
         }
         Ok(())
+    }
+
+    /// Nothing came for so long. Ends connections that are of no use, and the restore when no place gives anything any more.
+    fn lose_patience(&mut self, waited: Duration, line: &mut Line<'_, '_, '_>) -> Result<()> {
+        let turn = self.arrivals.next_turn();
+        if !line.ahead.is_asked(turn) || self.common.settings.throttle.is_holding() {
+            return Ok(());
+        }
+        let bytes = self.common.spares.received();
+        self.progress.record_wait(waited, bytes);
+        if self.progress.is_over() {
+            return Err(self.gave_up(turn, line));
+        }
+        let patience = self.common.settings.patience;
+        match line.race.usual() {
+            Some(usual) => {
+                let limit = (patience / SLOW_MIN).max(usual.saturating_mul(SLOW_FACTOR));
+                line.ahead.hang_up_after(limit);
+            }
+            // Where nothing has come over any connection, another one is tried, once.
+            None if self.progress.is_first() && self.progress.waited() >= patience / FIRST_MAX => {
+                if !self.tried_another {
+                    self.tried_another = true;
+                    line.ahead.hang_up_on(turn);
+                }
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Why the restore ends when no place gives anything any more.
+    fn gave_up(&self, turn: usize, line: &Line<'_, '_, '_>) -> Error {
+        let waited = self.progress.waited();
+        let since = Timestamp::now() - SignedDuration::try_from(waited).unwrap_or_default();
+        let since = since.strftime("%Y-%m-%dT%H:%M:%SZ");
+        let seconds = waited.as_secs();
+        let of_chunk = |error: Error| match line.ahead.asked(turn) {
+            Some((position, chunk)) => error
+                .of_chunk(chunk.digest)
+                .at_position(position)
+                .at_offset(chunk.offset),
+            None => error,
+        };
+        let what = match line.ahead.asked(turn) {
+            Some((position, chunk)) => name_of(&chunk, position),
+            None => "the next chunk".to_owned(),
+        };
+        let message = format!(
+            "gave up waiting for {what}: for {seconds} s, since {since}, nothing came; the same command goes on from here"
+        );
+        let error = Error::new(ErrorKind::Unavailable, message).of_scope(Scope::Place);
+        of_chunk(match &self.last_failure {
+            Some(cause) => error.because(cause.clone()),
+            None => error,
+        })
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            attempts: self.common.settings.attempts,
+            salvage: self.common.settings.salvage,
+        }
     }
 
     fn ask(&mut self, line: &mut Line<'_, '_, '_>) -> Result<()> {
@@ -203,7 +287,10 @@ impl<'a> Writer<'a> {
             Ok(chunk) => {
                 match fetched {
                     Some(_) => line.ahead.places.answered(job.place),
-                    None => line.ahead.places.spared(job.place),
+                    None => line.ahead.places.unprobed(job.place, Instant::now()),
+                }
+                if fetched.is_some() {
+                    self.progress.chunk_came(self.common.spares.received());
                 }
                 let is_awaited = self.arrivals.awaits(job.turn);
                 line.race.came(&job, bytes, is_awaited, &line.ahead);
@@ -227,13 +314,17 @@ impl<'a> Writer<'a> {
             }
             Err(failure) => failure,
         };
-        match failure.is_of_place() {
-            Some(true) => {
+        let scope = failure.scope();
+        match scope {
+            Some(Scope::Place) => {
                 self.report.places[job.place].failures += 1;
-                line.ahead.failed(job.place);
+                line.ahead.failed(job.place, failure.is_unreachable());
             }
-            Some(false) => line.ahead.places.answered(job.place),
-            None => line.ahead.places.spared(job.place),
+            Some(Scope::Chunk) => {
+                line.ahead.places.answered(job.place);
+                self.progress.chunk_came(self.common.spares.received());
+            }
+            Some(Scope::Ours) | None => line.ahead.places.unprobed(job.place, Instant::now()),
         }
         line.race.came_back(&job);
         // A worker that panicked may have been the last of its crew, whose jobs nobody would answer.
@@ -241,17 +332,16 @@ impl<'a> Writer<'a> {
         if (job.is_race || !self.arrivals.awaits(job.turn)) && !is_panic {
             return Ok(());
         }
-        match judge(
-            &mut job,
-            failure,
-            self.common.settings.attempts,
-            &line.ahead.places,
-        ) {
-            Verdict::Again { at, why } => {
+        let now = Instant::now();
+        match judge(&mut job, failure, self.rules(), &line.ahead.places, now) {
+            Verdict::Again { after, why } => {
                 self.report.retries += 1;
                 (self.observe)(Event::Retried(&why));
+                if scope == Some(Scope::Place) {
+                    self.last_failure = Some(format!("{why:?}"));
+                }
                 job.remember(why);
-                line.ahead.ask_again(at, job);
+                line.ahead.ask_again(now + after, job);
                 Ok(())
             }
             Verdict::Final(error) => {

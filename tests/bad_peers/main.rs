@@ -5,6 +5,7 @@
 mod cancel;
 mod frames;
 mod http2;
+mod patience;
 mod progress;
 mod random;
 mod session;

@@ -74,7 +74,7 @@ impl Dice {
     }
 }
 
-/// Each fault can fail a chunk once, and there are at most three; a chunk may fail four times.
+/// What fails a connection is got over, however often; what is wrong with a chunk comes only once.
 fn round(seed: u64) {
     let mut dice = Dice(Prng::new(seed));
     let peer = Peer::new();
@@ -112,7 +112,7 @@ fn round(seed: u64) {
     peer.wait_until_left();
 }
 
-/// Something that never works, with a chunk asked for twice.
+/// Something that never works.
 fn hopeless_round(seed: u64) {
     let mut dice = Dice(Prng::new(seed));
     let peer = Peer::new();
@@ -128,7 +128,8 @@ fn hopeless_round(seed: u64) {
     peer.server
         .on_chunk(&peer.disk().digests[position], When::Always, fault.clone());
     let threads = 1 + dice.below(4) as usize;
-    let error = peer.restore(&Restore::new().threads(threads).attempts(2));
+    let restore = Restore::new().threads(threads);
+    let error = peer.restore(&restore.patience(Duration::from_secs(3)));
     let error = error.expect_err("the chunk never comes");
     assert_eq!(error.kind(), kind, "seed {seed}: {fault:?}: {error:?}");
     assert!(error.position().is_some(), "seed {seed}: {error:?}");

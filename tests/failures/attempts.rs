@@ -1,9 +1,14 @@
 //! How often something is tried, and targets that fail.
 
-use chunk_restore::{ErrorKind, Event, Restore};
+use std::time::{Duration, Instant};
 
-use crate::support::{Fault, Memory, Script};
-use crate::{CHUNK, assert_chunk, image};
+use chunk_restore::{
+    ArchivePath, Backend, Cancel, Connection, Datastore, ErrorKind, Event, FetchError, Restore,
+    Scope, SnapshotPath, Throttle,
+};
+
+use crate::support::{DISK, Fault, Memory, SNAPSHOT, Script};
+use crate::{CHUNK, assert_chunk, chain, image};
 
 #[test]
 fn damage_on_the_way_is_cured_by_another_connection() {
@@ -41,37 +46,151 @@ fn a_corrupt_chunk_is_asked_for_twice_and_no_more() {
 }
 
 #[test]
-fn what_may_pass_is_tried_as_often_as_was_asked_and_no_more() {
-    for attempts in [1, 2, 5] {
+fn what_a_place_refuses_for_now_or_loses_on_the_way_is_no_attempt_of_a_chunk() {
+    for fault in [Fault::Transient, Fault::Disconnect] {
         let script = Script::of(image(), CHUNK);
         let digest = script.digests()[0];
-        let script = (0..9).fold(script, |script, _| script.fault(digest, Fault::Transient));
+        let script = (0..3).fold(script, |script, _| script.fault(digest, fault));
         let (archive, watch) = script.archive();
-        let restore = Restore::new().threads(1).in_flight(1).attempts(attempts);
-        let error = restore.run(&archive, &mut Memory::default()).unwrap_err();
-        assert_chunk(&error, ErrorKind::Unavailable, 0, &digest, "cannot fetch");
-        assert_eq!(watch.requests_for(&digest), attempts as usize);
+        let restore = Restore::new().threads(1).in_flight(1).attempts(1);
+        let report = restore.run(&archive, &mut Memory::default()).unwrap();
+        assert_eq!((report.retries, watch.requests_for(&digest)), (3, 4));
     }
 }
 
 #[test]
-fn what_is_final_is_not_tried_again() {
-    for (fault, kind) in [
-        (Fault::Missing, ErrorKind::Missing),
-        (Fault::Unreadable, ErrorKind::Unreadable),
-        (Fault::Denied, ErrorKind::Denied),
-        (Fault::TooLong, ErrorKind::Corrupt),
+fn a_place_that_gives_nothing_is_given_up_when_patience_ends_and_the_error_says_since_when() {
+    for fault in [Fault::Transient, Fault::Disconnect] {
+        let script = Script::of(image(), CHUNK);
+        let digest = script.digests()[0];
+        let script = (0..99).fold(script, |script, _| script.fault(digest, fault));
+        let (archive, watch) = script.archive();
+        let patience = Duration::from_millis(600);
+        let restore = Restore::new().threads(1).in_flight(1).patience(patience);
+        let begun = Instant::now();
+        let error = restore.run(&archive, &mut Memory::default()).unwrap_err();
+        assert!(begun.elapsed() >= patience);
+        assert_chunk(&error, ErrorKind::Unavailable, 0, &digest, "gave up");
+        assert_eq!(error.scope(), Some(Scope::Place));
+        let text = chain(&error);
+        assert!(
+            text.contains("since 20") && text.contains("cannot fetch"),
+            "{text}"
+        );
+        // Neither is it asked without pause meanwhile.
+        assert!(
+            (2..10).contains(&watch.requests_for(&digest)),
+            "{}",
+            watch.requests_for(&digest)
+        );
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_chunk_is_seen_twice_and_what_is_refused_once() {
+    for (fault, kind, scope, looks) in [
+        (Fault::Missing, ErrorKind::Missing, Scope::Chunk, 2),
+        (Fault::Unreadable, ErrorKind::Unreadable, Scope::Chunk, 3),
+        (Fault::TooLong, ErrorKind::Corrupt, Scope::Chunk, 2),
+        (Fault::Denied, ErrorKind::Denied, Scope::Place, 1),
     ] {
         let script = Script::of(image(), CHUNK);
         let digest = script.digests()[0];
-        let (archive, watch) = script.fault(digest, fault).archive();
+        let script = (0..9).fold(script, |script, _| script.fault(digest, fault));
+        let (archive, watch) = script.archive();
         let restore = Restore::new().threads(1).in_flight(1);
         let error = restore.run(&archive, &mut Memory::default()).unwrap_err();
         assert_eq!(
-            (error.kind(), watch.requests_for(&digest)),
-            (kind, 1),
+            (error.kind(), error.scope()),
+            (kind, Some(scope)),
             "{error:?}"
         );
+        assert_eq!(watch.requests_for(&digest), looks, "{error:?}");
+    }
+}
+
+#[test]
+fn a_slip_is_no_damage() {
+    for fault in [
+        Fault::Missing,
+        Fault::Unreadable,
+        Fault::TooLong,
+        Fault::Corrupt,
+    ] {
+        for salvage in [false, true] {
+            let script = Script::of(image(), CHUNK);
+            let digest = script.digests()[3];
+            let (archive, _) = script.fault(digest, fault).archive();
+            let attempts = if salvage { 1 } else { 3 };
+            let restore = Restore::new().salvage(salvage).attempts(attempts);
+            let report = restore.run(&archive, &mut Memory::default()).unwrap();
+            assert_eq!((report.damage.len(), report.retries), (0, 1), "{fault:?}");
+        }
+    }
+}
+
+#[test]
+fn a_place_that_loses_the_snapshot_or_refuses_it_has_no_damage() {
+    for error in [
+        || FetchError::Missing,
+        || FetchError::TooLong,
+        || FetchError::Unreadable("the index is gone".into()),
+        || FetchError::Fatal("no longer there".into()),
+    ] {
+        let script = Script::of(image(), CHUNK);
+        let archive = Datastore::new(Unconnected(script, error))
+            .snapshot(SNAPSHOT)
+            .unwrap();
+        let archive = archive.archive(DISK).unwrap();
+        let restore = Restore::new().salvage(true).patience(Duration::ZERO);
+        let error = restore.run(&archive, &mut Memory::default()).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.scope()),
+            (ErrorKind::Unavailable, Some(Scope::Place)),
+            "{error:?}"
+        );
+    }
+}
+
+/// A place that lets nobody fetch a chunk.
+struct Unconnected(Script, fn() -> FetchError);
+
+impl Backend for Unconnected {
+    fn read_file(
+        &self,
+        path: &SnapshotPath,
+        file: &str,
+        limit: u64,
+    ) -> Result<Vec<u8>, FetchError> {
+        self.0.read_file(path, file, limit)
+    }
+
+    fn connect<'a>(
+        &'a self,
+        _: &ArchivePath,
+        _: &'a Cancel,
+        _: &'a Throttle,
+    ) -> Result<Box<dyn Connection + 'a>, FetchError> {
+        Err(self.1())
+    }
+}
+
+#[test]
+fn what_this_machine_lacks_is_neither_damage_nor_the_places_failure() {
+    for lasts in [2, 99] {
+        let script = Script::of(image(), CHUNK);
+        let digest = script.digests()[2];
+        let script = (0..lasts).fold(script, |script, _| script.fault(digest, Fault::Resources));
+        let (archive, _) = script.archive();
+        let restore = Restore::new().salvage(true).threads(1).in_flight(1);
+        let result = restore.run(&archive, &mut Memory::default());
+        match result {
+            Ok(report) => assert_eq!((report.damage.len(), report.retries, lasts), (0, 2, 2)),
+            Err(error) => {
+                assert_chunk(&error, ErrorKind::Resources, 2, &digest, "scripted");
+                assert_eq!((error.scope(), lasts), (Some(Scope::Ours), 99));
+            }
+        }
     }
 }
 

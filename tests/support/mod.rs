@@ -35,6 +35,8 @@ pub(crate) enum Fault {
     Missing,
     /// It can't be read.
     Unreadable,
+    /// This machine lacks something.
+    Resources,
     /// It may not be had.
     Denied,
     /// It is longer than it can be.
@@ -278,14 +280,10 @@ impl Connection for Line<'_> {
             }),
             (Some(Fault::Missing), _) => Err(FetchError::Missing),
             (Some(Fault::Unreadable), _) => Err(FetchError::Unreadable("scripted".into())),
+            (Some(Fault::Resources), _) => Err(FetchError::Resources("scripted".into())),
             (Some(Fault::Denied), _) => Err(FetchError::Denied("scripted".into())),
             (Some(Fault::TooLong), _) => Err(FetchError::TooLong),
-            (Some(Fault::Disconnect), _) => {
-                return Err(FetchError::Transient {
-                    cause: "scripted".into(),
-                    retry_after: Some(Duration::ZERO),
-                });
-            }
+            (Some(Fault::Disconnect), _) => return Err(FetchError::unreachable("scripted")),
             (Some(Fault::Panic), _) => panic!("scripted panic of the backend"),
             (Some(Fault::Stall), _) => {
                 self.script.watch.stalled.store(true, Ordering::SeqCst);

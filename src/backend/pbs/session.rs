@@ -67,7 +67,7 @@ impl Session {
         session
             .codec
             .receive(&rest)
-            .map_err(FetchError::transient)?;
+            .map_err(FetchError::unreachable)?;
         session.flush()?;
         Ok(session)
     }
@@ -165,7 +165,7 @@ impl Session {
         // Answers to settings and pings, wider windows, or why the connection ends.
         let flushed = self.flush();
         if let Some(violation) = violation {
-            return Err(FetchError::transient(violation));
+            return Err(FetchError::unreachable(violation));
         }
         flushed?;
         match received {
@@ -175,7 +175,7 @@ impl Session {
                 let goodbye = self.codec.goodbye();
                 let reason = goodbye.map_or(String::new(), |code| format!(" ({code})"));
                 let message = format!("{} closed the session{reason}", self.authority);
-                Err(FetchError::transient(Error::new(
+                Err(FetchError::unreachable(Error::new(
                     ErrorKind::Unavailable,
                     message,
                 )))
@@ -226,7 +226,7 @@ impl Session {
         };
         let message =
             format!("waited {progress:?} for an answer of {authority} in vain{while_others}");
-        FetchError::transient(Error::new(ErrorKind::Unavailable, message))
+        FetchError::unreachable(Error::new(ErrorKind::Unavailable, message))
     }
 
     fn stream_error(&self, error: StreamError) -> FetchError {
@@ -239,10 +239,10 @@ impl Session {
     /// What may pass, with the reason where the server has said that it goes away.
     fn passing(&self, cause: impl Into<BoxError>) -> FetchError {
         let Some(code) = self.codec.goodbye() else {
-            return FetchError::transient(cause);
+            return FetchError::unreachable(cause);
         };
         let message = format!("{} is going away ({code})", self.authority);
-        FetchError::transient(Error::new(ErrorKind::Unavailable, message).because(cause))
+        FetchError::unreachable(Error::new(ErrorKind::Unavailable, message).because(cause))
     }
 }
 
@@ -253,7 +253,7 @@ impl Connection for Session {
 
     fn keep_alive(&mut self) -> Result<(), FetchError> {
         if self.awaits_pong {
-            return Err(FetchError::transient("the server did not answer a ping"));
+            return Err(FetchError::unreachable("the server did not answer a ping"));
         }
         self.codec.ping();
         self.awaits_pong = true;
@@ -262,7 +262,7 @@ impl Connection for Session {
         let deadline = self.deadline(self.progress);
         while self.awaits_pong {
             if !self.receive_some(deadline)? {
-                return Err(FetchError::transient("the server did not answer a ping"));
+                return Err(FetchError::unreachable("the server did not answer a ping"));
             }
             while let Some(event) = self.codec.next_event() {
                 self.awaits_pong &= !matches!(event, Event::Pong);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use crate::backend::FetchError;
+use crate::backend::{FetchError, is_ours};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind};
 use crate::throttle::Throttle;
@@ -36,7 +36,7 @@ impl Wait<'_> {
             "waited {:?} for {} of {peer} in vain",
             self.limit, self.what
         );
-        FetchError::transient(Error::new(ErrorKind::Unavailable, message))
+        FetchError::unreachable(Error::new(ErrorKind::Unavailable, message))
     }
 }
 
@@ -192,7 +192,14 @@ impl Socket {
 /// The connection to a peer broke.
 pub(super) fn lost(peer: &str, cause: io::Error) -> FetchError {
     let message = format!("lost the connection to {peer}");
-    FetchError::transient(Error::new(ErrorKind::Unavailable, message).because(cause))
+    if is_ours(&cause) {
+        return FetchError::Resources(
+            Error::new(ErrorKind::Resources, message)
+                .because(cause)
+                .into(),
+        );
+    }
+    FetchError::unreachable(Error::new(ErrorKind::Unavailable, message).because(cause))
 }
 
 pub(super) fn check(cancel: &Cancel) -> Result<(), FetchError> {

@@ -106,7 +106,7 @@ fn an_end_without_a_goodbye_is_an_error() {
         server.sock.shutdown(Shutdown::Both).expect("it is open");
     });
     let error = receive_all(&mut stream).expect_err("more could have come");
-    assert!(matches!(error, FetchError::Transient { .. }), "{error:?}");
+    assert!(matches!(error, FetchError::Unreachable(_)), "{error:?}");
     server.join().expect("it does not panic");
 }
 
@@ -208,7 +208,7 @@ fn a_peer_that_does_not_read_is_given_up() {
             },
         )
         .expect_err("nobody reads");
-    assert!(matches!(error, FetchError::Transient { .. }), "{error:?}");
+    assert!(matches!(error, FetchError::Unreachable(_)), "{error:?}");
     drop(release);
     server.join().expect("it does not panic");
 }

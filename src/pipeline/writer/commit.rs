@@ -94,25 +94,31 @@ impl Writer<'_> {
             let from = (origin.and_then(|origin| self.index.chunk(origin)))
                 .map(|origin| self.plan.offset_in_target(&origin))
                 .expect("a repeat has a chunk that it repeats");
-            self.copy(from, len)?;
+            self.copy(chunk, from)?;
         }
         self.report.repeated += len;
         Ok(())
     }
 
-    fn copy(&mut self, from: u64, len: u64) -> Result<()> {
+    /// Copies a chunk that the target holds at another offset.
+    fn copy(&mut self, chunk: &Chunk, from: u64) -> Result<()> {
         let readable = self.readable.clone();
-        let spares = &self.common.spares;
+        let common = self.common;
+        let len = u64::from(chunk.len);
         self.give(len, |target| {
             if target.copy(from, len)? {
                 return Ok(());
             }
             let unreadable = || io::Error::from(io::ErrorKind::Unsupported);
             let readable = readable.ok_or_else(unreadable)?;
-            let mut buffer = spares.buffer();
-            readable.read_exact_at(buffer.space(len as usize), from)?;
-            target.write(&buffer)?;
-            Ok(())
+            let mut buffer = common.spares.buffer();
+            readable.read_exact_at(buffer.space(chunk.len as usize), from)?;
+            // Somebody else, or a failing disk, may have changed it since it was written there.
+            if common.archive.digest_of(&buffer) != chunk.digest {
+                let message = format!("what was written at offset {from} has changed since");
+                return Err(io::Error::other(message));
+            }
+            target.write(&buffer)
         })
     }
 

@@ -11,10 +11,11 @@ use rustls::{ALL_VERSIONS, ServerConfig};
 use crate::key::{colons, sha256};
 
 /// A certificate and its key.
+#[derive(Clone)]
 pub struct Identity {
     der: CertificateDer<'static>,
     pem: String,
-    key: KeyPair,
+    key: Arc<KeyPair>,
 }
 
 /// A certificate authority that no system knows.
@@ -59,7 +60,7 @@ impl Identity {
         Identity {
             der: certificate.der().clone(),
             pem: certificate.pem(),
-            key,
+            key: Arc::new(key),
         }
     }
 
@@ -103,7 +104,7 @@ impl Authority {
         Identity {
             der: certificate.der().clone(),
             pem: certificate.pem(),
-            key,
+            key: Arc::new(key),
         }
     }
 

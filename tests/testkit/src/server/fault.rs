@@ -109,6 +109,8 @@ pub enum ConnectionFault {
     ResetAfter(u64),
     /// Nothing more comes after the server has sent so many bytes.
     StallAfter(u64),
+    /// No more than 1 KiB a second comes after the server has sent so many bytes.
+    TrickleAfter(u64),
 }
 
 /// What goes wrong with a reader session.

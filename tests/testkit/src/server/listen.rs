@@ -21,6 +21,8 @@ use super::wire::{Control, Limit, Stream, Wire};
 /// How connections are accepted.
 #[derive(Debug)]
 pub(crate) struct Door {
+    /// 0 for any that is free.
+    pub(crate) port: u16,
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// When the ClientHello must have come.
     pub(crate) hello_limit: Duration,
@@ -34,6 +36,7 @@ pub(crate) struct Door {
 impl Door {
     pub(crate) fn new(tls: Option<Arc<ServerConfig>>, rate: Option<u64>) -> Door {
         Door {
+            port: 0,
             tls,
             hello_limit: Duration::from_secs(10),
             rate,
@@ -62,8 +65,7 @@ impl Listening {
             .enable_all()
             .build()
             .expect("the system has threads left");
-        let any_port = (Ipv4Addr::LOCALHOST, 0);
-        let listener = runtime.block_on(TcpListener::bind(any_port));
+        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, door.port)));
         let listener = listener.expect("the system has ports left");
         let address = listener.local_addr().expect("it is bound");
         runtime.spawn(async move {
@@ -130,6 +132,7 @@ async fn connection(stream: TcpStream, door: &Door, serve: Serve) {
         Some(ConnectionFault::CutAfter(len)) => Some((len, Limit::Cut)),
         Some(ConnectionFault::ResetAfter(len)) => Some((len, Limit::Reset)),
         Some(ConnectionFault::StallAfter(len)) => Some((len, Limit::Stall)),
+        Some(ConnectionFault::TrickleAfter(len)) => Some((len, Limit::Trickle)),
         Some(ConnectionFault::Close) => return,
         Some(ConnectionFault::Reset) => return drop(stream.set_zero_linger()),
         Some(ConnectionFault::StallInTls) => return read_to_end(stream).await,

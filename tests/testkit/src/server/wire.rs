@@ -31,7 +31,11 @@ pub(crate) enum Limit {
     Cut,
     Reset,
     Stall,
+    Trickle,
 }
+
+/// Bytes a second of a trickle.
+const TRICKLE: u64 = 1 << 10;
 
 /// The connection.
 #[derive(Debug)]
@@ -48,12 +52,18 @@ struct Pace {
     next: Pin<Box<Sleep>>,
 }
 
-impl Wire {
-    pub(crate) fn new(stream: TcpStream, rate: Option<u64>, limit: Option<(u64, Limit)>) -> Wire {
-        let pace = rate.map(|bytes_per_second| Pace {
+impl Pace {
+    fn new(bytes_per_second: u64) -> Pace {
+        Pace {
             bytes_per_second: bytes_per_second.max(1),
             next: Box::pin(sleep_until(Instant::now())),
-        });
+        }
+    }
+}
+
+impl Wire {
+    pub(crate) fn new(stream: TcpStream, rate: Option<u64>, limit: Option<(u64, Limit)>) -> Wire {
+        let pace = rate.map(Pace::new);
         Wire {
             stream,
             control: Arc::default(),
@@ -68,6 +78,9 @@ impl Wire {
 
     /// How many bytes may be sent now, if that is limited.
     fn poll_allowance(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if let Some((0, Limit::Trickle)) = self.limit {
+            (self.pace, self.limit) = (Some(Pace::new(TRICKLE)), None);
+        }
         if let Some(pace) = &mut self.pace {
             ready!(pace.next.as_mut().poll(cx));
         }

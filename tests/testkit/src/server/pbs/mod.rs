@@ -46,6 +46,7 @@ pub struct PbsOptions {
     lists_in_pieces: bool,
     max_streams: Option<u32>,
     identity: Option<Identity>,
+    port: u16,
     only_tls12: bool,
     threads: usize,
 }
@@ -207,6 +208,7 @@ impl PbsOptions {
             lists_in_pieces: false,
             max_streams: None,
             identity: None,
+            port: 0,
             only_tls12: false,
             threads: 2,
         }
@@ -296,6 +298,13 @@ impl PbsOptions {
         self
     }
 
+    /// The port of a server that has ended, to come back there.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> PbsOptions {
+        self.port = port;
+        self
+    }
+
     /// The certificate, instead of a new one that signs itself.
     pub fn identity(mut self, identity: Identity) -> PbsOptions {
         self.identity = Some(identity);
@@ -320,6 +329,7 @@ impl PbsOptions {
         let tls = identity.server_config(self.only_tls12);
         let mut door = Door::new(Some(tls), self.rate);
         door.hello_limit = self.hello_limit;
+        door.port = self.port;
         let door = Arc::new(door);
         let (threads, latency) = (self.threads, self.latency);
         let pbs = Arc::new(Pbs {

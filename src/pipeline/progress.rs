@@ -1,0 +1,107 @@
+//! Patience with places: how long nothing came while something was waited for. Has no clock.
+
+use std::time::Duration;
+
+/// So many bytes of chunks in a second are progress, even while no chunk comes to its end: a slow line is no dead one.
+const SLOWEST: u64 = 8 << 10;
+
+/// The longest time that one look counts for: what is more, this machine slept through.
+const LONGEST_LOOK: Duration = Duration::from_secs(1);
+
+/// Measures how long nothing has come, by the time that was spent with waiting for it. Time in which the target was written,
+/// or a rate limit held everybody back, is not told of and does not count.
+#[derive(Debug)]
+pub(super) struct ProgressTimer {
+    patience: Duration,
+    waited: Duration,
+    /// Bytes that had come when the time began.
+    bytes_before: u64,
+    /// Whether any chunk ever came.
+    has_begun: bool,
+}
+
+impl ProgressTimer {
+    pub(super) fn new(patience: Duration) -> ProgressTimer {
+        ProgressTimer {
+            patience,
+            waited: Duration::ZERO,
+            bytes_before: 0,
+            has_begun: false,
+        }
+    }
+
+    /// A place gave a chunk, or said that it lacks one, when so many bytes of all chunks had come.
+    pub(super) fn chunk_came(&mut self, bytes: u64) {
+        (self.waited, self.bytes_before, self.has_begun) = (Duration::ZERO, bytes, true);
+    }
+
+    /// For so long places were waited for; so many bytes of all chunks have come by now.
+    pub(super) fn record_wait(&mut self, time: Duration, bytes: u64) {
+        let enough = self.patience.as_secs().max(1).saturating_mul(SLOWEST);
+        if bytes.saturating_sub(self.bytes_before) >= enough {
+            (self.waited, self.bytes_before) = (Duration::ZERO, bytes);
+        }
+        self.waited += time.min(LONGEST_LOOK);
+    }
+
+    /// How long nothing has come.
+    pub(super) fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// Whether no chunk has ever come.
+    pub(super) fn is_first(&self) -> bool {
+        !self.has_begun
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.waited >= self.patience
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(120);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// The seconds until it is over, at so many bytes a second.
+    fn seconds(bytes_a_second: u64) -> Option<u64> {
+        let mut timer = ProgressTimer::new(PATIENCE);
+        (1..100_000).find(|seconds| {
+            timer.record_wait(SECOND, seconds * bytes_a_second);
+            timer.is_over()
+        })
+    }
+
+    #[test]
+    fn silence_and_a_trickle_are_over_after_the_patience_and_a_slow_line_never_is() {
+        assert_eq!(seconds(0), Some(120));
+        assert_eq!(seconds(SLOWEST / 2), Some(120));
+        assert_eq!(seconds(SLOWEST + 100), None);
+        assert_eq!(seconds(256 << 10), None);
+    }
+
+    #[test]
+    fn a_chunk_begins_it_anew_and_a_burst_does_not_last() {
+        let mut timer = ProgressTimer::new(PATIENCE);
+        for chunk in 1..100 {
+            (0..119).for_each(|_| timer.record_wait(SECOND, chunk));
+            assert!(!timer.is_over());
+            timer.chunk_came(chunk);
+        }
+        timer.record_wait(SECOND, 1 << 30);
+        (0..118).for_each(|_| timer.record_wait(SECOND, 1 << 30));
+        assert!(!timer.is_over());
+        timer.record_wait(SECOND, 1 << 30);
+        assert!(timer.is_over());
+    }
+
+    #[test]
+    fn a_machine_that_slept_has_not_waited() {
+        let mut timer = ProgressTimer::new(PATIENCE);
+        timer.record_wait(3600 * SECOND, 0);
+        assert!(!timer.is_over() && timer.waited() == LONGEST_LOOK);
+    }
+}
