@@ -36,7 +36,9 @@ fn what_is_around_a_body_and_has_no_end_is_given_up_with_bounded_memory() {
             });
             let datastore = pinned(&identity).open(&server.url());
             let datastore = datastore.expect("the URL is one");
-            let job = Restore::new().threads(1).attempts(1);
+            let job = Restore::new()
+                .threads(1)
+                .patience(Duration::from_millis(700));
             let error = restore(&datastore, &job).expect_err("no chunk came");
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{start}: {error:?}");
             // Most of it lies in the buffers of the system.
@@ -64,7 +66,7 @@ fn what_is_around_a_body_is_no_progress() {
             });
             let options = pinned(&identity).progress_timeout(Duration::from_millis(600));
             let datastore = options.open(&server.url()).expect("the URL is one");
-            let job = Restore::new().threads(1).attempts(1);
+            let job = Restore::new().threads(1).patience(Duration::from_secs(3));
             let error = restore(&datastore, &job).expect_err("no chunk came");
             assert!(
                 chain(&error).contains("waited 600ms for an answer"),

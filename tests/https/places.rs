@@ -4,12 +4,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use chunk_restore::{ErrorKind, Restore, Result};
+use chunk_restore::{ErrorKind, Restore, Result, Scope};
 
 use crate::server::{Call, Fault, Server};
 use crate::{Identity, chain, is_chunk, pinned, restore, within};
 
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// With places that give nothing.
+const PATIENCE: Duration = Duration::from_millis(700);
 
 /// Sign-in pages of several kinds.
 fn pages() -> [Fault; 5] {
@@ -30,8 +33,12 @@ fn salvage(script: impl Fn(&Call) -> Option<Fault> + Send + Sync + 'static) -> R
         let identity = Identity::new();
         let server = Server::start(&identity, script);
         let datastore = pinned(&identity).open(&server.url())?;
-        let job = Restore::new().threads(1).attempts(1).salvage(true);
-        restore(&datastore, &job).map(drop)
+        let job = Restore::new().threads(1).patience(PATIENCE).salvage(true);
+        let restored = restore(&datastore, &job).map(drop);
+        if let Err(error) = &restored {
+            assert_ne!(error.scope(), Some(Scope::Chunk), "{error:?}");
+        }
+        restored
     })
 }
 
@@ -117,7 +124,7 @@ fn chunks_are_not_missing_where_all_else_is() {
             is_moved.then(gone).flatten()
         });
         let error = error.expect_err("nothing is there any more");
-        assert_eq!(error.kind(), ErrorKind::NotFound, "{error:?}");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
         assert!(
             chain(&error).contains("drive-scsi0.img.fidx is no longer there"),
             "{error:?}"
@@ -132,7 +139,7 @@ fn chunks_are_not_missing_where_all_else_is() {
         false => None,
     });
     let error = error.expect_err("no chunk is there any more");
-    assert_eq!(error.kind(), ErrorKind::NotFound, "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     assert!(chain(&error).contains("/.chunks/"), "{error:?}");
 }
 

@@ -131,8 +131,8 @@ impl Answer {
     /// Reads the body into a buffer.
     ///
     /// # Errors
-    /// [`FetchError::TooLong`] for one of more than `limit` bytes, which is not read; [`FetchError::Transient`] where it ends
-    /// early or stalls; [`FetchError::Cancelled`]; and what the server says where that is a text, which may pass.
+    /// [`FetchError::TooLong`] for one of more than `limit` bytes, which is not read; [`FetchError::Unreachable`] where it
+    /// ends early or stalls; [`FetchError::Cancelled`]; and what the server says where that is a text, which may pass.
     pub(crate) fn read_into(mut self, blob: &mut Buffer, limit: usize) -> Result<(), Unfit> {
         blob.clear();
         let most = match self.len {

@@ -108,7 +108,8 @@ impl Client {
     ///
     /// # Errors
     /// [`FetchError::Missing`] and [`FetchError::Denied`] by the answer's status, and for an untrusted certificate;
-    /// [`FetchError::Transient`] for what may pass; [`FetchError::Fatal`] for all other answers;
+    /// [`FetchError::Unreachable`] where there is no connection, or it breaks or stalls; [`FetchError::Transient`] for
+    /// answers that may pass; [`FetchError::Fatal`] for all others;
     /// [`FetchError::Cancelled`].
     pub(crate) fn get(&self, url: &str, want: Want) -> Result<Answer, Unfit> {
         let mut request = self.agent.get(url);
@@ -164,7 +165,7 @@ impl fmt::Debug for Client {
 }
 
 /// What a chunk is that is not there: [`FetchError::Missing`] where what was there before still is, in the order that is
-/// asked for here. Else the place no longer is what it was, and no chunk is lost by that.
+/// asked for here. Else the place no longer is what it was, and no chunk is lost by that; it may come back.
 pub(crate) fn absent(known: impl Iterator<Item = (String, Result<(), FetchError>)>) -> FetchError {
     for (name, there) in known {
         match there {
@@ -173,7 +174,7 @@ pub(crate) fn absent(known: impl Iterator<Item = (String, Result<(), FetchError>
                 let message = format!(
                     "{name} is no longer there either; was the datastore, or the snapshot, moved, unmounted or deleted?"
                 );
-                return FetchError::Fatal(Error::new(ErrorKind::NotFound, message).into());
+                return FetchError::transient(Error::new(ErrorKind::Unavailable, message));
             }
             Err(error) => return error,
         }
@@ -202,13 +203,13 @@ fn sort_io(error: io::Error) -> FetchError {
         Ok(ours) => ours,
         Err(error) => match error.downcast::<ureq::Error>() {
             // One that is an `io::Error` again would have been unwrapped by ureq.
-            Ok(error @ ureq::Error::Io(_)) => FetchError::transient(error),
+            Ok(error @ ureq::Error::Io(_)) => FetchError::unreachable(error),
             Ok(error) => sort(error),
             Err(error) if kind == io::ErrorKind::UnexpectedEof => {
                 let message = "the server ended the connection before its answer was complete";
-                FetchError::transient(Error::new(ErrorKind::Unavailable, message).because(error))
+                FetchError::unreachable(Error::new(ErrorKind::Unavailable, message).because(error))
             }
-            Err(error) => FetchError::transient(error),
+            Err(error) => FetchError::unreachable(error),
         },
     }
 }

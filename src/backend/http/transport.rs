@@ -266,7 +266,7 @@ fn endless(peer: &str) -> FetchError {
 /// The connection ended, properly, in the middle of a line.
 fn cut() -> FetchError {
     let message = "the server ended the connection before its answer was complete";
-    FetchError::transient(Error::new(ErrorKind::Unavailable, message))
+    FetchError::unreachable(Error::new(ErrorKind::Unavailable, message))
 }
 
 struct LineBuffers {
