@@ -38,7 +38,7 @@ impl Said {
         let message = match self {
             Said::Page => format!(
                 "{host} answered with a web page instead of the file; does the server or the network want a sign-in, \
-                 or is the URL another's?"
+                 or does the URL lead elsewhere?"
             ),
             Said::Other => {
                 format!("{host} answered with a text instead of the file; is the URL right?")

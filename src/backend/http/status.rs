@@ -52,7 +52,7 @@ fn redirected(file: &str, status: StatusCode, headers: &HeaderMap) -> String {
     // A server that has moved still knows the file by its name.
     let advice = match location.contains(file) {
         true => "name that place instead",
-        false => "does it want a sign-in, or is the URL another's?",
+        false => "does it want a sign-in, or does the URL lead elsewhere?",
     };
     format!("answered {status}, pointing to {location}; {advice}")
 }
@@ -115,7 +115,7 @@ mod tests {
         );
         assert_eq!(
             said("https://sso/login?next=0123"),
-            "host answered 302 Found, pointing to https://sso/login; does it want a sign-in, or is the URL another's?"
+            "host answered 302 Found, pointing to https://sso/login; does it want a sign-in, or does the URL lead elsewhere?"
         );
     }
 }

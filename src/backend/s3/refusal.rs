@@ -108,10 +108,9 @@ fn hint(code: &str) -> Option<&'static str> {
     Some(match code {
         "SignatureDoesNotMatch" => "is the secret access key right?",
         "InvalidAccessKeyId" => "is the access key ID right, and of this server?",
-        "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
-            "they have expired: get new temporary credentials"
+        "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "InvalidToken" => {
+            "get new temporary credentials"
         }
-        "InvalidToken" => "get new temporary credentials",
         "RequestTimeTooSkewed" => "set the clock of this machine",
         "AuthorizationHeaderMalformed" | "AuthorizationQueryParametersError" => {
             "is the region right?"
