@@ -5,7 +5,6 @@ pub(crate) mod aws;
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,12 +16,13 @@ use crate::digest::Fingerprint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::key::{Key, KeyFile};
 use crate::format::name::Namespace;
+use crate::reading::read_small;
 
 /// A secret is one line, so this is more than enough.
 const MAX_SECRET: u64 = 64 << 10;
 
-/// A key file has some hundred bytes.
-const MAX_KEY_FILE: u64 = 64 << 10;
+/// A key file has some hundred bytes; on paper, with its picture, some hundred thousand.
+const MAX_KEY_FILE: u64 = 1 << 20;
 
 /// The passphrase of key files: the first line of what PBS_ENCRYPTION_PASSWORD, _FD, _FILE or _CMD gives, the first
 /// that is set.
@@ -44,7 +44,7 @@ pub fn password() -> Result<Option<Zeroizing<String>>> {
 }
 
 impl KeyFile {
-    /// Reads a key file.
+    /// Reads a key file; or what comes through a pipe, for as long as somebody writes to it.
     ///
     /// # Errors
     /// [`ErrorKind::Key`] where it can't be read or is not a key file.
@@ -56,11 +56,9 @@ impl KeyFile {
                 format!("cannot use the key file {}", path.display()),
             )
         };
-        let file = fs::File::open(path).map_err(|error| cannot().because(error))?;
-        let mut json = Zeroizing::new(Vec::new());
-        let read = file.take(MAX_KEY_FILE).read_to_end(&mut json);
-        read.map_err(|error| cannot().because(error))?;
-        KeyFile::parse(&json).map_err(|error| cannot().because(error))
+        let read = read_small(path, MAX_KEY_FILE);
+        let text = read.map_err(|error| cannot().because(error))?;
+        KeyFile::parse(&text).map_err(|error| cannot().because(error))
     }
 
     /// Where the official client looks for a key file that nobody named:
@@ -166,7 +164,13 @@ fn parse_fd(number: &str) -> io::Result<u32> {
 }
 
 fn read_file(path: impl AsRef<Path>) -> io::Result<Zeroizing<String>> {
-    read_text(fs::File::open(path)?)
+    let mut bytes = read_small(path.as_ref(), MAX_SECRET)?;
+    let text = String::from_utf8(std::mem::take(&mut bytes));
+    text.map(Zeroizing::new).map_err(|error| {
+        // The error has the bytes in it.
+        drop(Zeroizing::new(error.into_bytes()));
+        io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8")
+    })
 }
 
 fn read_command(command: &str) -> io::Result<Zeroizing<String>> {

@@ -7,12 +7,12 @@ mod s3;
 
 use std::path::Path;
 
-use crate::backend::Backend;
 use crate::backend::directory::Directory;
 #[cfg(feature = "https")]
 use crate::backend::https::Https;
 #[cfg(feature = "pbs")]
 use crate::backend::pbs::Pbs;
+use crate::backend::{Backend, FetchError, is_ours};
 use crate::datastore::Datastore;
 use crate::datastore::trust::Trust;
 use crate::environment;
@@ -131,12 +131,14 @@ impl Options {
             None => place,
         };
         let directory = Directory::open(Path::new(path)).map_err(|error| {
+            let message = format!("cannot open the datastore {path}");
             let kind = match error.kind() {
-                std::io::ErrorKind::NotFound => ErrorKind::NotFound,
-                std::io::ErrorKind::PermissionDenied => ErrorKind::Denied,
-                _ => ErrorKind::Unreadable,
+                std::io::ErrorKind::NotADirectory => ErrorKind::NotFound,
+                _ if is_ours(&error) => ErrorKind::Resources,
+                // The error itself is the cause, since it says more than its sort.
+                kind => FetchError::of_file(kind.into()).kind(),
             };
-            Error::new(kind, format!("cannot open the datastore {path}")).because(error)
+            Error::new(kind, message).because(error)
         })?;
         Ok(self.open_backend(directory))
     }

@@ -29,7 +29,7 @@ pub struct Report {
     pub fetched: u64,
     /// How much of that came too late: the same chunk had come another way.
     pub surplus: u64,
-    /// What each of the archive's places gave, in their order.
+    /// What each of the archive's places gave, in their order, without those that have another archive under its name.
     pub places: Vec<PlaceReport>,
     /// How many times something was asked for again, because it failed.
     pub retries: u64,

@@ -9,16 +9,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("digest", &[]),
     ("error", &["digest"]),
     ("cancel", &[]),
+    ("reading", &[]),
     ("buffer", &["digest"]),
     ("budget", &[]),
     ("throttle", &["cancel"]),
     ("format", &["digest", "error", "buffer"]),
     (
         "backend",
-        &["digest", "error", "buffer", "cancel", "throttle", "format"],
+        &[
+            "digest", "error", "buffer", "cancel", "throttle", "reading", "format",
+        ],
     ),
     ("datastore", &["digest", "error", "format", "backend"]),
-    ("target", &["error"]),
+    ("target", &["error", "cancel"]),
     ("report", &["digest", "error", "format"]),
     (
         "pipeline",
@@ -51,13 +54,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "pipeline",
         ],
     ),
-    ("environment", &["digest", "error", "format"]),
+    ("environment", &["digest", "error", "reading", "format"]),
     (
         "open",
         &[
             "digest",
             "error",
             "cancel",
+            "reading",
             "format",
             "backend",
             "datastore",

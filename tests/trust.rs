@@ -3,7 +3,7 @@
 
 mod support;
 
-use chunk_restore::{ErrorKind, Key, Options, Restore};
+use chunk_restore::{Datastore, ErrorKind, Key, Options, Restore};
 use support::{DISK, SNAPSHOT, Script};
 use testkit::{CryptMode, Image, InMemory, SnapshotBuilder, TestKey, Workload};
 
@@ -125,4 +125,43 @@ fn a_forged_manifest_is_refused_whatever_is_allowed() {
         .snapshot(SNAPSHOT)
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
+}
+
+#[test]
+fn of_several_places_the_strictest_rule_holds_for_all() {
+    // The place that was opened with a key lacks the snapshot, and the other one has an unsigned manifest of it.
+    let open = |with: Options, without: Options, reverse: bool| {
+        let mut places = vec![
+            Script::over(InMemory::new()).open(with),
+            Script::over(keyed(CryptMode::None, None)).open(without),
+        ];
+        if reverse {
+            places.reverse();
+        }
+        Datastore::any_of(places).unwrap().snapshot(SNAPSHOT)
+    };
+    for reverse in [false, true] {
+        let error = open(with_key(1), Options::new(), reverse).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Key, "{error:?}");
+        let lenient = Options::new().allow_unsigned(true);
+        let error = open(with_key(1), lenient, reverse).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Key, "{error:?}");
+        let error = open(with_key(1), with_key(2).allow_unsigned(true), reverse).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Key, "{error:?}");
+        // One that has no key says nothing about signatures.
+        let allowing = with_key(1).allow_unsigned(true);
+        assert!(open(allowing, Options::new(), reverse).is_ok());
+    }
+}
+
+#[test]
+fn each_places_key_opens_what_another_place_holds() {
+    let store = keyed(CryptMode::Encrypt, Some(&TestKey::from_seed(2)));
+    let places = [
+        Script::over(InMemory::new()).open(with_key(2)),
+        Script::over(store).open(with_key(1)),
+    ];
+    let snapshot = Datastore::any_of(places).unwrap().snapshot(SNAPSHOT);
+    let archive = snapshot.unwrap().archive(DISK).unwrap();
+    assert!(Restore::new().verify(&archive, |_| {}).is_ok());
 }

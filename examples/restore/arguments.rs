@@ -61,12 +61,13 @@ pub(crate) enum Command {
     /// Restore one archive into a file or a block device, or to standard output
     ///
     /// What stopped before it was done goes on when the same command runs again: what is there is verified and kept. A file
-    /// has the name TARGET.partial until it is complete.
+    /// has the name TARGET.partial until it is complete, and is for you alone (mode 0600) where it is new.
     Image(Image),
     /// Restore archives into a folder, each under its own name
     ///
     /// Disks become raw images, small files such as qemu-server.conf are decoded, and pxar archives stay pxar streams.
-    /// What stopped before it was done goes on when the same command runs again.
+    /// What stopped before it was done goes on when the same command runs again. Where the index of an archive, or a small
+    /// file, is missing or damaged, it is named, the rest is restored, and the exit code is 7.
     Get(Get),
     /// Fetch, decrypt and check everything, and write nothing
     Verify {
@@ -95,12 +96,15 @@ pub(crate) struct Image {
     /// The snapshot
     pub(crate) snapshot: String,
     /// What to restore of it, such as drive-scsi0.img
+    ///
+    /// index.json is the manifest as JSON, with the notes, and client.log the log of the backup, where its client left one.
     pub(crate) archive: String,
     /// The file to make, or a block device; `-` is standard output, and messages go to standard error then
     pub(crate) target: PathBuf,
     /// Write into the file or device as it is, and fetch only what differs
     ///
-    /// Meanwhile a file has the name TARGET.partial. A device can't be renamed: don't use it before the restore is done.
+    /// Meanwhile a file has the name TARGET.partial. A device can't be renamed: don't use it before the restore is done. A
+    /// file that would become shorter is refused.
     #[arg(long)]
     pub(crate) reuse: bool,
     /// Take chunks that another image at hand has; may be repeated
@@ -117,6 +121,8 @@ pub(crate) struct Image {
     #[arg(long, value_name = "OFFSET+LEN", value_parser = size::parse_range)]
     pub(crate) range: Option<Range<u64>>,
     /// Where to list what was lost, instead of TARGET.damaged.json; for a device that is in the folder you are in
+    ///
+    /// An older list of the same target is replaced, and removed when nothing is lost. Any other file is refused.
     #[arg(long, value_name = "FILE", requires = "salvage")]
     pub(crate) damage_map: Option<PathBuf>,
     #[command(flatten)]
@@ -129,7 +135,7 @@ pub(crate) struct Writing {
     /// Put zeros where chunks are missing or damaged, and go on
     ///
     /// A file then gets the name NAME.damaged, and NAME.damaged.json lists what was lost; the exit code is 3. The same command
-    /// on a healed datastore fetches just that, and gives the file its name.
+    /// on a healed datastore fetches just that, and copies the rest from NAME.damaged, which goes once NAME is whole.
     #[arg(long)]
     pub(crate) salvage: bool,
     /// How zeros get into files and devices
@@ -256,7 +262,7 @@ pub(crate) struct Options {
     #[arg(long, global = true)]
     pub(crate) allow_unsigned: bool,
 
-    /// Replace files that exist
+    /// Replace files that exist, once all is there; their mode is kept, and their owner where that is allowed
     #[arg(long, global = true)]
     pub(crate) overwrite: bool,
 

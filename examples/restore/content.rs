@@ -1,56 +1,102 @@
 //! What can be restored of a snapshot: archives in chunks, and small files. Knows nothing of where it goes.
 
-use chunk_restore::{Archive, ManifestFile, Snapshot};
+use std::collections::HashSet;
 
+use chunk_restore::{Archive, CryptMode, Snapshot};
+
+use crate::exit::Exit;
 use crate::failure::Failure;
+
+/// What a snapshot has besides the files that its manifest lists, where it has them.
+const UNLISTED: [&str; 2] = ["index.json", "client.log"];
 
 /// One thing of a snapshot, ready to be restored.
 #[derive(Debug)]
 pub(crate) enum Content {
-    Archive(Archive),
+    Archive { name: String, archive: Archive },
     Small { name: String, bytes: Vec<u8> },
 }
 
 impl Content {
     /// Reads an archive's index, or a small file.
     pub(crate) fn open(snapshot: &Snapshot, name: &str) -> Result<Content, Failure> {
-        match snapshot.manifest().file(name) {
-            Some(file) if !file.is_archive() => Ok(Content::Small {
-                name: file.archive_name().to_owned(),
+        let is_small = match snapshot.manifest().file(name) {
+            Some(file) => !file.is_archive(),
+            None => is_unlisted(name),
+        };
+        let own_name = name_of(snapshot, name).to_owned();
+        Ok(match is_small {
+            true => Content::Small {
+                name: own_name,
                 bytes: snapshot.read(name)?,
-            }),
+            },
             // Of a name that is not there, this says which are.
-            _ => Ok(Content::Archive(snapshot.archive(name)?)),
-        }
+            false => Content::Archive {
+                name: own_name,
+                archive: snapshot.archive(name)?,
+            },
+        })
     }
 
     /// Its name as people type it.
     pub(crate) fn name(&self) -> &str {
         match self {
-            Content::Archive(archive) => archive.path().archive_name(),
-            Content::Small { name, .. } => name,
+            Content::Archive { name, .. } | Content::Small { name, .. } => name,
         }
     }
 }
 
-/// The names of what was asked for, each once; of everything, where nothing was.
+/// The name that people use for a file, by any of its names.
+pub(crate) fn name_of<'a>(snapshot: &'a Snapshot, name: &'a str) -> &'a str {
+    match snapshot.manifest().file(name) {
+        Some(file) => file.archive_name(),
+        None => name.strip_suffix(".blob").unwrap_or(name),
+    }
+}
+
+/// The server's names of what was asked for, each once; of all that the manifest lists, where nothing was. People's names
+/// could mean several files.
 pub(crate) fn select(snapshot: &Snapshot, asked: &[String]) -> Result<Vec<String>, Failure> {
     let manifest = snapshot.manifest();
-    let mut names = Vec::new();
     if asked.is_empty() {
-        names.extend(manifest.files().iter().map(ManifestFile::archive_name));
+        let files = manifest.files().iter();
+        return Ok(files.map(|file| file.name().to_owned()).collect());
     }
+    let mut seen = HashSet::new();
+    let mut selected = Vec::new();
     for name in asked {
-        match manifest.file(name) {
-            Some(file) => names.push(file.archive_name()),
-            None => drop(snapshot.archive(name)?),
-        }
-    }
-    let mut selected: Vec<String> = Vec::new();
-    for name in names {
-        if !selected.iter().any(|other| other == name) {
-            selected.push(name.to_owned());
+        let name = match manifest.file(name) {
+            Some(file) => file.name().to_owned(),
+            None if is_unlisted(name) => format!("{}.blob", name_of(snapshot, name)),
+            None => {
+                snapshot.archive(name)?;
+                continue;
+            }
+        };
+        if seen.insert(name.clone()) {
+            selected.push(name);
         }
     }
     Ok(selected)
+}
+
+/// Finds out whether the key of what is encrypted is at hand, before anything is restored.
+pub(crate) fn check_key(snapshot: &Snapshot, names: &[String]) -> Result<(), Failure> {
+    let files = names
+        .iter()
+        .filter_map(|name| snapshot.manifest().file(name));
+    let mut encrypted =
+        files.filter(|file| file.is_archive() && file.crypt_mode() == CryptMode::Encrypt);
+    // All have the same.
+    let Some(first) = encrypted.next() else {
+        return Ok(());
+    };
+    match snapshot.archive(first.name()).map_err(Failure::from) {
+        Err(failure) if failure.exit() == Exit::Key => Err(failure),
+        _ => Ok(()),
+    }
+}
+
+fn is_unlisted(name: &str) -> bool {
+    UNLISTED.contains(&name.strip_suffix(".blob").unwrap_or(name))
 }

@@ -1,11 +1,6 @@
 //! What could not be had of an archive, for people and for programs.
 
-use std::fs;
-use std::io;
-use std::ops::Range;
-use std::path::Path;
-
-use chunk_restore::{Archive, Damage, ErrorKind};
+use chunk_restore::{Damage, ErrorKind};
 use serde_json::{Value, json};
 
 use crate::failure::name_of;
@@ -52,24 +47,4 @@ pub(crate) fn json(damage: &Damage) -> Value {
         "digest": damage.digest.to_string(),
         "reason": name_of(damage.kind),
     })
-}
-
-/// Writes the list of all damage for programs; `range` is what was restored of the archive.
-pub(crate) fn write_map(
-    path: &Path,
-    archive: &Archive,
-    range: Range<u64>,
-    target: &str,
-    damage: &[Damage],
-) -> io::Result<()> {
-    let map = json!({
-        "namespace": archive.path().snapshot.namespace.to_string(),
-        "snapshot": archive.path().snapshot.snapshot.to_string(),
-        "archive": archive.path().archive_name(),
-        "len": archive.index().len(),
-        "range": { "offset": range.start, "len": range.end - range.start },
-        "target": target,
-        "damage": damage.iter().map(json).collect::<Vec<_>>(),
-    });
-    fs::write(path, format!("{map:#}\n"))
 }

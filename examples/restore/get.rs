@@ -1,12 +1,15 @@
 //! `restore get`: archives into a folder, each under its own name.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::Path;
 
+use chunk_restore::Snapshot;
+
 use crate::arguments::{Get, Options};
 use crate::content::{self, Content};
-use crate::destination::Destination;
+use crate::destination::{Destination, SIDE_FILES};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job::Job;
@@ -24,40 +27,82 @@ pub(crate) fn run(get: &Get, options: &Options, output: &Output) -> Result<Exit,
         )));
     }
     let names = content::select(&snapshot, &get.archives)?;
-    let mut exit = Exit::Done;
-    let mut contents = Vec::new();
-    for name in &names {
-        match Content::open(&snapshot, name) {
-            Ok(content) => contents.push(content),
-            // Nothing of it can be had, and the rest can.
-            Err(failure) if get.writing.salvage && failure.exit() == Exit::Integrity => {
-                output.fail(&failure);
-                exit = Exit::Integrity;
-            }
-            Err(failure) => return Err(failure),
-        }
-    }
-
+    check_names(get, &snapshot, &names)?;
+    content::check_key(&snapshot, &names)?;
     let job = Job::new(options, output).salvaging(get.writing.salvage);
     make(&get.folder)?;
-    // All before the first byte, so that what stands in the way of the last is found at once.
-    let mut pairs = Vec::new();
-    for content in contents {
+    // All before the first byte, so that what stands in the way of the last is found at once. One after the other, since there
+    // may be thousands.
+    for name in &names {
+        match check(get, options, &snapshot, name) {
+            Err(failure) if failure.exit() != Exit::Integrity => return Err(failure),
+            _ => {}
+        }
+    }
+    let mut exit = Exit::Done;
+    for name in &names {
+        let content = match Content::open(&snapshot, name) {
+            Ok(content) => content,
+            // Nothing of it can be had, and the rest can.
+            Err(failure) if failure.exit() == Exit::Integrity => {
+                output.fail(&failure);
+                exit = Exit::Integrity;
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
         let path = get.folder.join(content.name());
-        let destination = match path.is_file() && !options.overwrite {
+        let destination = match is_there(&path, options) {
             // It may be there because an earlier run was cut off after it.
             true => Destination::compare(path, &content)?,
-            false => Destination::open(path, false, &get.writing, options)?,
+            false => Destination::open(path, false, None, &get.writing, options)?,
         };
-        pairs.push((content, destination));
-    }
-    for (content, destination) in pairs {
-        let restored = job.to_destination(&content, destination, None)?;
-        if exit == Exit::Done {
+        let restored = job.to_destination(&content, destination)?;
+        // That nothing could be said counts least.
+        if exit == Exit::Done || (exit == Exit::Failed && restored != Exit::Done) {
             exit = restored;
         }
     }
     Ok(exit)
+}
+
+/// Refuses names of which one would be written over another, or over what is kept beside another on the way: also over what
+/// was restored of the snapshot into the folder before.
+fn check_names(get: &Get, snapshot: &Snapshot, names: &[String]) -> Result<(), Failure> {
+    let own: HashSet<&str> = (names.iter())
+        .map(|name| content::name_of(snapshot, name))
+        .collect();
+    let is_kept = |name: &str| {
+        let is_listed = |name| snapshot.manifest().file(name).is_some();
+        own.contains(name) || is_listed(name) && get.folder.join(name).exists()
+    };
+    for name in &own {
+        let beside = SIDE_FILES.map(|suffix| format!("{name}{suffix}"));
+        if let Some(other) = beside.iter().find(|beside| is_kept(beside)) {
+            return Err(Failure::refused(format!(
+                "{name} and {other} can't be restored into one folder, where {other} may be made for {name}: name one of them, \
+                 and restore the other into another folder"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Whether something can be restored to where it goes.
+fn check(get: &Get, options: &Options, snapshot: &Snapshot, name: &str) -> Result<(), Failure> {
+    let path = get.folder.join(content::name_of(snapshot, name));
+    if !is_there(&path, options) {
+        return Destination::open(path, false, None, &get.writing, options).map(drop);
+    }
+    match snapshot.manifest().file(name) {
+        Some(file) if file.is_archive() => Destination::check_len(&path, file.size()),
+        _ => Destination::compare(path, &Content::open(snapshot, name)?).map(drop),
+    }
+}
+
+/// Whether there is a file that must be the right one.
+fn is_there(path: &Path, options: &Options) -> bool {
+    path.is_file() && !options.overwrite
 }
 
 fn make(folder: &Path) -> Result<(), Failure> {

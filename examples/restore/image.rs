@@ -1,6 +1,6 @@
 //! `restore image`: one archive into a file, or to standard output.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, IsTerminal};
 use std::ops::Range;
 use std::os::unix::fs::FileTypeExt;
@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::output::Output;
 use crate::place;
+use crate::reading::open_at_once;
 
 pub(crate) fn run(image: &Image, options: &Options, output: &Output) -> Result<Exit, Failure> {
     if image.is_to_stdout() && io::stdout().is_terminal() {
@@ -26,33 +27,28 @@ pub(crate) fn run(image: &Image, options: &Options, output: &Output) -> Result<E
     let snapshot = place::snapshot(options, &image.snapshot, output)?;
     let content = Content::open(&snapshot, &image.archive)?;
     let mut job = Job::new(options, output).salvaging(image.writing.salvage);
-    if let Content::Archive(archive) = &content {
-        job = job.with_seeds(seeds(
-            image,
-            archive.path().archive_name(),
-            options,
-            output,
-        )?);
+    if let Content::Archive { archive, .. } = &content {
+        job = job.with_seeds(seeds(image, &archive.path().file, options, output)?);
     }
     if let Some(range) = &image.range {
         check(range, &content)?;
         job = job.only(range.clone());
     }
-    let damage_map = image.damage_map.as_deref();
+    let map = image.damage_map.clone();
     if image.is_to_stdout() {
-        return job.to_stdout(&content, damage_map);
+        return job.to_stdout(&content, map);
     }
     let target = image.target.clone();
-    let destination = Destination::open(target, image.reuse, &image.writing, options)?;
-    job.to_destination(&content, destination, damage_map)
+    let destination = Destination::open(target, image.reuse, map, &image.writing, options)?;
+    job.to_destination(&content, destination)
 }
 
 /// A range that has nothing of the archive is a mistake.
 fn check(range: &Range<u64>, content: &Content) -> Result<(), Failure> {
     let name = content.name();
     match content {
-        Content::Archive(archive) if range.start < archive.index().len() => Ok(()),
-        Content::Archive(archive) => Err(Failure::usage(format!(
+        Content::Archive { archive, .. } if range.start < archive.index().len() => Ok(()),
+        Content::Archive { archive, .. } => Err(Failure::usage(format!(
             "{name} has {} bytes, and the range begins behind them",
             archive.index().len()
         ))),
@@ -75,7 +71,7 @@ fn seeds(
     let open = |path: &PathBuf| {
         let cannot =
             |error| Failure::unreadable(format!("cannot read the seed {}", path.display()), &error);
-        let file = File::open(path).map_err(cannot)?;
+        let file = open_at_once(OpenOptions::new().read(true), path).map_err(cannot)?;
         let found = file.metadata().map_err(cannot)?.file_type();
         if !found.is_file() && !found.is_block_device() {
             let path = path.display();

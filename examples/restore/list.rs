@@ -43,6 +43,7 @@ fn snapshots(options: &Options, output: &Output) -> Result<(), Failure> {
         };
         output.answer(format!("{name}{state}"), &json)?;
     }
+    place::tell_passed_over(&datastore, None, output);
     let namespaces = match datastore.namespaces() {
         Ok(namespaces) => namespaces,
         // Not every kind of place can tell.

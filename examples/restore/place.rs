@@ -2,7 +2,8 @@
 
 use std::io::{self, IsTerminal};
 
-use chunk_restore::{Datastore, Fingerprint, Key, Snapshot, SnapshotInfo};
+use chunk_restore::{Datastore, Fingerprint, GroupName, Key, Snapshot, SnapshotInfo};
+use serde_json::json;
 
 use crate::arguments::Options;
 use crate::failure::Failure;
@@ -16,12 +17,9 @@ pub(crate) fn snapshots(
     options: &Options,
     output: &Output,
 ) -> Result<(Datastore, Vec<SnapshotInfo>), Failure> {
-    first(
-        options,
-        chunk_restore::Options::new(),
-        output,
-        |datastore| datastore.snapshots(),
-    )
+    let opening = chunk_restore::Options::new();
+    let opened = first(options, opening, output, |datastore| datastore.snapshots())?;
+    Ok((opened.datastore, opened.first))
 }
 
 /// A snapshot, with the keys that are at hand.
@@ -41,10 +39,57 @@ pub(crate) fn snapshot_with(
 ) -> Result<Snapshot, Failure> {
     let opening = chunk_restore::Options::new().allow_unsigned(options.allow_unsigned);
     let opening = keys.into_iter().fold(opening, chunk_restore::Options::key);
-    let (_, snapshot) = first(options, opening, output, |datastore| {
+    let opened = first(options, opening, output, |datastore| {
         datastore.snapshot(name)
     })?;
-    Ok(snapshot)
+    if let Ok(group) = name.parse() {
+        // One of them could be later than the one that was taken.
+        tell_passed_over(&opened.datastore, Some(&group), output);
+    }
+    tell_differences(&opened.first, &opened.labels, output);
+    Ok(opened.first)
+}
+
+/// Says what lies among the snapshots and is in no listing.
+pub(crate) fn tell_passed_over(datastore: &Datastore, group: Option<&GroupName>, output: &Output) {
+    for text in datastore.passed_over(group) {
+        let json = json!({ "event": "passed_over", "message": text });
+        output.warn(text, &json);
+    }
+}
+
+/// Says which places hold something else under the snapshot's name.
+fn tell_differences(snapshot: &Snapshot, labels: &[String], output: &Output) {
+    for (number, label) in labels.iter().enumerate() {
+        let differences = snapshot.differences();
+        let files: Vec<&str> = differences
+            .filter(|(place, _)| *place == number)
+            .map(|(_, file)| file)
+            .collect();
+        if files.is_empty() {
+            continue;
+        }
+        let name = snapshot.name();
+        let text = format!(
+            "{label} holds something else under the name {name}, such as a copy that was decrypted: nothing is taken from it of {}",
+            files.join(", ")
+        );
+        let json = json!({
+            "event": "place_differs",
+            "place": label,
+            "snapshot": name.to_string(),
+            "files": files,
+        });
+        output.warn(text, &json);
+    }
+}
+
+/// An open datastore, with the first thing that was done with it.
+struct Opened<T> {
+    datastore: Datastore,
+    /// The names of its places, as they may be shown.
+    labels: Vec<String>,
+    first: T,
 }
 
 /// Opens the datastore and does the first thing with it. Of several places it is done with each, so that each can show its
@@ -54,7 +99,7 @@ fn first<T>(
     opening: chunk_restore::Options,
     output: &Output,
     what: impl Fn(&Datastore) -> chunk_restore::Result<T>,
-) -> Result<(Datastore, T), Failure> {
+) -> Result<Opened<T>, Failure> {
     let opening = match given(options.ns.as_deref(), "PBS_NAMESPACE")? {
         Some(namespace) => opening.namespace(namespace.parse()?),
         None => opening,
@@ -62,16 +107,21 @@ fn first<T>(
     let repositories = Repository::find(options)?;
     if let [repository] = &repositories[..] {
         let (datastore, first) = open(repository, options, opening, &what)?;
-        return Ok((datastore, first?));
+        return Ok(Opened {
+            datastore,
+            labels: vec![repository.label()],
+            first: first?,
+        });
     }
     // There is another to ask.
     let opening = opening.attempts(2);
-    let mut places = Vec::new();
+    let (mut places, mut labels) = (Vec::new(), Vec::new());
     let mut failure = None;
     for repository in &repositories {
         let failed = match open(repository, options, opening.clone(), &what) {
             Ok((datastore, first)) => {
                 places.push(datastore);
+                labels.push(repository.label());
                 first.err()
             }
             Err(failed) => Some(failed),
@@ -90,7 +140,11 @@ fn first<T>(
     }
     let datastore = Datastore::any_of(places)?;
     let first = what(&datastore)?;
-    Ok((datastore, first))
+    Ok(Opened {
+        datastore,
+        labels,
+        first,
+    })
 }
 
 /// Opens one place and does the first thing with it, which is when a server shows its certificate.

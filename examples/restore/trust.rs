@@ -64,6 +64,13 @@ impl Known {
     }
 
     fn read(&self) -> io::Result<String> {
+        // Else a pipe in its place would hold everything up.
+        if !self.0.metadata()?.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it is not a file",
+            ));
+        }
         let mut text = String::new();
         File::open(&self.0)?
             .take(MAX_FILE)

@@ -1,11 +1,11 @@
 //! A datastore in a folder: one that a PBS left on a disk, or a copy of one. Knows nothing of what the files mean.
 
+mod listing;
+
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-use rustix::fs::OFlags;
 
 use crate::backend::{
     Access, Answer, ArchivePath, Backend, Connection, FetchError, Request, SnapshotInfo, is_ours,
@@ -13,11 +13,13 @@ use crate::backend::{
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::error::{BoxError, Error, ErrorKind, Scope};
-use crate::format::name::{BackupType, GroupName, Namespace, SnapshotName, SnapshotPath};
+use crate::format::name::{GroupName, Namespace, SnapshotPath};
+use crate::reading;
 use crate::throttle::Throttle;
 
-/// The manifest's file: a snapshot that has none is unfinished.
-const MANIFEST: &str = "index.json.blob";
+use listing::Found;
+
+const REPLACED: &str = "another folder, or none, has taken its place";
 
 /// A datastore in a folder.
 #[derive(Debug)]
@@ -41,7 +43,8 @@ impl Directory {
             .map_err(|error| denied(root, error))?
             .is_dir()
         {
-            return Err(io::ErrorKind::NotADirectory.into());
+            let message = "it is not a folder";
+            return Err(io::Error::new(io::ErrorKind::NotADirectory, message));
         }
         let folder = root.join(".chunks");
         let chunks = Chunks::open(folder.clone()).map_err(|error| match error.kind() {
@@ -73,19 +76,45 @@ impl Directory {
         path
     }
 
-    fn groups(&self, namespace: &Namespace) -> Result<Vec<GroupName>, FetchError> {
-        let folder = self.namespace(namespace);
-        fs::metadata(&folder).map_err(FetchError::of_file)?;
-        let mut groups = Vec::new();
-        for backup_type in [BackupType::Vm, BackupType::Ct, BackupType::Host] {
-            let ids =
-                names_in(&folder.join(backup_type.to_string())).map_err(FetchError::of_file)?;
-            groups.extend(
-                ids.iter()
-                    .filter_map(|id| GroupName::new(backup_type, id).ok()),
-            );
+    /// What lies in a namespace, or in one group of it.
+    fn list(
+        &self,
+        namespace: &Namespace,
+        group: Option<&GroupName>,
+    ) -> Result<Found<SnapshotInfo>, FetchError> {
+        let groups = match group {
+            Some(group) => Found {
+                found: vec![group.clone()],
+                passed_over: Vec::new(),
+            },
+            None => listing::groups(&self.namespace(namespace))?,
+        };
+        let mut all = Found {
+            found: Vec::new(),
+            passed_over: groups.passed_over,
+        };
+        for group in groups.found {
+            let snapshots = listing::snapshots(&self.group(namespace, &group), &group)?;
+            all.found.extend(snapshots.found);
+            all.passed_over.extend(snapshots.passed_over);
         }
-        Ok(groups)
+        Ok(all)
+    }
+
+    /// A file of a snapshot. That it is missing is said only where the datastore is still there.
+    fn open_file(&self, snapshot: &SnapshotPath, file: &str) -> Result<File, FetchError> {
+        let group = self.group(&snapshot.namespace, snapshot.snapshot.group());
+        let opened = listing::snapshot_folder(&group, &snapshot.snapshot).and_then(|folder| {
+            let path = folder.join(file);
+            reading::open_file(&path).map_err(|error| at(&path, error))
+        });
+        match opened {
+            Err(FetchError::Missing) => {
+                self.chunks.check_same()?;
+                Err(FetchError::Missing)
+            }
+            opened => opened,
+        }
     }
 }
 
@@ -96,11 +125,12 @@ impl Backend for Directory {
         file: &str,
         limit: u64,
     ) -> Result<Vec<u8>, FetchError> {
-        let mut path = self.group(&snapshot.namespace, snapshot.snapshot.group());
-        path.push(snapshot.snapshot.time_text());
-        path.push(file);
-        let file = File::open(path).map_err(FetchError::of_file)?;
-        let mut bytes = Vec::new();
+        let file = self.open_file(snapshot, file)?;
+        let len = file.metadata().map_err(FetchError::of_file)?.len();
+        if len > limit {
+            return Err(FetchError::TooLong);
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or_default());
         file.take(limit + 1)
             .read_to_end(&mut bytes)
             .map_err(FetchError::of_file)?;
@@ -115,35 +145,21 @@ impl Backend for Directory {
         namespace: &Namespace,
         group: Option<&GroupName>,
     ) -> Result<Vec<SnapshotInfo>, FetchError> {
-        let groups = match group {
-            Some(group) => vec![group.clone()],
-            None => self.groups(namespace)?,
-        };
-        let mut snapshots = Vec::new();
-        for group in groups {
-            let folder = self.group(namespace, &group);
-            for time in names_in(&folder).map_err(FetchError::of_file)? {
-                // What is not named like a snapshot is not one: the file `owner`, for instance.
-                let Ok(name) = format!("{group}/{time}").parse::<SnapshotName>() else {
-                    continue;
-                };
-                snapshots.push(SnapshotInfo {
-                    name,
-                    is_finished: folder.join(time).join(MANIFEST).is_file(),
-                });
-            }
+        self.list(namespace, group).map(|list| list.found)
+    }
+
+    fn passed_over(&self, namespace: &Namespace, group: Option<&GroupName>) -> Vec<String> {
+        let listed = self.list(namespace, group);
+        let mut texts = listed.map_or_else(|_| Vec::new(), |list| list.passed_over);
+        if group.is_none() {
+            let namespaces = listing::namespaces(&self.namespace(namespace), namespace);
+            texts.extend(namespaces.map_or_else(|_| Vec::new(), |list| list.passed_over));
         }
-        Ok(snapshots)
+        texts
     }
 
     fn namespaces(&self, parent: &Namespace) -> Result<Vec<Namespace>, FetchError> {
-        let folder = self.namespace(parent);
-        fs::metadata(&folder).map_err(FetchError::of_file)?;
-        let names = names_in(&folder.join("ns")).map_err(FetchError::of_file)?;
-        Ok(names
-            .iter()
-            .filter_map(|name| parent.child(name).ok())
-            .collect())
+        listing::namespaces(&self.namespace(parent), parent).map(|list| list.found)
     }
 
     fn access(&self) -> Access {
@@ -202,18 +218,13 @@ impl ChunkFiles<'_> {
                 self.chunks.check_there()?;
                 Err(error)
             }
-            Err(FetchError::Denied(cause)) => {
-                let message = format!("permission denied to read {}", path.display());
-                Err(FetchError::Denied(
-                    Error::new(ErrorKind::Denied, message).because(cause).into(),
-                ))
-            }
+            Err(FetchError::Denied(cause)) => Err(denied(&path, cause)),
             result => result,
         }
     }
 
     fn read_file(&self, path: &Path, request: &mut Request) -> Result<(), FetchError> {
-        let mut file = open_regular(path).map_err(FetchError::of_file)?;
+        let mut file = reading::open_file(path).map_err(FetchError::of_file)?;
         let len = file.metadata().map_err(FetchError::of_file)?.len();
         // The local cache of an S3-backed datastore keeps an evicted chunk as an empty file.
         if len == 0 {
@@ -256,16 +267,29 @@ impl Chunks {
         })
     }
 
-    /// Whether it is still the folder that was opened, and can be read.
+    /// Whether it is still the folder that was opened.
+    ///
+    /// # Errors
+    /// [`FetchError::Unreachable`] where it is not.
+    fn check_same(&self) -> Result<(), FetchError> {
+        match Chunks::open(self.folder.clone()) {
+            Ok(now) if now.identity != self.identity => Err(self.gone(REPLACED)),
+            Err(error) => Err(self.gone(error)),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    fn gone(&self, cause: impl Into<BoxError>) -> FetchError {
+        let folder = self.folder.display();
+        let message = format!("the datastore's folder {folder} is out of reach");
+        FetchError::unreachable(Error::new(ErrorKind::Unavailable, message).because(cause))
+    }
+
+    /// The same, and whether it can be read.
     ///
     /// # Errors
     /// [`FetchError::Denied`] where it may not be read, else [`FetchError::Unreachable`].
     fn check_there(&self) -> Result<(), FetchError> {
-        let folder = self.folder.display();
-        let gone = |cause: BoxError| {
-            let message = format!("the datastore's folder {folder} is out of reach");
-            FetchError::unreachable(Error::new(ErrorKind::Unavailable, message).because(cause))
-        };
         // A disk that is gone may still have its folders in the cache, but not their contents.
         let there = fs::metadata(&self.folder).and_then(|metadata| {
             let first = fs::read_dir(&self.folder)?.next();
@@ -273,15 +297,12 @@ impl Chunks {
         });
         match there {
             Ok((device, inode, true)) if (device, inode) == self.identity => Ok(()),
-            Ok(_) => Err(gone("another folder, or none, has taken its place".into())),
+            Ok(_) => Err(self.gone(REPLACED)),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                let message = format!("permission denied to read {folder}");
-                Err(FetchError::Denied(
-                    Error::new(ErrorKind::Denied, message).because(error).into(),
-                ))
+                Err(denied(&self.folder, error))
             }
             Err(error) if is_ours(&error) => Err(FetchError::Resources(error.into())),
-            Err(error) => Err(gone(error.into())),
+            Err(error) => Err(self.gone(error)),
         }
     }
 
@@ -293,28 +314,18 @@ impl Chunks {
     }
 }
 
-/// Opens a file that is one, and not a pipe or a device, which might never be at an end, or never be opened.
-fn open_regular(path: &Path) -> io::Result<File> {
-    let file = (File::options().read(true))
-        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-        .open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
+/// Sorts the failure to read something of a place, and names the thing.
+fn at(path: &Path, error: io::Error) -> FetchError {
+    match FetchError::of_file(error) {
+        FetchError::Denied(cause) => denied(path, cause),
+        FetchError::Unreadable(cause) => {
+            FetchError::Unreadable(format!("{}: {cause}", path.display()).into())
+        }
+        other => other,
     }
-    Ok(file)
 }
 
-/// The names in a folder; none where there is no such folder.
-fn names_in(folder: &Path) -> io::Result<Vec<String>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        // Names that are not UTF-8 are not PBS's.
-        names.extend(entry?.file_name().into_string());
-    }
-    Ok(names)
+fn denied(path: &Path, cause: impl Into<BoxError>) -> FetchError {
+    let message = format!("permission denied to read {}", path.display());
+    FetchError::Denied(Error::new(ErrorKind::Denied, message).because(cause).into())
 }

@@ -58,6 +58,13 @@ pub trait Backend: Send + Sync {
         Err(FetchError::Unsupported)
     }
 
+    /// What lies among the snapshots of a namespace, or of one of its groups, and is in no listing, with the reason: for people,
+    /// such as "the folder vm/100/copy is passed over: its name is not the time of a snapshot". None by default.
+    fn passed_over(&self, namespace: &Namespace, group: Option<&GroupName>) -> Vec<String> {
+        let _ = (namespace, group);
+        Vec::new()
+    }
+
     /// The namespaces directly below a namespace, in any order.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! `Datastore`: what one or several places hold, checked. Knows nothing of kinds of places.
 
+mod copies;
 pub(crate) mod snapshot;
 pub(crate) mod trust;
 mod view;
@@ -37,9 +38,12 @@ impl Datastore {
         namespace: Namespace,
         trust: Trust,
     ) -> Datastore {
-        let place = Arc::new(Place::new(backend, trust));
         Datastore {
-            views: vec![View { place, namespace }],
+            views: vec![View {
+                place: Arc::new(Place::new(backend)),
+                namespace,
+                trust: Arc::new(trust),
+            }],
         }
     }
 
@@ -48,18 +52,27 @@ impl Datastore {
     ///
     /// What is missing, damaged or out of reach in one place comes from the next. Chunks are known by their digests, so it does
     /// not matter whose they are: a place may be old, cheap, incomplete or not to be trusted. A manifest is that of the first
-    /// place that has a right one.
+    /// place that has a right one, and the strictest rule holds for all: where one of the places was opened with a key, the
+    /// manifests of all must be signed by one of their keys, unless each that has a key allows otherwise. A place that has
+    /// something else under a snapshot's name gives nothing of it: see
+    /// [`Snapshot::differences`](crate::Snapshot::differences).
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] for no place, and for more than 64.
     pub fn any_of(places: impl IntoIterator<Item = Datastore>) -> Result<Datastore> {
-        let views: Vec<View> = places.into_iter().flat_map(|place| place.views).collect();
+        let mut views: Vec<View> = places.into_iter().flat_map(|place| place.views).collect();
         if views.is_empty() {
             return Err(Error::new(ErrorKind::Invalid, "no place was named"));
         }
         if views.len() > MOST_PLACES {
             let message = format!("more than {MOST_PLACES} places were named");
             return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        // Else a forged manifest in the place that asks for no signature would pass for one that was checked.
+        let strictest = Trust::strictest(views.iter().map(|view| &*view.trust));
+        let strictest = Arc::new(strictest);
+        for view in &mut views {
+            view.trust = Arc::clone(&strictest);
         }
         Ok(Datastore { views })
     }
@@ -71,8 +84,8 @@ impl Datastore {
         Datastore {
             views: views
                 .map(|view| View {
-                    place: Arc::clone(&view.place),
                     namespace: namespace.clone(),
+                    ..view.clone()
                 })
                 .collect(),
         }
@@ -100,17 +113,28 @@ impl Datastore {
         Ok(snapshots)
     }
 
+    /// What lies among the snapshots of this namespace, or of one of its groups, and is in no listing, with the reason; for
+    /// people. A folder has such where a tool that copied it renamed what is in it.
+    #[must_use]
+    pub fn passed_over(&self, group: Option<&GroupName>) -> Vec<String> {
+        let reached = self.views.iter().filter(|view| !view.is_out_of_reach());
+        reached
+            .flat_map(|view| view.place.backend.passed_over(&view.namespace, group))
+            .collect()
+    }
+
     /// A snapshot by its name, such as `vm/100/2026-11-23T00:00:00Z`; or a group's last finished one, by the name
     /// of the group, such as `vm/100`.
     ///
     /// Its manifest is read and checked: it must be of the snapshot that was asked for, and, where keys were given,
-    /// be signed by one of them.
+    /// be signed by one of them. Of several places, the manifests of the others are compared with it, those aside that were
+    /// out of reach a moment ago.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] for a name that is neither; [`ErrorKind::NotFound`] where there is no such snapshot, with
     /// those that there are; [`ErrorKind::Key`] where the manifest is not signed by a key that was given;
     /// [`ErrorKind::Corrupt`] for a manifest that is damaged or another's; else why it could not be fetched. Of
-    /// several places, what the first says.
+    /// several places, what the first says that does not just lack it.
     pub fn snapshot(&self, name: &str) -> Result<Snapshot> {
         let name = match (name.parse::<SnapshotName>(), name.parse::<GroupName>()) {
             (Ok(snapshot), _) => snapshot,
@@ -128,8 +152,11 @@ impl Datastore {
                 .because(error));
             }
         };
-        let found = first_right(&self.views, |view| view.snapshot(name.clone()))?;
-        Ok(Snapshot::new(self.views.clone(), found))
+        let (view, found) = first_right(&self.views, |view| {
+            Ok((view.clone(), view.snapshot(name.clone())?))
+        })?;
+        let differences = copies::differences(&self.views, &view, &found);
+        Ok(Snapshot::new(self.views.clone(), found, differences))
     }
 
     /// What all places that answer have, sorted, each once. A place that is out of reach is not asked each time.
@@ -142,7 +169,7 @@ impl Datastore {
             }
             match view.ask(&ask) {
                 Ok(answer) => answers.get_or_insert_with(Vec::new).extend(answer),
-                Err(error) => failure = failure.or(Some(error)),
+                Err(error) => failure = more_telling(failure, error),
             }
         }
         match (answers, failure) {
@@ -157,21 +184,34 @@ impl Datastore {
     }
 }
 
-/// What the first place gives that has it right; if none has, what is wrong with it in the first.
-fn first_right<T>(views: &[View], ask: impl Fn(&View) -> Result<T>) -> Result<T> {
+/// What the first place gives that has it right; if none has, what is wrong with it in the first that does not just lack it.
+fn first_right<'a, T>(
+    views: impl IntoIterator<Item = &'a View>,
+    ask: impl Fn(&View) -> Result<T>,
+) -> Result<T> {
     let mut failure = None;
     for view in in_turn(views) {
         match view.ask(&ask) {
             Ok(answer) => return Ok(answer),
-            Err(error) => failure = failure.or(Some(error)),
+            Err(error) => failure = more_telling(failure, error),
         }
     }
     Err(failure.expect("there is a place"))
 }
 
+/// The first failure, unless it says that the thing is not there and the other leaves open whether it is.
+fn more_telling(first: Option<Error>, other: Error) -> Option<Error> {
+    let lacks = |error: &Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Missing);
+    match first {
+        Some(first) if !lacks(&first) || lacks(&other) => Some(first),
+        _ => Some(other),
+    }
+}
+
 /// Those first that were not found out of reach a moment ago.
-fn in_turn(views: &[View]) -> impl Iterator<Item = &View> {
-    let (others, reached): (Vec<_>, Vec<_>) = views.iter().partition(|view| view.is_out_of_reach());
+fn in_turn<'a>(views: impl IntoIterator<Item = &'a View>) -> impl Iterator<Item = &'a View> {
+    let (others, reached): (Vec<_>, Vec<_>) =
+        (views.into_iter()).partition(|view| view.is_out_of_reach());
     reached.into_iter().chain(others)
 }
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::backend::{ArchivePath, Backend, FetchError};
+use crate::datastore::copies::Difference;
 use crate::datastore::view::{Found, View};
 use crate::datastore::{cannot, few, first_right, within};
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result};
-use crate::format::blob::{MAX_BLOB, decode_blob, is_encrypted};
-use crate::format::index::Index;
+use crate::error::{Error, ErrorKind, Result, Scope};
+use crate::format::blob::{MAX_BLOB, MAX_RAW, decode_blob, is_encrypted};
+use crate::format::index::{Index, longest_dynamic, longest_fixed};
 use crate::format::key::Key;
 use crate::format::manifest::{CryptMode, Manifest, ManifestFile};
 use crate::format::name::{SnapshotName, SnapshotPath};
@@ -18,8 +19,20 @@ use crate::format::name::{SnapshotName, SnapshotPath};
 /// The private key that a master key wraps; never encrypted, whatever the manifest says of it.
 const WRAPPED_KEY: &str = "rsa-encrypted.key.blob";
 
+/// What a client may leave behind when it is done.
+const LOG: &str = "client.log.blob";
+
 /// Bounds what an index may take: 128 TiB in chunks of 4 MiB.
 const MAX_INDEX: u64 = 1 << 30;
+
+/// The most bytes that the index of an archive can have, which has so many bytes by the manifest.
+fn index_limit(file: &ManifestFile) -> u64 {
+    let most = match file.name().ends_with(".fidx") {
+        true => longest_fixed(file.size()),
+        false => longest_dynamic(file.size()),
+    };
+    most.min(MAX_INDEX)
+}
 
 /// One backup, with its manifest. Cheap to clone.
 #[derive(Clone)]
@@ -28,11 +41,17 @@ pub struct Snapshot(Arc<SnapshotInner>);
 struct SnapshotInner {
     views: Vec<View>,
     found: Found,
+    /// Sorted.
+    differences: Vec<Difference>,
 }
 
 impl Snapshot {
-    pub(super) fn new(views: Vec<View>, found: Found) -> Snapshot {
-        Snapshot(Arc::new(SnapshotInner { views, found }))
+    pub(super) fn new(views: Vec<View>, found: Found, differences: Vec<Difference>) -> Snapshot {
+        Snapshot(Arc::new(SnapshotInner {
+            views,
+            found,
+            differences,
+        }))
     }
 
     /// The snapshot's name, with the time where only a group was asked for.
@@ -47,13 +66,23 @@ impl Snapshot {
         &self.0.found.manifest
     }
 
+    /// What places of [`any_of`](crate::Datastore::any_of) have otherwise than the manifest says, or lack in theirs: the
+    /// number of the place, from 0, with the name of the file. A copy that a server decrypted on its way differs so, and so do
+    /// two backups of one second. Nothing of such a file is taken from such a place.
+    pub fn differences(&self) -> impl Iterator<Item = (usize, &str)> {
+        let files = self.manifest().files();
+        let differences = self.0.differences.iter();
+        differences.map(|&(place, file)| (place, files[file].name()))
+    }
+
     /// An archive by its name, such as `drive-scsi0.img`. Its index is read, and checked against the manifest.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] where the manifest has no such archive, with those that it has;
-    /// [`ErrorKind::Invalid`] for a small file, which [`read`](Snapshot::read) is for; [`ErrorKind::Key`] where it is
-    /// encrypted and its key was not given; [`ErrorKind::Corrupt`] for an index that is damaged or not the manifest's;
-    /// else why it could not be fetched.
+    /// [`ErrorKind::Invalid`] for a small file, which [`read`](Snapshot::read) is for, and for a name that several files
+    /// share; [`ErrorKind::Key`] where it is encrypted and its key was not given; [`ErrorKind::Missing`] where the place lacks
+    /// the index that the manifest lists; [`ErrorKind::Corrupt`] for an index that is damaged or not the manifest's; else why
+    /// it could not be fetched.
     pub fn archive(&self, name: &str) -> Result<Archive> {
         let file = self.file(name)?;
         if !file.is_archive() {
@@ -66,8 +95,8 @@ impl Snapshot {
             ));
         }
         let key = self.key_for(file)?;
-        let index = first_right(&self.0.views, |view| self.index(view, file))?;
-        let sources = self.0.views.iter().map(|view| Source {
+        let index = first_right(self.views_with(file), |view| self.index(view, file))?;
+        let sources = self.views_with(file).map(|view| Source {
             view: view.clone(),
             path: ArchivePath {
                 snapshot: view.path(self.name()),
@@ -86,7 +115,7 @@ impl Snapshot {
     /// The index as a place has it, if it is the manifest's.
     fn index(&self, view: &View, file: &ManifestFile) -> Result<Index> {
         let path = view.path(self.name());
-        let raw = fetch(view, &path, file, MAX_INDEX)?;
+        let raw = fetch(view, &path, file, index_limit(file))?;
         let index = Index::parse(raw).map_err(|error| within(file.name(), &path, error))?;
         let is_fixed = file.name().ends_with(".fidx");
         if (index.csum(), index.len(), index.is_fixed()) != (file.csum(), file.size(), is_fixed) {
@@ -107,9 +136,19 @@ impl Snapshot {
 
     /// A small file such as `qemu-server.conf`: read, checked against the manifest, and decoded.
     ///
+    /// No manifest lists `index.json`, which is the manifest's own JSON, and `client.log`, which a client may leave after it: the
+    /// log is checked by its CRC alone, so it says what the server wants, unless it is encrypted.
+    ///
     /// # Errors
     /// As [`archive`](Snapshot::archive), and [`ErrorKind::Invalid`] for an archive.
     pub fn read(&self, name: &str) -> Result<Vec<u8>> {
+        if self.manifest().file(name).is_none() {
+            match name.strip_suffix(".blob").unwrap_or(name) {
+                "index.json" => return self.read_manifest(),
+                "client.log" => return self.read_log(),
+                _ => {}
+            }
+        }
         let file = self.file(name)?;
         if file.is_archive() {
             return Err(Error::new(
@@ -121,9 +160,9 @@ impl Snapshot {
             WRAPPED_KEY => None,
             _ => self.key_for(file)?,
         };
-        first_right(&self.0.views, |view| {
+        first_right(self.views_with(file), |view| {
             let path = view.path(self.name());
-            let raw = fetch(view, &path, file, MAX_BLOB as u64)?;
+            let raw = fetch(view, &path, file, file.size().min(MAX_RAW))?;
             if (raw.len() as u64, Digest::of(&raw)) != (file.size(), file.csum()) {
                 let message = format!(
                     "{} is not the file that the manifest of {path} lists",
@@ -138,8 +177,37 @@ impl Snapshot {
                 );
                 return Err(Error::new(ErrorKind::Corrupt, message));
             }
-            decode_blob(&raw, key.as_ref(), MAX_BLOB)
+            decode_blob(raw, key.as_ref(), MAX_BLOB)
                 .map_err(|error| within(file.name(), &path, error))
+        })
+    }
+
+    /// The JSON of the manifest, anew, since the rest of it is not kept.
+    fn read_manifest(&self) -> Result<Vec<u8>> {
+        first_right(&self.0.views, |view| {
+            let (manifest, json) = view.manifest(self.name())?;
+            if !manifest.is_signed_as(self.manifest()) {
+                let path = view.path(self.name());
+                let message =
+                    format!("the manifest of {path} is no longer the one that was read before");
+                return Err(Error::new(ErrorKind::Corrupt, message));
+            }
+            Ok(json)
+        })
+    }
+
+    fn read_log(&self) -> Result<Vec<u8>> {
+        first_right(&self.0.views, |view| {
+            let path = view.path(self.name());
+            let read = view.place.backend.read_file(&path, LOG, MAX_RAW);
+            let raw = read.map_err(|error| match error {
+                FetchError::Missing => {
+                    Error::new(ErrorKind::NotFound, format!("{path} has no client.log"))
+                }
+                error => cannot(&format!("fetch {LOG} of"), &path, error),
+            })?;
+            decode_blob(raw, self.0.found.key.as_ref(), MAX_BLOB)
+                .map_err(|error| within(LOG, &path, error))
         })
     }
 
@@ -159,9 +227,30 @@ impl Snapshot {
         }
     }
 
+    /// The places, but those that have another file under its name.
+    fn views_with(&self, file: &ManifestFile) -> impl Iterator<Item = &View> {
+        let files = self.manifest().files().iter();
+        let number = files
+            .take_while(|other| other.name() != file.name())
+            .count();
+        let views = self.0.views.iter().enumerate();
+        views
+            .filter(move |&(view, _)| self.0.differences.binary_search(&(view, number)).is_err())
+            .map(|(_, view)| view)
+    }
+
     fn file(&self, name: &str) -> Result<&ManifestFile> {
         let manifest = &self.0.found.manifest;
         manifest.file(name).ok_or_else(|| {
+            let namesakes: Vec<_> = manifest.namesakes(name).map(ManifestFile::name).collect();
+            if !namesakes.is_empty() {
+                let message = format!(
+                    "{name} is not the name of one file of {}: name {} in full",
+                    self.path(),
+                    namesakes.join(" or ")
+                );
+                return Error::new(ErrorKind::Invalid, message);
+            }
             let there = few(manifest.files().iter().map(ManifestFile::archive_name));
             Error::new(
                 ErrorKind::NotFound,
@@ -179,7 +268,7 @@ impl Snapshot {
         }
         let what = format!("{} is encrypted", file.archive_name());
         let view = self.0.views.first().expect("there is a place");
-        Err(view.place.trust.foreign_key(self.manifest(), &what))
+        Err(view.trust.foreign_key(self.manifest(), &what))
     }
 
     fn path(&self) -> SnapshotPath {
@@ -190,7 +279,22 @@ impl Snapshot {
 
 fn fetch(view: &View, path: &SnapshotPath, file: &ManifestFile, limit: u64) -> Result<Vec<u8>> {
     let read = view.place.backend.read_file(path, file.name(), limit);
-    read.map_err(|error| cannot(&format!("fetch {} of", file.name()), path, error))
+    read.map_err(|error| match error {
+        // It is listed, so it is lost, and not a name that nobody knows.
+        FetchError::Missing => {
+            let message = format!(
+                "{} of {path} is missing: its manifest lists it",
+                file.name()
+            );
+            Error::new(ErrorKind::Missing, message).of_scope(Scope::Chunk)
+        }
+        FetchError::TooLong => {
+            let name = file.name();
+            let message = format!("{name} is not the file that the manifest of {path} lists");
+            Error::new(ErrorKind::Corrupt, message).because(error)
+        }
+        error => cannot(&format!("fetch {} of", file.name()), path, error),
+    })
 }
 
 /// An image or a pxar stream of a snapshot, with its index. Cheap to clone.
@@ -220,7 +324,7 @@ impl Source {
 }
 
 impl Archive {
-    /// Where it lies; of several places, in the first.
+    /// Where it lies; of several places, in the first that has it as the manifest says.
     #[must_use]
     pub fn path(&self) -> &ArchivePath {
         &self.0.sources.first().expect("there is a place").path
@@ -246,7 +350,7 @@ impl Archive {
         }
     }
 
-    /// The places that its chunks can come from, the preferred one first.
+    /// The places that its chunks can come from, the preferred one first; none that has another archive under its name.
     pub(crate) fn sources(&self) -> &[Source] {
         &self.0.sources
     }

@@ -14,6 +14,28 @@ pub(crate) struct Trust {
 }
 
 impl Trust {
+    /// The strictest of several: all their keys, any of which makes a signature necessary everywhere, unless all who have a
+    /// key do without.
+    pub(super) fn strictest<'a>(trusts: impl IntoIterator<Item = &'a Trust>) -> Trust {
+        let mut keys: Vec<Key> = Vec::new();
+        let mut allow_unsigned = true;
+        for trust in trusts.into_iter().filter(|trust| !trust.keys.is_empty()) {
+            for key in &trust.keys {
+                if keys
+                    .iter()
+                    .all(|known| known.fingerprint() != key.fingerprint())
+                {
+                    keys.push(key.clone());
+                }
+            }
+            allow_unsigned &= trust.allow_unsigned;
+        }
+        Trust {
+            keys,
+            allow_unsigned,
+        }
+    }
+
     /// The key of a snapshot, once its manifest was found to be signed by it.
     pub(super) fn key_of(&self, manifest: &Manifest, path: &SnapshotPath) -> Result<Option<Key>> {
         if self.keys.is_empty() {

@@ -9,9 +9,9 @@ use crate::backend::{Backend, FetchError, SnapshotInfo};
 use crate::datastore::trust::Trust;
 use crate::datastore::{cannot, few, within};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::blob::{MAX_BLOB, decode_blob};
+use crate::format::blob::{MAX_RAW, decode_blob};
 use crate::format::key::Key;
-use crate::format::manifest::Manifest;
+use crate::format::manifest::{MAX_MANIFEST, Manifest};
 use crate::format::name::{GroupName, Namespace, SnapshotName, SnapshotPath};
 
 const MANIFEST: &str = "index.json.blob";
@@ -19,17 +19,17 @@ const MANIFEST: &str = "index.json.blob";
 /// A place that is out of reach is asked after all others for so long.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// A place and a namespace in it.
+/// A place and a namespace in it, and whose word is taken for what it says.
 #[derive(Clone)]
 pub(super) struct View {
     pub(super) place: Arc<Place>,
     pub(super) namespace: Namespace,
+    pub(super) trust: Arc<Trust>,
 }
 
-/// A backend, and whose word is taken for what it says.
+/// A backend.
 pub(super) struct Place {
     pub(super) backend: Box<dyn Backend>,
-    pub(super) trust: Trust,
     /// When it was found to be out of reach, which may have taken a while.
     failed: Mutex<Option<Instant>>,
 }
@@ -43,10 +43,9 @@ pub(super) struct Found {
 }
 
 impl Place {
-    pub(super) fn new(backend: Box<dyn Backend>, trust: Trust) -> Place {
+    pub(super) fn new(backend: Box<dyn Backend>) -> Place {
         Place {
             backend,
-            trust,
             failed: Mutex::new(None),
         }
     }
@@ -91,16 +90,27 @@ impl View {
 
     /// The snapshot of a name, once its manifest is found to be its own, and signed where it must be.
     pub(super) fn snapshot(&self, name: SnapshotName) -> Result<Found> {
-        let path = self.path(&name);
-        let read = (self.place.backend).read_file(&path, MANIFEST, MAX_BLOB as u64);
+        let (manifest, _) = self.manifest(&name)?;
+        let key = self.trust.key_of(&manifest, &self.path(&name))?;
+        Ok(Found {
+            name,
+            manifest,
+            key,
+        })
+    }
+
+    /// The manifest of a snapshot, found to be its own, whoever signed it; and its JSON.
+    pub(super) fn manifest(&self, name: &SnapshotName) -> Result<(Manifest, Vec<u8>)> {
+        let path = self.path(name);
+        let read = (self.place.backend).read_file(&path, MANIFEST, MAX_RAW);
         let raw = match read {
             Ok(raw) => raw,
             Err(FetchError::Missing) => return Err(self.no_such_snapshot(&path.snapshot)),
             Err(error) => return Err(cannot("fetch the manifest of", &path, error)),
         };
-        let manifest = decode_blob(&raw, None, MAX_BLOB)
-            .and_then(|json| Manifest::parse(&json))
-            .map_err(|error| within("the manifest", &path, error))?;
+        let parsed = decode_blob(raw, None, MAX_MANIFEST)
+            .and_then(|json| Ok((Manifest::parse(&json)?, json)));
+        let (manifest, json) = parsed.map_err(|error| within("the manifest", &path, error))?;
         if *manifest.snapshot() != path.snapshot {
             return Err(Error::new(
                 ErrorKind::Corrupt,
@@ -110,12 +120,7 @@ impl View {
                 ),
             ));
         }
-        let key = self.place.trust.key_of(&manifest, &path)?;
-        Ok(Found {
-            name,
-            manifest,
-            key,
-        })
+        Ok((manifest, json))
     }
 
     /// The last snapshot of a group that has a manifest.

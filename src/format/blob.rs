@@ -15,7 +15,7 @@ use crate::format::key::Key;
 
 use unzip::Unzip;
 
-pub(crate) use small::{MAX_BLOB, decode_blob, is_encrypted};
+pub(crate) use small::{MAX_BLOB, MAX_RAW, decode_blob, is_encrypted};
 
 /// Magic and CRC.
 const HEADER: usize = 12;

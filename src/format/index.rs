@@ -14,6 +14,20 @@ const DYNAMIC_ENTRY: usize = 40;
 const MIN_CHUNK_SIZE: u64 = 4 << 10;
 const MAX_CHUNK: u64 = 128 << 20;
 
+/// The most bytes that a fixed index of an archive of so many bytes can have.
+pub(crate) fn longest_fixed(len: u64) -> u64 {
+    let entries = len.div_ceil(MIN_CHUNK_SIZE);
+    entries
+        .saturating_mul(FIXED_ENTRY as u64)
+        .saturating_add(HEADER as u64)
+}
+
+/// The same of a dynamic one.
+pub(crate) fn longest_dynamic(len: u64) -> u64 {
+    len.saturating_mul(DYNAMIC_ENTRY as u64)
+        .saturating_add(HEADER as u64)
+}
+
 /// One chunk of an archive, as the index lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chunk {

@@ -3,6 +3,7 @@
 mod file;
 #[cfg(feature = "master-key")]
 mod master;
+mod text;
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,6 +1,9 @@
 //! The manifest: what a snapshot holds, and who says so. Does no I/O.
 
-use std::collections::HashSet;
+mod bounds;
+mod canonical;
+
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde_json::{Map, Value};
@@ -9,6 +12,9 @@ use crate::digest::{Digest, Fingerprint};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::key::Key;
 use crate::format::name::{BackupType, GroupName, SnapshotName, archive_name};
+
+pub(crate) use bounds::MAX_MANIFEST;
+use canonical::canonical;
 
 /// What is done to the chunks of an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +32,8 @@ pub enum CryptMode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestFile {
     name: String,
+    /// Whether another file of the manifest could be meant by its archive name.
+    is_ambiguous: bool,
     crypt_mode: CryptMode,
     size: u64,
     csum: Digest,
@@ -38,10 +46,14 @@ impl ManifestFile {
         &self.name
     }
 
-    /// The name that people use, such as `drive-scsi0.img`.
+    /// The name that people use, such as `drive-scsi0.img`; the server's name where another file of the manifest could be
+    /// meant by that. No other file has it.
     #[must_use]
     pub fn archive_name(&self) -> &str {
-        archive_name(&self.name).unwrap_or(&self.name)
+        match self.is_ambiguous {
+            true => &self.name,
+            false => archive_name(&self.name).unwrap_or(&self.name),
+        }
     }
 
     /// Whether it is an index of chunks rather than a small file.
@@ -85,8 +97,10 @@ impl Manifest {
     /// Reads the JSON of a manifest.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] where it is none, or lists a file whose name is unsafe or listed twice.
+    /// [`ErrorKind::Corrupt`] where it is none, lists a file whose name is unsafe or listed twice, or has more in it than any
+    /// honest one: more than 32 MiB, 131,072 objects or a million values.
     pub fn parse(json: &[u8]) -> Result<Manifest> {
+        bounds::check(json)?;
         // Everything is taken from this one value: no two readers can disagree about what was signed.
         let value: Value = serde_json::from_slice(json).map_err(|error| {
             Error::new(ErrorKind::Corrupt, "the manifest is not JSON").because(error)
@@ -140,12 +154,19 @@ impl Manifest {
         &self.files
     }
 
-    /// A file by its name, either as people or as the server writes it.
+    /// A file by its name, either as the server or as people write it. `None` also for an archive name that several files
+    /// share, as `a.img` is that of `a.img.fidx` and `a.img.blob`.
     #[must_use]
     pub fn file(&self, name: &str) -> Option<&ManifestFile> {
         let by =
             |named: fn(&ManifestFile) -> &str| self.files.iter().find(|file| named(file) == name);
         by(ManifestFile::name).or_else(|| by(ManifestFile::archive_name))
+    }
+
+    /// The files whose name without its suffix is this.
+    pub(crate) fn namesakes(&self, name: &str) -> impl Iterator<Item = &ManifestFile> {
+        let files = self.files.iter();
+        files.filter(move |file| archive_name(&file.name) == Some(name))
     }
 
     /// Whether it has a signature, right or wrong.
@@ -164,6 +185,11 @@ impl Manifest {
     #[must_use]
     pub fn notes(&self) -> Option<&str> {
         self.notes.as_deref()
+    }
+
+    /// Whether both say the same where a signature covers it.
+    pub(crate) fn is_signed_as(&self, other: &Manifest) -> bool {
+        (&self.canonical, &self.signature) == (&other.canonical, &other.signature)
     }
 
     /// Checks that the manifest was signed with a key, and not changed since.
@@ -213,13 +239,22 @@ fn parse_snapshot(members: &Map<String, Value>) -> Result<SnapshotName> {
 fn parse_files(members: &Map<String, Value>) -> Result<Vec<ManifestFile>> {
     let entries = members.get("files").and_then(Value::as_array);
     let entries = entries.ok_or_else(|| corrupt("it has no list of files"))?;
-    let files = entries.iter().map(parse_file).collect::<Result<Vec<_>>>()?;
-    // A set, since 128 MiB of JSON have room for a million files.
+    let mut files = entries.iter().map(parse_file).collect::<Result<Vec<_>>>()?;
     let mut names = HashSet::with_capacity(files.len());
+    let mut sharing: HashMap<&str, usize> = HashMap::with_capacity(files.len());
     for file in &files {
-        if !names.insert(file.archive_name()) {
-            return Err(corrupt(format!("it lists {} twice", file.archive_name())));
+        if !names.insert(file.name()) {
+            return Err(corrupt(format!("it lists {} twice", file.name)));
         }
+        *sharing.entry(file.archive_name()).or_default() += 1;
+    }
+    let is_ambiguous = |file: &ManifestFile| {
+        let short = file.archive_name();
+        names.contains(short) || sharing.get(short).is_some_and(|count| *count > 1)
+    };
+    let ambiguous: Vec<bool> = files.iter().map(is_ambiguous).collect();
+    for (file, is_ambiguous) in files.iter_mut().zip(ambiguous) {
+        file.is_ambiguous = is_ambiguous;
     }
     Ok(files)
 }
@@ -245,65 +280,11 @@ fn parse_file(entry: &Value) -> Result<ManifestFile> {
     };
     Ok(ManifestFile {
         name: name.to_owned(),
+        is_ambiguous: false,
         crypt_mode,
         size,
         csum,
     })
-}
-
-/// What is signed: all members but two, as JSON without white space, sorted by name.
-fn canonical(members: &Map<String, Value>) -> Result<Vec<u8>> {
-    let signed = |name: &str| name != "signature" && name != "unprotected";
-    let mut out = Vec::new();
-    write_object(members.iter().filter(|(name, _)| signed(name)), &mut out)?;
-    Ok(out)
-}
-
-/// Sorts for itself, since other crates may have serde_json keep the order of the text.
-fn write_object<'a>(
-    members: impl Iterator<Item = (&'a String, &'a Value)>,
-    out: &mut Vec<u8>,
-) -> Result<()> {
-    let mut members: Vec<_> = members.collect();
-    members.sort_by_key(|(name, _)| *name);
-    out.push(b'{');
-    for (at, (name, value)) in members.into_iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        write_scalar(&Value::String(name.clone()), out);
-        out.push(b':');
-        write_value(value, out)?;
-    }
-    out.push(b'}');
-    Ok(())
-}
-
-fn write_value(value: &Value, out: &mut Vec<u8>) -> Result<()> {
-    match value {
-        Value::Null => {
-            return Err(corrupt(
-                "it has a null in it, which the format does not allow",
-            ));
-        }
-        Value::Object(members) => write_object(members.iter(), out)?,
-        Value::Array(items) => {
-            out.push(b'[');
-            for (at, item) in items.iter().enumerate() {
-                if at > 0 {
-                    out.push(b',');
-                }
-                write_value(item, out)?;
-            }
-            out.push(b']');
-        }
-        scalar => write_scalar(scalar, out),
-    }
-    Ok(())
-}
-
-fn write_scalar(value: &Value, out: &mut Vec<u8>) {
-    out.extend(value.to_string().bytes());
 }
 
 fn corrupt(why: impl Into<String>) -> Error {

@@ -1,9 +1,7 @@
 //! What reaching a place over the network needs: whom to trust, how long to wait, which way. Knows no kind of place.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -15,6 +13,7 @@ use crate::cancel::Cancel;
 use crate::digest::Fingerprint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::open::Options;
+use crate::reading::read_small;
 
 /// All root certificates of a system take a quarter of that.
 const MAX_CA_FILE: u64 = 1 << 20;
@@ -70,7 +69,7 @@ impl Network {
             let message = format!("the CA file {} can't be used", path.display());
             Error::new(ErrorKind::Invalid, message)
         };
-        let pem = read_limited(path).map_err(|error| unusable().because(error))?;
+        let pem = read_small(path, MAX_CA_FILE).map_err(|error| unusable().because(error))?;
         Dialer::new(
             self.fingerprint,
             Some(&pem),
@@ -79,12 +78,6 @@ impl Network {
         )
         .map_err(|error| unusable().because(error))
     }
-}
-
-fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
-    let mut pem = Vec::new();
-    File::open(path)?.take(MAX_CA_FILE).read_to_end(&mut pem)?;
-    Ok(pem)
 }
 
 impl Options {

@@ -1,9 +1,12 @@
 //! Bad indexes.
 
-use chunk_restore::{Error, ErrorKind, Index};
+use chunk_restore::{Error, ErrorKind, Index, Options};
 use proptest::prelude::*;
+use serde_json::json;
 
-use crate::support::{dynamic_index, fixed_index, with_right_csum};
+use crate::support::{
+    Files, SNAPSHOT, chain, dynamic_index, fixed_index, manifest, with_right_csum,
+};
 
 const MIB: u64 = 1 << 20;
 
@@ -268,5 +271,30 @@ proptest! {
         count in 0_usize..30,
     ) {
         is_sound(&fixed_index(len, chunk_size, &vec![[0; 32]; count]));
+    }
+}
+
+#[test]
+fn no_more_of_an_index_is_read_than_the_manifest_leaves_room_for() {
+    // One that lists what the manifest says, and is followed by 256 MiB.
+    for (name, index, len) in [
+        ("a.img.fidx", fixed(), 8 * MIB + 5),
+        ("a.img.didx", dynamic(), 5 * MIB),
+    ] {
+        let csum = Index::parse(index.clone()).unwrap().csum().to_string();
+        let file = json!({ "filename": name, "crypt-mode": "none", "size": len, "csum": csum });
+        let open = |index: Vec<u8>| {
+            let files = Files::new(&manifest(&json!([file.clone()])), name, index);
+            let snapshot = Options::new().open_backend(files).snapshot(SNAPSHOT);
+            snapshot.unwrap().archive("a.img")
+        };
+        assert_eq!(open(index.clone()).unwrap().index().len(), len);
+        let long = [index, vec![0; 256 << 20]].concat();
+        let error = open(long).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        let why = format!(
+            "{name} is not the file that the manifest of {SNAPSHOT} lists: it is longer than it can be"
+        );
+        assert_eq!(chain(&error), why);
     }
 }

@@ -34,6 +34,79 @@ fn what_is_no_key_file_is_refused_and_not_quoted() {
     }
 }
 
+/// The golden key file between the lines of a paper key, with what is printed around them.
+fn on_paper() -> String {
+    let json = String::from_utf8(std::fs::read(golden("keys/plain.key")).unwrap()).unwrap();
+    format!(
+        "Subject: the web server\n\n-----BEGIN PROXMOX BACKUP KEY-----\n{json}\n-----END PROXMOX BACKUP KEY-----\n\u{2588}\u{2580}\u{2584}\n"
+    )
+}
+
+#[test]
+fn a_key_on_paper_and_one_behind_a_byte_order_mark_are_read() {
+    let paper = on_paper();
+    let plain = String::from_utf8(std::fs::read(golden("keys/plain.key")).unwrap()).unwrap();
+    let utf16 = |mark: [u8; 2], bytes: fn(u16) -> [u8; 2]| {
+        let units = paper.encode_utf16().flat_map(bytes);
+        mark.into_iter().chain(units).collect::<Vec<u8>>()
+    };
+    let fingerprint = golden_file("plain.key").fingerprint();
+    for text in [
+        paper.clone().into_bytes(),
+        paper.replace('\n', "\r\n").into_bytes(),
+        format!("\u{feff}{plain}").into_bytes(),
+        format!("\u{feff}{paper}").into_bytes(),
+        utf16([0xff, 0xfe], u16::to_le_bytes),
+        utf16([0xfe, 0xff], u16::to_be_bytes),
+    ] {
+        let file = KeyFile::parse(&text).unwrap();
+        assert_eq!(file.fingerprint(), fingerprint);
+        assert_eq!(Some(file.unlock(None).unwrap().fingerprint()), fingerprint);
+    }
+    // A hint may look like anything.
+    let mut hinted: Value = serde_json::from_str(&plain).unwrap();
+    hinted["hint"] = "-----BEGIN PRIVATE KEY-----".into();
+    assert!(KeyFile::parse(hinted.to_string().as_bytes()).is_ok());
+}
+
+#[test]
+fn a_key_on_paper_that_is_cut_short_is_refused() {
+    let paper = on_paper();
+    let cut = paper.find("-----END").unwrap();
+    let why = "it is cut short: there is no line -----END PROXMOX BACKUP KEY-----";
+    assert_refused(&paper[..cut], why);
+    assert_refused(&format!("{}\n", &paper[..cut + 20]), why);
+}
+
+#[test]
+fn what_is_in_pem_is_told_what_it_is() {
+    for (label, found) in [
+        (
+            "RSA PRIVATE KEY",
+            "a private key in PEM, perhaps the RSA master key",
+        ),
+        (
+            "PRIVATE KEY",
+            "a private key in PEM, perhaps the RSA master key",
+        ),
+        (
+            "ENCRYPTED PRIVATE KEY",
+            "a private key in PEM, perhaps the RSA master key",
+        ),
+        ("PUBLIC KEY", "a public key in PEM"),
+        ("CERTIFICATE", "a certificate in PEM"),
+        ("OPENSSH PRIVATE KEY", "something else in PEM"),
+    ] {
+        let pem = format!("-----BEGIN {label}-----\nc2VjcmV0\n-----END {label}-----\n");
+        let error = KeyFile::parse(pem.as_bytes()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Key);
+        let shown = chain(&error);
+        assert!(shown.contains(&format!("it holds {found}")), "{shown}");
+        assert!(!shown.contains("c2VjcmV0"), "{shown}");
+    }
+    assert_refused("-----BEGIN \n{", "it is not JSON (line 1)");
+}
+
 #[test]
 fn scrypt_parameters_beyond_any_honest_ones_are_refused_before_they_cost_anything() {
     let max = u64::MAX;
@@ -172,7 +245,7 @@ fn a_key_file_that_can_not_be_read_is_a_key_error_that_names_it() {
         "{error}"
     );
     let error = KeyFile::read(golden("keys/master-private.der")).unwrap_err();
-    assert!(chain(&error).contains("it is not JSON"), "{error:?}");
+    assert!(chain(&error).contains("it is not text"), "{error:?}");
 }
 
 #[test]

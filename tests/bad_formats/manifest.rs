@@ -6,7 +6,9 @@ use chunk_restore::{CryptMode, Error, ErrorKind, Key, Manifest, Options};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::support::{Files, SECRET, SNAPSHOT, chain, entry, golden_key, manifest, signed};
+use crate::support::{
+    Files, SECRET, SNAPSHOT, ZSTD, blob, chain, entry, frame, golden_key, manifest, signed,
+};
 
 /// That of the key 00 01 .. 1f.
 const FINGERPRINT: &str = "0e:ab:d4:46:0b:6e:b9:ca:34:50:23:de:e2:b7:78:c7:90:e5:4a:16:83:b9:65:9c:0a:57:ae:19:90:90:15:9b";
@@ -36,6 +38,12 @@ fn assert_refused(json: &Value, why: &str) {
 fn opening(json: &Value, keys: &[Key]) -> Error {
     let options = keys.iter().cloned().fold(Options::new(), Options::key);
     let datastore = options.open_backend(Files::new(json, "none", Vec::new()));
+    datastore.snapshot(SNAPSHOT).unwrap_err()
+}
+
+/// The same for the blob of a manifest.
+fn opening_blob(blob: Vec<u8>) -> Error {
+    let datastore = Options::new().open_backend(Files::with_manifest(blob));
     datastore.snapshot(SNAPSHOT).unwrap_err()
 }
 
@@ -115,11 +123,95 @@ fn unsafe_file_names_are_refused() {
 }
 
 #[test]
-fn a_file_that_is_listed_twice_is_refused_even_under_another_suffix() {
-    for second in ["a.img.fidx", "a.img.didx", "a.img.blob"] {
-        let files = json!([file("a.img.fidx"), file("b.blob"), file(second)]);
-        assert_refused(&manifest(&files), "it lists a.img twice");
+fn a_file_that_is_listed_twice_is_refused() {
+    let files = json!([file("a.img.fidx"), file("b.blob"), file("a.img.fidx")]);
+    assert_refused(&manifest(&files), "it lists a.img.fidx twice");
+}
+
+#[test]
+fn each_file_has_a_name_of_its_own_by_which_it_is_found() {
+    for (names, expected) in [
+        (["a.img.fidx", "b.conf.blob"], ["a.img", "b.conf"]),
+        (["a.img.fidx", "a.img.didx"], ["a.img.fidx", "a.img.didx"]),
+        (["a.img.blob", "a.img.fidx"], ["a.img.blob", "a.img.fidx"]),
+        (
+            ["a.img.fidx", "a.img.fidx.blob"],
+            ["a.img", "a.img.fidx.blob"],
+        ),
+        (["a.blob.blob", "a.blob"], ["a.blob.blob", "a"]),
+    ] {
+        let parsed = parse(&manifest(&json!([file(names[0]), file(names[1])]))).unwrap();
+        for (listed, own) in parsed.files().iter().zip(expected) {
+            assert_eq!(listed.archive_name(), own, "{names:?}");
+            for name in [own, listed.name()] {
+                assert_eq!(parsed.file(name), Some(listed), "{names:?}");
+            }
+        }
     }
+    let shared = json!([file("a.img.fidx"), file("a.img.blob")]);
+    let json = manifest(&shared);
+    assert_eq!(parse(&json).unwrap().file("a.img"), None);
+    let datastore = Options::new().open_backend(Files::new(&json, "none", Vec::new()));
+    let error = datastore
+        .snapshot(SNAPSHOT)
+        .unwrap()
+        .archive("a.img")
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    let why = format!(
+        "a.img is not the name of one file of {SNAPSHOT}: name a.img.fidx or a.img.blob in full"
+    );
+    assert_eq!(error.to_string(), why);
+}
+
+#[test]
+fn a_manifest_with_more_in_it_than_any_is_refused_before_it_takes_memory() {
+    let with = |value: &str, count: usize| {
+        let list = [value].repeat(count).join(",");
+        format!("{{\"more\":[{list}]}}")
+    };
+    for (json, why) in [
+        (
+            with("{\"\":0}", 131_072),
+            "it has 131074 objects and lists, and none has more than 131072",
+        ),
+        (
+            with("0", 1_048_576),
+            "it has 1048578 values, and none has more than 1048576",
+        ),
+        (
+            with("[\"[{,\\\",\"]", 131_072),
+            "it has 131074 objects and lists, and none has more than 131072",
+        ),
+        (
+            with(&format!("\"{}\"", "a".repeat(1 << 20)), 32),
+            "it has more than 33554432 bytes",
+        ),
+    ] {
+        let error = Manifest::parse(json.as_bytes()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert_eq!(
+            error.to_string(),
+            format!("the manifest is malformed: {why}")
+        );
+    }
+    // Within strings they count for nothing.
+    let mut json = good();
+    json["unprotected"]["notes"] = "{[,\\\"".repeat(1 << 20).into();
+    assert!(parse(&json).is_ok());
+}
+
+#[test]
+fn a_manifest_that_unpacks_to_more_than_any_is_refused() {
+    let bomb = "{\"\":0},".repeat(18 << 20);
+    let blob = blob(ZSTD, &frame(bomb.as_bytes()));
+    assert!(blob.len() < 20_000);
+    let error = opening_blob(blob);
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(
+        chain(&error).contains("it decodes to more than 33554432 bytes"),
+        "{error:?}"
+    );
 }
 
 #[test]

@@ -6,6 +6,8 @@
 )]
 
 mod bucket;
+mod contents;
+mod damage_map;
 mod devices;
 #[path = "../disks/mod.rs"]
 mod disks;
@@ -16,9 +18,12 @@ mod keys;
 mod listing;
 mod network;
 mod range;
+mod reading;
 mod restoring;
 mod reuse;
 mod salvage;
+mod stdout;
+mod targets;
 
 use crate::home::Home;
 

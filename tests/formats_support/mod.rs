@@ -194,15 +194,24 @@ pub(crate) struct Files(pub(crate) HashMap<String, Vec<u8>>);
 impl Files {
     /// A snapshot with this manifest and one more file.
     pub(crate) fn new(manifest: &Value, name: &str, file: Vec<u8>) -> Files {
-        let manifest = blob(ZSTD, &frame(manifest.to_string().as_bytes()));
-        let files = [("index.json.blob", manifest), (name, file)];
-        Files(files.map(|(name, file)| (name.to_owned(), file)).into())
+        let mut files = Files::with_manifest(blob(ZSTD, &frame(manifest.to_string().as_bytes())));
+        files.0.insert(name.to_owned(), file);
+        files
+    }
+
+    /// A snapshot with a manifest's blob as it is.
+    pub(crate) fn with_manifest(blob: Vec<u8>) -> Files {
+        Files([("index.json.blob".to_owned(), blob)].into())
     }
 }
 
 impl Backend for Files {
-    fn read_file(&self, _: &SnapshotPath, file: &str, _: u64) -> Result<Vec<u8>, FetchError> {
-        self.0.get(file).cloned().ok_or(FetchError::Missing)
+    fn read_file(&self, _: &SnapshotPath, file: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
+        let file = self.0.get(file).ok_or(FetchError::Missing)?;
+        if file.len() as u64 > limit {
+            return Err(FetchError::TooLong);
+        }
+        Ok(file.clone())
     }
 
     fn connect<'a>(

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use chunk_restore::{Archive, Datastore, ErrorKind, Options, Report, Restore, Seed};
 use testkit::{Image, Prng, Store as _, within};
 
+mod copies;
 #[cfg(all(feature = "pbs", feature = "https", feature = "s3"))]
 mod kinds;
 mod race;

@@ -5,19 +5,21 @@ use std::io::Read;
 use zstd::stream::read::Decoder;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::blob::{Kind, Reason, crc_holds, decrypt};
+use crate::format::blob::{ENCRYPTED_HEADER, Kind, Reason, crc_holds, decrypt};
 use crate::format::key::Key;
 
 /// The most bytes that a blob may hold, by the format.
 pub(crate) const MAX_BLOB: usize = 128 << 20;
 
+/// The most bytes that such a blob has, its header included. Compressed it is shorter, or not kept so.
+pub(crate) const MAX_RAW: u64 = (MAX_BLOB + ENCRYPTED_HEADER) as u64;
+
 /// Decodes a whole blob to at most `limit` bytes. Its caller knows its name, and says it.
-pub(crate) fn decode_blob(raw: &[u8], key: Option<&Key>, limit: usize) -> Result<Vec<u8>> {
-    let kind = Kind::of(raw).map_err(corrupt)?;
-    if !crc_holds(raw, kind) {
+pub(crate) fn decode_blob(mut blob: Vec<u8>, key: Option<&Key>, limit: usize) -> Result<Vec<u8>> {
+    let kind = Kind::of(&blob).map_err(corrupt)?;
+    if !crc_holds(&blob, kind) {
         return Err(corrupt(Reason::Crc));
     }
-    let mut blob = raw.to_vec();
     if kind.is_encrypted {
         let Some(key) = key else {
             return Err(Error::new(
@@ -27,10 +29,14 @@ pub(crate) fn decode_blob(raw: &[u8], key: Option<&Key>, limit: usize) -> Result
         };
         decrypt(&mut blob, key).map_err(corrupt)?;
     }
-    let mut payload = blob.split_off(kind.header());
-    if kind.is_compressed {
-        payload = decompress(&payload, limit).map_err(corrupt)?;
-    }
+    let payload = match kind.is_compressed {
+        true => decompress(&blob[kind.header()..], limit).map_err(corrupt)?,
+        false => {
+            // In place: it may be long.
+            blob.drain(..kind.header());
+            blob
+        }
+    };
     if payload.len() > limit {
         return Err(too_long(limit));
     }
@@ -88,10 +94,10 @@ mod tests {
     #[test]
     fn a_bomb_ends_at_the_limit() {
         let frame = zstd::bulk::compress(&vec![0; 1 << 20], 1).expect("zeros compress");
-        let error = decode_blob(&blob(ZSTD, &frame), None, 1000).unwrap_err();
+        let error = decode_blob(blob(ZSTD, &frame), None, 1000).unwrap_err();
         assert_eq!(error.to_string(), "it decodes to more than 1000 bytes");
         assert_eq!(
-            decode_blob(&blob(ZSTD, &frame), None, 1 << 20)
+            decode_blob(blob(ZSTD, &frame), None, 1 << 20)
                 .expect("it just fits")
                 .len(),
             1 << 20
@@ -105,7 +111,7 @@ mod tests {
             [&frame[..], &frame[..]].concat(),
             [&frame[..], b"x"].concat(),
         ] {
-            let error = decode_blob(&blob(ZSTD, &payload), None, 1000).unwrap_err();
+            let error = decode_blob(blob(ZSTD, &payload), None, 1000).unwrap_err();
             assert_eq!(error.to_string(), "something follows its zstd frame");
         }
     }

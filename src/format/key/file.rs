@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::digest::Fingerprint;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::key::{Cipher, Key, decrypt};
+use crate::format::key::{Cipher, Key, decrypt, text};
 
 /// What scrypt may take, in bytes; the official client asks for 64 MiB.
 const MAX_SCRYPT_MEMORY: u64 = 1 << 30;
@@ -55,12 +55,13 @@ enum Kdf {
 }
 
 impl KeyFile {
-    /// Reads the JSON of a key file.
+    /// Reads the JSON of a key file, also as it stands on a paper key: between lines that begin and end it.
     ///
     /// # Errors
     /// [`ErrorKind::Key`] where it is none, or asks for more memory or time than any honest one.
-    pub fn parse(json: &[u8]) -> Result<KeyFile> {
-        let value: Value = serde_json::from_slice(json)
+    pub fn parse(text: &[u8]) -> Result<KeyFile> {
+        let decoded = text::decode(text)?;
+        let value: Value = serde_json::from_str(text::json(&decoded)?)
             // Its message can quote the text, which is secret.
             .map_err(|error| invalid(&format!("it is not JSON (line {})", error.line())))?;
         let text = |name: &str| value.get(name).and_then(Value::as_str);
@@ -215,7 +216,7 @@ fn base64(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
 }
 
-fn invalid(why: &str) -> Error {
+pub(super) fn invalid(why: &str) -> Error {
     Error::new(ErrorKind::Key, format!("the key file can't be used: {why}"))
 }
 

@@ -1,0 +1,112 @@
+//! Opens what somebody named, and is never held up by it: whoever opens a named pipe that nobody writes to waits for ever.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use zeroize::Zeroizing;
+
+/// How long a pipe may be without anybody who writes to it.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often a pipe that nobody writes to is looked at.
+const LOOK: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 20_000_000,
+};
+
+/// Opens a regular file to be read; what is anything else is refused.
+pub(crate) fn open_file(path: &Path) -> io::Result<File> {
+    let file = open(path)?;
+    let found = file.metadata()?.file_type();
+    if found.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !found.is_file() {
+        return Err(not_a("regular file"));
+    }
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
+}
+
+/// Reads a small file whole; or what comes through a pipe, as where a shell puts the output of a command in a file's place,
+/// for as long as somebody writes to it. More than `limit` bytes are an error.
+pub(crate) fn read_small(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    let file = open(path)?;
+    let found = file.metadata()?.file_type();
+    if found.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if found.is_block_device() {
+        return Err(not_a("file or a pipe"));
+    }
+    let mut bytes = Zeroizing::new(Vec::new());
+    if found.is_fifo() {
+        await_writer(&file, &mut bytes)?;
+    }
+    loop {
+        if bytes.len() as u64 > limit {
+            let message = format!("it has more than {limit} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        match read_some(&file, &mut bytes) {
+            Ok(0) => return Ok(bytes),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                poll(&mut [PollFd::new(&file, PollFlags::IN)], None)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Waits until somebody has opened the other end of a pipe, who may wait for this end.
+fn await_writer(file: &File, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match read_some(file, bytes) {
+            Ok(0) if begun.elapsed() < PATIENCE => {
+                poll(&mut [PollFd::new(file, PollFlags::IN)], Some(&LOOK))?;
+            }
+            Ok(0) => {
+                let message = "it is a pipe, and nobody writes to it";
+                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+            }
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn read_some(mut file: &File, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    let mut some = Zeroizing::new([0; 4096]);
+    let read = loop {
+        match file.read(&mut *some) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => break read?,
+        }
+    };
+    bytes.extend_from_slice(&some[..read]);
+    Ok(read)
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        // A file that a file server is asked to give back first.
+        Err(error)
+            if error.kind() == io::ErrorKind::WouldBlock && fs::metadata(path)?.is_file() =>
+        {
+            File::open(path)
+        }
+        opened => opened,
+    }
+}
+
+fn not_a(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("it is not a {what}"))
+}
