@@ -28,7 +28,7 @@ const MAX_KEY_FILE: u64 = 1 << 20;
 /// that is set.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] where what a variable names can't be read.
+/// [`ErrorKind::Invalid`] where what a variable names can't be read, or is empty.
 pub fn passphrase() -> Result<Option<Zeroizing<String>>> {
     secret("PBS_ENCRYPTION_PASSWORD")
 }
@@ -37,7 +37,7 @@ pub fn passphrase() -> Result<Option<Zeroizing<String>>> {
 /// or _CMD gives, the first that is set. A descriptor can be read only once.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] where what a variable names can't be read.
+/// [`ErrorKind::Invalid`] where what a variable names can't be read, or is empty.
 #[cfg(feature = "pbs")]
 pub fn password() -> Result<Option<Zeroizing<String>>> {
     secret("PBS_PASSWORD")
@@ -116,13 +116,57 @@ pub(crate) fn fingerprint() -> Result<Option<Fingerprint>> {
     })
 }
 
-/// The text of ALL_PROXY or all_proxy, unchecked.
+/// Whose rule says which variables name a proxy.
 #[cfg(feature = "tls")]
-pub(crate) fn proxy() -> Option<String> {
-    let texts = ["ALL_PROXY", "all_proxy"]
-        .into_iter()
-        .filter_map(|name| env::var(name).ok());
-    texts.into_iter().find(|text| !text.is_empty())
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProxyRule {
+    /// That of Proxmox Backup's own client.
+    #[cfg(feature = "pbs")]
+    Pbs,
+    /// That of curl, for `https://`.
+    #[cfg(any(feature = "https", feature = "s3"))]
+    Https,
+    /// That of curl, for `http://`. An HTTP_PROXY in capitals could be the header `Proxy` of a CGI request.
+    #[cfg(feature = "s3")]
+    Http,
+}
+
+/// The variable that names a proxy, and its text, unchecked.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] where it is not UTF-8.
+#[cfg(feature = "tls")]
+pub(crate) fn proxy(rule: ProxyRule) -> Result<Option<(&'static str, String)>> {
+    first_set(match rule {
+        #[cfg(feature = "pbs")]
+        ProxyRule::Pbs => &["ALL_PROXY", "all_proxy"],
+        #[cfg(any(feature = "https", feature = "s3"))]
+        ProxyRule::Https => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
+        #[cfg(feature = "s3")]
+        ProxyRule::Http => &["http_proxy", "all_proxy", "ALL_PROXY"],
+    })
+}
+
+/// The list of hosts that are reached without a proxy, unchecked; empty where there is none.
+///
+/// # Errors
+/// As [`proxy`].
+#[cfg(feature = "tls")]
+pub(crate) fn no_proxy() -> Result<String> {
+    let list = first_set(&["no_proxy", "NO_PROXY"])?;
+    Ok(list.map(|(_, list)| list).unwrap_or_default())
+}
+
+#[cfg(feature = "tls")]
+fn first_set(names: &[&'static str]) -> Result<Option<(&'static str, String)>> {
+    let mut values = names.iter().map(|name| (*name, set(name)));
+    let Some((name, Some(value))) = values.find(|(_, value)| value.is_some()) else {
+        return Ok(None);
+    };
+    let value = value.into_string();
+    value
+        .map(|value| Some((name, value)))
+        .map_err(|_| Error::new(ErrorKind::Invalid, format!("{name} is not UTF-8")))
 }
 
 fn secret(name: &str) -> Result<Option<Zeroizing<String>>> {
@@ -145,6 +189,10 @@ fn secret(name: &str) -> Result<Option<Zeroizing<String>>> {
                 .into_string()
                 .map_err(|_| Error::new(ErrorKind::Invalid, format!("{variable} is not UTF-8")))?,
         );
+        if value.is_empty() {
+            let message = format!("{variable} is empty: give it a value, or unset it");
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
         let text = read(&value).map_err(|error| {
             Error::new(
                 ErrorKind::Invalid,
@@ -153,6 +201,10 @@ fn secret(name: &str) -> Result<Option<Zeroizing<String>>> {
             .because(error)
         })?;
         let line = text.lines().next().unwrap_or_default();
+        if line.is_empty() {
+            let message = format!("the first line of the secret that {variable} names is empty");
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
         return Ok(Some(Zeroizing::new(line.to_owned())));
     }
     Ok(None)

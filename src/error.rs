@@ -58,7 +58,8 @@ pub enum ErrorKind {
     Unsupported,
     /// No such datastore, namespace, group, snapshot or archive.
     NotFound,
-    /// Sign-in failed, the identity may not do this, or the peer is not who it should be.
+    /// Sign-in failed, the identity may not do this, or the peer is not who it should be: its certificate is not trusted,
+    /// or it does not speak TLS.
     Denied,
     /// A key is missing, wrong or can't be unlocked; or a manifest is not signed by it.
     Key,

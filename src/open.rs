@@ -16,6 +16,8 @@ use crate::backend::{Backend, FetchError, is_ours};
 use crate::datastore::Datastore;
 use crate::datastore::trust::Trust;
 use crate::environment;
+#[cfg(any(feature = "https", feature = "pbs"))]
+use crate::environment::ProxyRule;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::key::Key;
 use crate::format::name::Namespace;
@@ -42,8 +44,8 @@ impl Options {
     /// What the environment says, as the official client reads it: the default key file
     /// (`$XDG_CONFIG_HOME/proxmox-backup/encryption-key.json`) where there is one, with its passphrase from
     /// PBS_ENCRYPTION_PASSWORD or from what its kin _FD, _FILE or _CMD name; PBS_NAMESPACE. And
-    /// over the network PBS_FINGERPRINT, the HTTP proxy that ALL_PROXY names, and the password or the token's secret from
-    /// PBS_PASSWORD or its kin. For S3 what `Options::s3_from_env` reads.
+    /// over the network PBS_FINGERPRINT, the HTTP proxy that `Options::proxy_from_env` finds, and the password or the token's
+    /// secret from PBS_PASSWORD or its kin. For S3 what `Options::s3_from_env` reads.
     ///
     /// # Errors
     /// [`ErrorKind::Key`] for a key file that can't be used, [`ErrorKind::Invalid`] for a variable that makes no sense.
@@ -64,9 +66,7 @@ impl Options {
             if let Some(secret) = environment::password()? {
                 options.network.secret = Some(secret);
             }
-            if let Some(proxy) = environment::proxy() {
-                options = options.proxy(proxy);
-            }
+            options = options.proxy_from_env();
         }
         #[cfg(feature = "s3")]
         {
@@ -111,7 +111,8 @@ impl Options {
         if place.starts_with("https://") {
             let network = &self.network;
             let credentials = network.credentials.clone();
-            let https = Https::new(place, credentials, network.dialer()?, network.retry())?;
+            let dialer = network.dialer(ProxyRule::Https)?;
+            let https = Https::new(place, credentials, dialer, network.retry())?;
             return Ok(self.open_backend(https));
         }
         #[cfg(feature = "s3")]
@@ -124,7 +125,10 @@ impl Options {
             None if place.contains("://") => {
                 // What follows may hold a password.
                 let scheme = place.split("://").next().unwrap_or_default();
-                let message = format!("no kind of place is known by {scheme}://");
+                let message = format!(
+                    "no kind of place is known by {scheme}://; there are https:// and s3://, \
+                     [[user@realm[!token]@]host[:port]:]datastore on a server, and folders"
+                );
                 return Err(Error::new(ErrorKind::Unsupported, message));
             }
             None if !place.contains('/') => return self.open_repository(place),
@@ -148,7 +152,8 @@ impl Options {
         let repository = place.parse()?;
         let network = &self.network;
         let secret = network.secret.clone();
-        let pbs = Pbs::new(repository, secret, network.dialer()?, network.retry());
+        let dialer = network.dialer(ProxyRule::Pbs)?;
+        let pbs = Pbs::new(repository, secret, dialer, network.retry());
         Ok(self.open_backend(pbs))
     }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::exit;
 
 use chunk_restore::{
-    Archive, Event, FileTarget, Key, Options, Report, Restore, StreamTarget, Target,
+    Archive, Cancel, Event, FileTarget, Key, Options, Report, Restore, StreamTarget, Target,
 };
 use serde_json::Value;
 use testkit::{PbsServer, S3Server, TestKey};
@@ -129,7 +129,7 @@ fn restore(task: &Task) -> Figures {
             measure(&task.restore(), &archive, &mut target.check_space(false))
         }
         "stream" => {
-            let mut target = StreamTarget::<fs::File>::stdout().expect("stdout is a pipe");
+            let mut target = StreamTarget::stdout(&Cancel::new()).expect("stdout is a pipe");
             measure(&task.restore(), &archive, &mut target)
         }
         _ => measure(&task.restore(), &archive, &mut Null),

@@ -30,7 +30,10 @@ Environment:
                            _FD, _FILE, _CMD: read from a descriptor, a file, a command
   PBS_FINGERPRINT          the server's, where --fingerprint is not given
   PBS_ENCRYPTION_PASSWORD  the passphrase of key files; else _FD, _FILE, _CMD
-  ALL_PROXY                an HTTP proxy to servers, http://[user:password@]host:port
+  ALL_PROXY                an HTTP proxy to servers, http://[user:password@]host:port; to web
+                           servers and S3 HTTPS_PROXY comes first; each also in lower case
+  NO_PROXY                 the hosts that are reached without it: names with all below them,
+                           addresses, networks such as 10.0.0.0/8, or *; also in lower case
   AWS_ACCESS_KEY_ID        the access key for s3:// places, where --profile is not given,
                            with AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN if it is temporary
   AWS_PROFILE              else a profile of ~/.aws/credentials, or of the file that
@@ -53,14 +56,15 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List the snapshots of the namespace, or the archives of one snapshot
-    List {
-        /// The snapshot whose archives to list
-        snapshot: Option<String>,
-    },
+    ///
+    /// Shows of each snapshot its size, whether all of it is encrypted or signed, what the server's last verification found,
+    /// whether it is protected from being pruned, its archives, and the first line of its notes; as far as the place can
+    /// tell. Nothing of that is checked: `verify` does.
+    List(List),
     /// Restore one archive into a file or a block device, or to standard output
     ///
     /// What stopped before it was done goes on when the same command runs again: what is there is verified and kept. A file
-    /// has the name TARGET.partial until it is complete.
+    /// has the name TARGET.partial until it is complete, and is for you alone (mode 0600) where it is new.
     Image(Image),
     /// Restore archives into a folder, each under its own name
     ///
@@ -91,6 +95,15 @@ impl Command {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct List {
+    /// The snapshot whose archives to list
+    pub(crate) snapshot: Option<String>,
+    /// List the groups of the namespace instead, with their owners, how many snapshots they have, and the last of them
+    #[arg(long, conflicts_with = "snapshot")]
+    pub(crate) groups: bool,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct Image {
     /// The snapshot
     pub(crate) snapshot: String,
@@ -102,7 +115,8 @@ pub(crate) struct Image {
     pub(crate) target: PathBuf,
     /// Write into the file or device as it is, and fetch only what differs
     ///
-    /// Meanwhile a file has the name TARGET.partial. A device can't be renamed: don't use it before the restore is done.
+    /// Meanwhile a file has the name TARGET.partial. A device can't be renamed: don't use it before the restore is done. A
+    /// file that would become shorter is refused.
     #[arg(long)]
     pub(crate) reuse: bool,
     /// Take chunks that another image at hand has; may be repeated
@@ -119,6 +133,8 @@ pub(crate) struct Image {
     #[arg(long, value_name = "OFFSET+LEN", value_parser = size::parse_range)]
     pub(crate) range: Option<Range<u64>>,
     /// Where to list what was lost, instead of TARGET.damaged.json; for a device that is in the folder you are in
+    ///
+    /// An older list of the same target is replaced, and removed when nothing is lost. Any other file is refused.
     #[arg(long, value_name = "FILE", requires = "salvage")]
     pub(crate) damage_map: Option<PathBuf>,
     #[command(flatten)]
@@ -131,7 +147,7 @@ pub(crate) struct Writing {
     /// Put zeros where chunks are missing or damaged, and go on
     ///
     /// A file then gets the name NAME.damaged, and NAME.damaged.json lists what was lost; the exit code is 3. The same command
-    /// on a healed datastore fetches just that, and gives the file its name.
+    /// on a healed datastore fetches just that, and copies the rest from NAME.damaged, which goes once NAME is whole.
     #[arg(long)]
     pub(crate) salvage: bool,
     /// How zeros get into files and devices
@@ -215,11 +231,14 @@ pub(crate) struct Options {
     /// Trust the server whose certificate has this SHA-256; else PBS_FINGERPRINT
     ///
     /// A certificate that the system's roots vouch for needs none. Else the fingerprint that was trusted before is taken, or
-    /// asked about on a terminal, and remembered in ~/.config/proxmox-backup/fingerprints.
+    /// asked about on a terminal, and remembered in ~/.config/proxmox-backup/fingerprints: by the host, or, for another port
+    /// than 8007, by host and port.
     #[arg(long, global = true, value_name = "FINGERPRINT")]
     pub(crate) fingerprint: Option<String>,
 
     /// Trust the root certificates in this PEM file too
+    ///
+    /// The server's own certificate may be one of them, if it signs itself; its name and its dates must be right.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
 
@@ -258,7 +277,7 @@ pub(crate) struct Options {
     #[arg(long, global = true)]
     pub(crate) allow_unsigned: bool,
 
-    /// Replace files that exist
+    /// Replace files that exist, once all is there; their mode is kept, and their owner where that is allowed
     #[arg(long, global = true)]
     pub(crate) overwrite: bool,
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::arguments::{Bench, Options};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::interrupt;
+use crate::interrupt::Interrupt;
 use crate::output::Output;
 use crate::place;
 
@@ -52,7 +52,12 @@ impl Measured {
     }
 }
 
-pub(crate) fn run(bench: &Bench, options: &Options, output: &Output) -> Result<Exit, Failure> {
+pub(crate) fn run(
+    bench: &Bench,
+    options: &Options,
+    interrupt: &Interrupt,
+    output: &Output,
+) -> Result<Exit, Failure> {
     let snapshot = place::snapshot(options, &bench.snapshot, output)?;
     let archive = snapshot.archive(&bench.archive)?;
     if let Some(speed) = snapshot.speedtest()? {
@@ -65,14 +70,13 @@ pub(crate) fn run(bench: &Bench, options: &Options, output: &Output) -> Result<E
         )?;
     }
     let limit = Duration::from_secs(bench.seconds);
-    let interrupted = interrupt::watch(output);
     let mut restore = Restore::new().threads(options.threads);
     if let Some(bytes) = options.memory {
         restore = restore.memory(bytes);
     }
     let measure = |in_flight| {
         let restore = restore.clone().in_flight(in_flight);
-        measure(&archive, restore, limit, &interrupted)
+        measure(&archive, restore, limit, interrupt)
             .map_err(|failure| failure.about(&bench.archive))
     };
 
@@ -143,8 +147,10 @@ fn measure(
     archive: &Archive,
     restore: Restore,
     limit: Duration,
-    interrupted: &Cancel,
+    interrupt: &Interrupt,
 ) -> Result<Measured, Failure> {
+    let _running = interrupt.run()?;
+    let interrupted = interrupt.cancel();
     let enough = Cancel::new();
     let mut last = Report::default();
     let before = cpu_time();

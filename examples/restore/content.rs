@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use chunk_restore::{Archive, CryptMode, Snapshot};
+use chunk_restore::{Archive, CryptMode, Error, ErrorKind, Snapshot};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -28,12 +28,12 @@ impl Content {
         Ok(match is_small {
             true => Content::Small {
                 name: own_name,
-                bytes: snapshot.read(name)?,
+                bytes: snapshot.read(name).map_err(with_key)?,
             },
             // Of a name that is not there, this says which are.
             false => Content::Archive {
                 name: own_name,
-                archive: snapshot.archive(name)?,
+                archive: snapshot.archive(name).map_err(with_key)?,
             },
         })
     }
@@ -51,6 +51,14 @@ pub(crate) fn name_of<'a>(snapshot: &'a Snapshot, name: &'a str) -> &'a str {
     match snapshot.manifest().file(name) {
         Some(file) => file.archive_name(),
         None => name.strip_suffix(".blob").unwrap_or(name),
+    }
+}
+
+/// Says how to give the key that lacks.
+fn with_key(error: Error) -> Failure {
+    match error.kind() {
+        ErrorKind::Key => Failure::from(error).advises("give the file of that key by --keyfile"),
+        _ => error.into(),
     }
 }
 

@@ -1,9 +1,9 @@
 //! What something is restored into: a file, a block device, or a file that is there already.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use chunk_restore::{DeviceTarget, Existing, FileTarget, ReadAt, Target};
 
 use crate::arguments::{Options, Writing, ZeroPolicy};
 use crate::content::Content;
+use crate::damage_map::DamageMap;
 use crate::failure::Failure;
 
 /// What is added to the name of a file for what is beside it on the way, and after damage.
@@ -19,37 +20,89 @@ const PARTIAL: &str = ".partial";
 const DAMAGED: &str = ".damaged";
 const DAMAGE_MAP: &str = ".damaged.json";
 
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
 /// A place that takes one archive or small file.
 pub(crate) struct Destination {
     path: PathBuf,
     target: Box<dyn Target>,
     /// Where a file is until it is complete.
-    partial: Option<PathBuf>,
+    partial: Option<Partial>,
+    /// Where it is with zeros for what was lost.
+    damaged: PathBuf,
+    /// Where what was lost is listed.
+    map: DamageMap,
     /// The bytes of a device.
     size: Option<u64>,
     /// Whether what it held is thrown away, also behind what is restored.
     is_discarded: bool,
 }
 
+/// An unfinished file.
+struct Partial {
+    path: PathBuf,
+    /// Which file it is, whoever has the name later.
+    id: Option<(u64, u64)>,
+    is_locked: bool,
+}
+
 impl Destination {
     /// Refuses what is neither a file nor a block device, and a file that exists, unless it was asked to be replaced or reused.
+    /// What is lost is listed in the file `map`, or else next to the file; for a device in the folder that one is in.
     pub(crate) fn open(
         path: PathBuf,
         reuse: bool,
+        map: Option<PathBuf>,
+        writing: &Writing,
+        options: &Options,
+    ) -> Result<Destination, Failure> {
+        let is_device = |found: Metadata| found.file_type().is_block_device();
+        let destination = match path.metadata().is_ok_and(is_device) {
+            true => Destination::device(path, reuse, map, writing)?,
+            false => Destination::file(path, reuse, map, writing, options)?,
+        };
+        if writing.salvage {
+            let mut others = vec![&*destination.path, &*destination.damaged];
+            let real = destination.damaged.with_extension("");
+            if let Some(partial) = &destination.partial {
+                others.extend([&*partial.path, &*real]);
+            }
+            if destination.size.is_some() {
+                others.pop();
+            }
+            destination.map.check(&others)?;
+        }
+        Ok(destination)
+    }
+
+    fn device(
+        path: PathBuf,
+        reuse: bool,
+        map: Option<PathBuf>,
+        writing: &Writing,
+    ) -> Result<Destination, Failure> {
+        let device = DeviceTarget::open(&path)?.zeros(writing.zeros.into());
+        let name = Path::new(path.file_name().unwrap_or_default());
+        let map = map.unwrap_or_else(|| beside(name, DAMAGE_MAP));
+        Ok(Destination {
+            map: DamageMap::new(map, &path),
+            damaged: path.clone(),
+            path,
+            size: Some(device.size()),
+            is_discarded: writing.zeros == ZeroPolicy::Discard,
+            target: Box::new(device.reuse(reuse)),
+            partial: None,
+        })
+    }
+
+    fn file(
+        path: PathBuf,
+        reuse: bool,
+        map: Option<PathBuf>,
         writing: &Writing,
         options: &Options,
     ) -> Result<Destination, Failure> {
         let found = path.metadata().ok().map(|found| found.file_type());
-        if found.is_some_and(|found| found.is_block_device()) {
-            let device = DeviceTarget::open(&path)?.zeros(writing.zeros.into());
-            return Ok(Destination {
-                path,
-                size: Some(device.size()),
-                is_discarded: writing.zeros == ZeroPolicy::Discard,
-                target: Box::new(device.reuse(reuse)),
-                partial: None,
-            });
-        }
         let refuse = |why: &str| Err(Failure::refused(format!("{} {why}", path.display())));
         let file = match found {
             Some(found) if found.is_dir() => {
@@ -72,9 +125,23 @@ impl Destination {
         let file = file
             .zeros(writing.zeros.into())
             .check_space(!writing.skip_space_check);
+        let partial = file.partial_path().to_owned();
+        // Where the path is a link, it is next to the file that it leads to. One that is reused still has its own name.
+        let real = partial.with_extension("");
+        let held = partial
+            .symlink_metadata()
+            .or_else(|_| real.symlink_metadata());
+        let damaged = beside(&real, DAMAGED);
+        let map = map.unwrap_or_else(|| beside(&real, DAMAGE_MAP));
         Ok(Destination {
+            map: DamageMap::new(map, &damaged),
+            damaged,
             path,
-            partial: Some(file.partial_path().to_owned()),
+            partial: Some(Partial {
+                path: partial,
+                id: held.ok().map(|held| id(&held)),
+                is_locked: file.is_locked(),
+            }),
             target: Box::new(file),
             size: None,
             is_discarded: false,
@@ -99,6 +166,8 @@ impl Destination {
                 file: Arc::new(file),
                 offset: 0,
             }),
+            map: DamageMap::new(beside(&path, DAMAGE_MAP), &beside(&path, DAMAGED)),
+            damaged: path.clone(),
             path,
             partial: None,
             size: None,
@@ -119,31 +188,41 @@ impl Destination {
         &mut *self.target
     }
 
+    /// Whether another restore can write to it at the same time, as its file system has no locks.
+    pub(crate) fn is_unlocked(&self) -> bool {
+        (self.partial.as_ref()).is_some_and(|partial| !partial.is_locked)
+    }
+
     /// What is left incomplete after a restore that had `begun`, or had not.
     pub(crate) fn into_rest(self, begun: bool) -> Option<PathBuf> {
         // It takes an empty file away.
         drop(self.target);
-        match self.size {
-            Some(_) => begun.then_some(self.path),
-            None => self.partial.filter(|partial| partial.exists()),
-        }
+        let Some(partial) = self.partial else {
+            return self.size.filter(|_| begun).map(|_| self.path);
+        };
+        let found = partial.path.symlink_metadata().ok()?;
+        (Some(id(&found)) == partial.id).then_some(partial.path)
     }
 
     /// Where it is with zeros for what was lost.
-    pub(crate) fn damaged(&self) -> PathBuf {
-        match self.size {
-            Some(_) => self.path.clone(),
-            None => beside(&self.path, DAMAGED),
-        }
+    pub(crate) fn damaged(&self) -> &Path {
+        &self.damaged
     }
 
-    /// Where what was lost is listed, unless it was said: next to the file, and for a device in the folder that one is in.
-    pub(crate) fn damage_map(&self) -> PathBuf {
-        let name = match self.size {
-            Some(_) => Path::new(self.path.file_name().unwrap_or_default()),
-            None => &self.path,
+    /// Where what was lost is listed.
+    pub(crate) fn map(&self) -> &DamageMap {
+        &self.map
+    }
+
+    /// Removes the list of what was lost of it before, now that it is whole. What is still there with zeros keeps its list.
+    pub(crate) fn forget_damage(&self) {
+        let damaged = match self.partial {
+            Some(_) => self.damaged.clone(),
+            None => beside(&self.path, DAMAGED),
         };
-        beside(name, DAMAGE_MAP)
+        if self.size.is_some() || damaged.symlink_metadata().is_err() {
+            self.map.remove();
+        }
     }
 
     /// How many bytes of a device lie behind what was restored, and are as they were.
@@ -181,10 +260,24 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+fn id(found: &Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
+}
+
 /// A complete file, which must hold what would be restored.
 struct There {
     file: Arc<File>,
     offset: u64,
+}
+
+impl There {
+    /// Where the next data before `end` is.
+    fn next_data(&self, end: u64) -> io::Result<Option<u64>> {
+        match self.offset < end {
+            true => Ok(ReadAt::next_data(&*self.file, self.offset)?.filter(|data| *data < end)),
+            false => Ok(None),
+        }
+    }
 }
 
 impl Target for There {
@@ -205,6 +298,18 @@ impl Target for There {
                 "it holds something else",
             ))
         }
+    }
+
+    /// What is a hole need not be read.
+    fn write_zeros(&mut self, len: u64) -> io::Result<()> {
+        let end = self.offset + len;
+        while let Some(data) = self.next_data(end)? {
+            self.offset = data;
+            let piece = ZEROS.len().min((end - data) as usize);
+            self.write(&ZEROS[..piece])?;
+        }
+        self.offset = end;
+        Ok(())
     }
 
     fn keep(&mut self, len: u64) -> io::Result<()> {

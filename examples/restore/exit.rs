@@ -1,8 +1,9 @@
 //! Exit codes, all in one place. Knows nothing of how failures are told.
 
+use std::error::Error as _;
 use std::process::ExitCode;
 
-use chunk_restore::ErrorKind;
+use chunk_restore::{Error, ErrorKind, FetchError, Scope};
 
 /// What the program's exit code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,19 +34,45 @@ Exit codes:
   8    the target can't be created or written
   130  interrupted";
 
-impl From<ErrorKind> for Exit {
-    fn from(kind: ErrorKind) -> Exit {
-        match kind {
-            ErrorKind::Invalid => Exit::Usage,
-            ErrorKind::Denied => Exit::Denied,
-            ErrorKind::NotFound => Exit::NotFound,
-            ErrorKind::Key => Exit::Key,
-            ErrorKind::Corrupt | ErrorKind::Missing | ErrorKind::Unreadable => Exit::Integrity,
-            ErrorKind::Target => Exit::Target,
-            ErrorKind::Cancelled => Exit::Interrupted,
+impl Exit {
+    /// What an error ends the program with. Only what is wrong with the data itself is damage.
+    pub(crate) fn of(error: &Error) -> Exit {
+        match (error.kind(), error.scope()) {
+            (_, Some(Scope::Ours)) => Exit::Failed,
+            (
+                ErrorKind::Corrupt | ErrorKind::Missing | ErrorKind::Unreadable,
+                Some(Scope::Place),
+            ) => match is_denied(error) {
+                true => Exit::Denied,
+                false => Exit::Failed,
+            },
+            (ErrorKind::Invalid, _) => Exit::Usage,
+            (ErrorKind::Denied, _) => Exit::Denied,
+            (ErrorKind::NotFound, _) => Exit::NotFound,
+            (ErrorKind::Key, _) => Exit::Key,
+            (ErrorKind::Corrupt | ErrorKind::Missing | ErrorKind::Unreadable, _) => Exit::Integrity,
+            (ErrorKind::Target, _) => Exit::Target,
+            (ErrorKind::Cancelled, _) => Exit::Interrupted,
             _ => Exit::Failed,
         }
     }
+}
+
+/// Whether permission is what lacks.
+fn is_denied(error: &Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let is_denied = match (error.downcast_ref::<Error>(), error.downcast_ref()) {
+            (Some(error), _) => error.kind() == ErrorKind::Denied,
+            (_, Some(FetchError::Denied(_))) => true,
+            _ => false,
+        };
+        if is_denied {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 impl From<Exit> for ExitCode {

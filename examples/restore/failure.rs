@@ -5,11 +5,13 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use chunk_restore::{Damage, Error, ErrorKind};
+use chunk_restore::{Damage, Error, ErrorKind, FetchError, Scope};
+use rustix::io::Errno;
 use serde_json::{Value, json};
 
 use crate::damage;
 use crate::exit::Exit;
+use crate::shown::shown;
 
 /// Why the program fails, and what it leaves behind.
 #[derive(Debug)]
@@ -19,6 +21,7 @@ pub(crate) struct Failure(Box<Inner>);
 struct Inner {
     exit: Exit,
     kind: &'static str,
+    scope: Option<Scope>,
     message: String,
     causes: Vec<String>,
     digest: Option<String>,
@@ -81,15 +84,15 @@ impl Failure {
     }
 
     /// What the program says, rather than what it restores, can't be written.
-    pub(crate) fn output(cause: &io::Error) -> Failure {
-        let message = "cannot write to standard output";
-        Failure::new(Exit::Failed, "output", message.into()).because(cause)
+    pub(crate) fn output(message: impl Into<String>) -> Failure {
+        Failure::new(Exit::Failed, "output", message.into())
     }
 
     fn new(exit: Exit, kind: &'static str, message: String) -> Failure {
         Failure(Box::new(Inner {
             exit,
             kind,
+            scope: None,
             message,
             causes: Vec::new(),
             digest: None,
@@ -100,7 +103,7 @@ impl Failure {
         }))
     }
 
-    fn because(mut self, cause: &io::Error) -> Failure {
+    pub(crate) fn because(mut self, cause: &io::Error) -> Failure {
         self.0.causes.push(cause.to_string());
         self
     }
@@ -135,7 +138,7 @@ impl Failure {
 
     /// For people: what failed, why, and what is left; `word` says what follows from it.
     pub(crate) fn text(&self, word: &str) -> String {
-        let left = self.0.left.as_ref().map(|path| path.display());
+        let left = self.0.left.as_ref().map(|path| shown(path.display()));
         if self.0.exit == Exit::Interrupted {
             return match left {
                 Some(path) => {
@@ -144,12 +147,12 @@ impl Failure {
                 None => "interrupted".to_owned(),
             };
         }
-        let mut text = format!("{word}: {}", self.0.message);
+        let mut text = format!("{word}: {}", shown(&self.0.message));
         for cause in &self.0.causes {
-            text += &format!("\n  because: {cause}");
+            text += &format!("\n  because: {}", shown(cause));
         }
         if let Some(advice) = &self.0.advice {
-            text += &format!("\n  {advice}");
+            text += &format!("\n  {}", shown(advice));
         }
         if let Some(path) = left {
             text += &format!("\n  {path} is incomplete: the same command goes on with it");
@@ -171,6 +174,7 @@ impl Failure {
     pub(crate) fn facts(&self) -> Value {
         json!({
             "kind": self.0.kind,
+            "scope": self.0.scope.map(scope_name),
             "message": self.0.message,
             "causes": self.0.causes,
             "digest": self.0.digest,
@@ -188,17 +192,57 @@ impl From<Error> for Failure {
 
 impl Failure {
     pub(crate) fn from_library(error: &Error) -> Failure {
-        let kind = error.kind();
-        let mut failure = Failure::new(kind.into(), name_of(kind), error.to_string());
+        let mut failure = Failure::new(Exit::of(error), name_of(error.kind()), error.to_string());
+        failure.0.scope = error.scope();
         let mut cause = error.source();
         while let Some(error) = cause {
-            failure.0.causes.push(error.to_string());
             cause = error.source();
+            // Its sort is said by the kind, and what it says of it by what caused it.
+            if cause.is_none() || !error.is::<FetchError>() {
+                failure.0.causes.push(error.to_string());
+            }
         }
         failure.0.digest = error.digest().map(|digest| digest.to_string());
         failure.0.position = error.position();
         failure.0.offset = error.offset();
+        failure.0.advice = advice(error).map(str::to_owned);
         failure
+    }
+}
+
+/// What helps where this machine lacks something.
+fn advice(error: &Error) -> Option<&'static str> {
+    if error.kind() != ErrorKind::Resources && error.scope() != Some(Scope::Ours) {
+        return None;
+    }
+    let mut cause = error.source();
+    let mut errno = None;
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<io::Error>();
+        errno = errno.or_else(|| io.and_then(Errno::from_io_error));
+        cause = error.source();
+    }
+    Some(match errno {
+        Some(Errno::MFILE) => {
+            "allow more open files, as with `ulimit -n 4096`, or take fewer --threads"
+        }
+        Some(Errno::NFILE) => {
+            "the whole system has too many open files: close some, or take fewer --threads"
+        }
+        Some(Errno::AGAIN) => "allow more threads, as with `ulimit -u`, or take fewer --threads",
+        Some(Errno::NOMEM | Errno::NOBUFS) => {
+            "free memory, or take fewer --threads and less --memory"
+        }
+        _ => "take fewer --threads and less --memory",
+    })
+}
+
+fn scope_name(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Chunk => "chunk",
+        Scope::Place => "place",
+        Scope::Ours => "ours",
+        _ => "other",
     }
 }
 

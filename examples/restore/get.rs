@@ -12,11 +12,17 @@ use crate::content::{self, Content};
 use crate::destination::{Destination, SIDE_FILES};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::interrupt::Interrupt;
 use crate::job::Job;
 use crate::output::Output;
 use crate::place;
 
-pub(crate) fn run(get: &Get, options: &Options, output: &Output) -> Result<Exit, Failure> {
+pub(crate) fn run(
+    get: &Get,
+    options: &Options,
+    interrupt: &Interrupt,
+    output: &Output,
+) -> Result<Exit, Failure> {
     let snapshot = place::snapshot(options, &get.snapshot, output)?;
     // Else everything would be restored into a folder with the name of a disk.
     let is_archive = |name: &str| snapshot.manifest().file(name).is_some();
@@ -29,7 +35,8 @@ pub(crate) fn run(get: &Get, options: &Options, output: &Output) -> Result<Exit,
     let names = content::select(&snapshot, &get.archives)?;
     check_names(get, &snapshot, &names)?;
     content::check_key(&snapshot, &names)?;
-    let job = Job::new(options, output).salvaging(get.writing.salvage);
+    let job = Job::new(options, interrupt, output).salvaging(get.writing.salvage);
+    let _running = interrupt.run()?;
     make(&get.folder)?;
     // All before the first byte, so that what stands in the way of the last is found at once. One after the other, since there
     // may be thousands.
@@ -55,10 +62,11 @@ pub(crate) fn run(get: &Get, options: &Options, output: &Output) -> Result<Exit,
         let destination = match is_there(&path, options) {
             // It may be there because an earlier run was cut off after it.
             true => Destination::compare(path, &content)?,
-            false => Destination::open(path, false, &get.writing, options)?,
+            false => Destination::open(path, false, None, &get.writing, options)?,
         };
-        let restored = job.to_destination(&content, destination, None)?;
-        if exit == Exit::Done {
+        let restored = job.to_destination(&content, destination)?;
+        // That nothing could be said counts least.
+        if exit == Exit::Done || (exit == Exit::Failed && restored != Exit::Done) {
             exit = restored;
         }
     }
@@ -91,7 +99,7 @@ fn check_names(get: &Get, snapshot: &Snapshot, names: &[String]) -> Result<(), F
 fn check(get: &Get, options: &Options, snapshot: &Snapshot, name: &str) -> Result<(), Failure> {
     let path = get.folder.join(content::name_of(snapshot, name));
     if !is_there(&path, options) {
-        return Destination::open(path, false, &get.writing, options).map(drop);
+        return Destination::open(path, false, None, &get.writing, options).map(drop);
     }
     match snapshot.manifest().file(name) {
         Some(file) if file.is_archive() => Destination::check_len(&path, file.size()),

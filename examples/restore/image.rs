@@ -13,12 +13,18 @@ use crate::content::Content;
 use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::interrupt::Interrupt;
 use crate::job::Job;
 use crate::output::Output;
 use crate::place;
 use crate::reading::open_at_once;
 
-pub(crate) fn run(image: &Image, options: &Options, output: &Output) -> Result<Exit, Failure> {
+pub(crate) fn run(
+    image: &Image,
+    options: &Options,
+    interrupt: &Interrupt,
+    output: &Output,
+) -> Result<Exit, Failure> {
     if image.is_to_stdout() && io::stdout().is_terminal() {
         return Err(Failure::usage(
             "standard output is a terminal: redirect it, or name a file instead of '-'",
@@ -26,7 +32,7 @@ pub(crate) fn run(image: &Image, options: &Options, output: &Output) -> Result<E
     }
     let snapshot = place::snapshot(options, &image.snapshot, output)?;
     let content = Content::open(&snapshot, &image.archive)?;
-    let mut job = Job::new(options, output).salvaging(image.writing.salvage);
+    let mut job = Job::new(options, interrupt, output).salvaging(image.writing.salvage);
     if let Content::Archive { archive, .. } = &content {
         job = job.with_seeds(seeds(image, &archive.path().file, options, output)?);
     }
@@ -34,13 +40,14 @@ pub(crate) fn run(image: &Image, options: &Options, output: &Output) -> Result<E
         check(range, &content)?;
         job = job.only(range.clone());
     }
-    let damage_map = image.damage_map.as_deref();
+    let _running = interrupt.run()?;
+    let map = image.damage_map.clone();
     if image.is_to_stdout() {
-        return job.to_stdout(&content, damage_map);
+        return job.to_stdout(&content, map);
     }
     let target = image.target.clone();
-    let destination = Destination::open(target, image.reuse, &image.writing, options)?;
-    job.to_destination(&content, destination, damage_map)
+    let destination = Destination::open(target, image.reuse, map, &image.writing, options)?;
+    job.to_destination(&content, destination)
 }
 
 /// A range that has nothing of the archive is a mistake.

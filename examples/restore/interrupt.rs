@@ -1,29 +1,152 @@
-//! Ctrl-C: the first asks to stop, the second does not wait for it. Knows nothing of what is stopped.
+//! Signals: the first asks to stop, the second does not wait for it. Knows nothing of what is stopped.
 
+use std::fs;
+use std::io;
 use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
 
 use chunk_restore::Cancel;
+use parking_lot::Mutex;
 use serde_json::json;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag::register_conditional_shutdown;
+use signal_hook::iterator::Signals;
 
 use crate::exit::Exit;
+use crate::failure::Failure;
 use crate::output::Output;
+use crate::prompt;
 
-/// Cancelled by SIGINT, SIGTERM and SIGHUP from here on.
+/// How long the program waits to say that it was interrupted, where nobody reads what it says.
+const SAYING: Duration = Duration::from_millis(300);
+
+/// What hears SIGINT, SIGTERM and SIGHUP. Cheap to clone.
 ///
-/// Where one of them was ignored already, as `nohup` does for SIGHUP, all are left as they are: then such a signal goes on
-/// being ignored, and any other ends the program at once.
-pub(crate) fn watch(output: &Output) -> Cancel {
-    let cancel = Cancel::new();
-    let asked = cancel.clone();
-    let output = *output;
-    // It fails for that reason alone.
-    let _ = ctrlc::try_set_handler(move || {
-        if asked.is_cancelled() {
-            process::exit(Exit::Interrupted as i32);
+/// While a restore runs, a signal cancels it, so that it ends in good order. At any other time there is nothing to put in
+/// order, whatever the program waits for: a server, a file, an answer to a question. So it ends at once.
+#[derive(Clone, Debug)]
+pub(crate) struct Interrupt(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    cancel: Cancel,
+    /// How many restores run.
+    running: Mutex<usize>,
+    /// Once it is set, a signal ends the program in the very moment.
+    is_heard: Arc<AtomicBool>,
+    is_told: AtomicBool,
+    output: OnceLock<Output>,
+}
+
+/// A restore that runs, and ends soon after a cancel.
+pub(crate) struct Running<'a>(&'a Interrupt);
+
+/// Hears signals from here on, but for those that are ignored already, as `nohup` does with SIGHUP, and a script's `&` with
+/// SIGINT.
+pub(crate) fn watch() -> Interrupt {
+    let interrupt = Interrupt(Arc::default());
+    let signals = [SIGINT, SIGTERM, SIGHUP];
+    let ignored = ignored();
+    let heard = signals.iter().filter(|signal| !ignored.contains(signal));
+    if interrupt.hear(heard.copied()).is_err() {
+        // Without a thread to hear them, they end the program at once.
+        interrupt.0.is_heard.store(true, Ordering::SeqCst);
+    }
+    interrupt
+}
+
+impl Interrupt {
+    fn hear(&self, heard: impl Iterator<Item = i32> + Clone) -> io::Result<()> {
+        let code = Exit::Interrupted as i32;
+        for signal in heard.clone() {
+            register_conditional_shutdown(signal, code, Arc::clone(&self.0.is_heard))?;
         }
-        asked.cancel();
-        let text = "stopping; interrupt once more to stop at once";
-        output.remark(text, &json!({ "event": "stopping" }));
-    });
-    cancel
+        let mut signals = Signals::new(heard)?;
+        let own = self.clone();
+        thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || signals.forever().for_each(|_| own.stop()))?;
+        Ok(())
+    }
+
+    /// Says things there from now on.
+    pub(crate) fn says_by(&self, output: &Output) {
+        let _ = self.0.output.set(*output);
+    }
+
+    /// Cancelled by the first signal.
+    pub(crate) fn cancel(&self) -> &Cancel {
+        &self.0.cancel
+    }
+
+    /// From here on, until what is returned is dropped, a signal cancels and does not end the program.
+    ///
+    /// # Errors
+    /// There was a signal before.
+    pub(crate) fn run(&self) -> Result<Running<'_>, Failure> {
+        let mut running = self.0.running.lock();
+        if self.0.cancel.is_cancelled() {
+            return Err(Failure::interrupted());
+        }
+        *running += 1;
+        Ok(Running(self))
+    }
+
+    fn stop(&self) {
+        self.0.is_heard.store(true, Ordering::SeqCst);
+        // Held to the end where none runs, so that none begins.
+        let running = self.0.running.lock();
+        self.0.cancel.cancel();
+        if *running == 0 {
+            self.leave(Failure::interrupted());
+        }
+        drop(running);
+        if let Some(output) = self.0.output.get() {
+            let text = "stopping; interrupt once more to stop at once";
+            output.remark(text, &json!({ "event": "stopping" }));
+        }
+    }
+
+    /// Says why, unless somebody reads nothing, and ends the program; whichever thread comes first.
+    pub(crate) fn leave(&self, failure: Failure) -> ! {
+        if self.0.is_told.swap(true, Ordering::SeqCst) {
+            loop {
+                thread::park();
+            }
+        }
+        prompt::leave();
+        let (done, is_done) = mpsc::channel();
+        let own = self.clone();
+        let saying = thread::Builder::new().spawn(move || {
+            if let Some(output) = own.0.output.get() {
+                output.fail(&failure);
+            }
+            let _ = done.send(());
+        });
+        if saying.is_ok() {
+            let _ = is_done.recv_timeout(SAYING);
+        }
+        process::exit(Exit::Interrupted as i32);
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        *self.0.0.running.lock() -= 1;
+    }
+}
+
+/// The signals that this program was started to ignore, as far as the system tells.
+fn ignored() -> Vec<i32> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = (status.lines()).find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    let bits = mask.unwrap_or_default();
+    (1..64)
+        .filter(|signal| bits >> (signal - 1) & 1 == 1)
+        .collect()
 }

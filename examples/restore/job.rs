@@ -3,18 +3,19 @@
 use std::error::Error as _;
 use std::io;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use chunk_restore::{Cancel, Error, ErrorKind, Report, Restore, Seed, StreamTarget, Target};
+use chunk_restore::{Error, ErrorKind, Report, Restore, Seed, StreamTarget, Target};
 use serde_json::{Value, json};
 
 use crate::arguments::Options;
 use crate::content::Content;
 use crate::damage;
+use crate::damage_map::DamageMap;
 use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::interrupt;
+use crate::interrupt::Interrupt;
 use crate::output::Output;
 use crate::progress::{Progress, numbers};
 use crate::size::Size;
@@ -26,19 +27,17 @@ pub(crate) struct Job<'a> {
     /// The bytes of archives that are restored.
     range: Range<u64>,
     salvages: bool,
-    cancel: Cancel,
+    interrupt: &'a Interrupt,
     output: &'a Output,
 }
 
 impl<'a> Job<'a> {
-    /// From here on a signal cancels instead of killing.
-    pub(crate) fn new(options: &Options, output: &'a Output) -> Job<'a> {
-        let cancel = interrupt::watch(output);
+    pub(crate) fn new(options: &Options, interrupt: &'a Interrupt, output: &'a Output) -> Job<'a> {
         let mut restore = Restore::new()
             .threads(options.threads)
             .in_flight(options.streams)
             .race(options.race)
-            .cancel(&cancel);
+            .cancel(interrupt.cancel());
         if let Some(bytes) = options.rate {
             restore = restore.rate(bytes);
         }
@@ -49,7 +48,7 @@ impl<'a> Job<'a> {
             restore,
             range: 0..u64::MAX,
             salvages: false,
-            cancel,
+            interrupt,
             output,
         }
     }
@@ -78,9 +77,15 @@ impl<'a> Job<'a> {
         &self,
         content: &Content,
         mut to: Destination,
-        damage_map: Option<&Path>,
     ) -> Result<Exit, Failure> {
         let path = to.path().display().to_string();
+        if to.is_unlocked() {
+            let text = format!(
+                "{path} can't be locked on its file system: no other restore may write to it meanwhile"
+            );
+            self.output
+                .warn(text, &json!({ "event": "unlocked", "target": path }));
+        }
         let mut begun = false;
         let report = match self.restore(content, to.target(), &path, &mut begun) {
             Ok(report) => report,
@@ -95,34 +100,40 @@ impl<'a> Job<'a> {
             true => path,
             false => to.damaged().display().to_string(),
         };
-        self.tell_restored(content, &place, &report)?;
+        if report.damage.is_empty() {
+            to.forget_damage();
+        }
+        let exit = self.tell(content, &place, &report, Some(to.map()))?;
         let untouched = to.untouched(report.len);
         if untouched > 0 {
             let text = format!("{place}: the last {} are as they were", Size::of(untouched));
             self.output
                 .remark(text, &json!({ "event": "untouched", "bytes": untouched }));
         }
-        let map = damage_map.map_or_else(|| to.damage_map(), Path::to_owned);
-        self.tell_damage(content, &report, &place, Some(&map))
+        Ok(exit)
     }
 
     pub(crate) fn to_stdout(
         &self,
         content: &Content,
-        damage_map: Option<&Path>,
+        map: Option<PathBuf>,
     ) -> Result<Exit, Failure> {
         let place = "standard output";
-        let mut target = StreamTarget::stdout()
+        let map = map.map(|map| DamageMap::new(map, Path::new(place)));
+        map.as_ref().map_or(Ok(()), |map| map.check(&[]))?;
+        let mut target = StreamTarget::stdout(self.interrupt.cancel())
             .map_err(|error| Failure::target("cannot write to standard output", &error))?;
         let report = self.restore(content, &mut target, place, &mut false)?;
-        self.tell_restored(content, place, &report)?;
-        self.tell_damage(content, &report, place, damage_map)
+        if let Some(map) = map.as_ref().filter(|_| report.damage.is_empty()) {
+            map.remove();
+        }
+        self.tell(content, place, &report, map.as_ref())
     }
 
     /// Fetches and checks everything, also after damage.
     pub(crate) fn verify(&self, content: &Content) -> Result<(), Failure> {
         let name = content.name();
-        self.stop_if_cancelled()?;
+        let _running = self.interrupt.run()?;
         match content {
             Content::Archive { archive, .. } => {
                 let mut progress = Progress::new(name, archive.index().len(), self.output);
@@ -135,17 +146,16 @@ impl<'a> Job<'a> {
                     return Err(Failure::damaged(name, &report.damage));
                 }
                 let json = event("verified", name, numbers(&report));
-                self.output
-                    .report(format!("{name} verified: {report}"), &json)
+                (self.output).report(format!("{name} verified: {report}"), &json);
             }
             // It was checked when it was read.
             Content::Small { bytes, .. } => {
                 let json = event("verified", name, numbers(&whole(bytes)));
                 let size = Size::of(bytes.len() as u64);
-                self.output
-                    .report(format!("{name} verified: {size}"), &json)
+                (self.output).report(format!("{name} verified: {size}"), &json);
             }
         }
+        Ok(())
     }
 
     /// Restores, and says whether the target had `begun` to take bytes.
@@ -156,7 +166,7 @@ impl<'a> Job<'a> {
         place: &str,
         begun: &mut bool,
     ) -> Result<Report, Failure> {
-        self.stop_if_cancelled()?;
+        let _running = self.interrupt.run()?;
         match content {
             Content::Archive { archive, .. } => {
                 let len = self.restore.plan(archive).len();
@@ -183,75 +193,84 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn tell_restored(
-        &self,
-        content: &Content,
-        place: &str,
-        report: &Report,
-    ) -> Result<(), Failure> {
+    fn tell_restored(&self, content: &Content, place: &str, report: &Report) {
         let mut json = event("restored", content.name(), numbers(report));
         json["target"] = place.into();
         let text = match content {
             Content::Archive { .. } => format!("{place}: {report}"),
             Content::Small { .. } => format!("{place}: {}", Size::of(report.len)),
         };
-        self.output.report(text, &json)
+        self.output.report(text, &json);
     }
 
-    /// Says what was lost and where it is listed. Of an archive that was restored whole, an older list goes away.
+    /// Lists what was lost before anything is said, as perhaps nothing can be said.
+    fn tell(
+        &self,
+        content: &Content,
+        place: &str,
+        report: &Report,
+        map: Option<&DamageMap>,
+    ) -> Result<Exit, Failure> {
+        let listed = match content {
+            Content::Archive { archive, .. } if !report.damage.is_empty() => {
+                let range = self.range.start..self.range.start + report.len;
+                let name = content.name();
+                map.map_or(Ok(()), |map| {
+                    map.write(name, archive, &range, &report.damage)
+                })
+            }
+            _ => Ok(()),
+        };
+        let mut exit = Exit::Done;
+        self.tell_restored(content, place, report);
+        if !report.damage.is_empty() {
+            self.tell_damage(content, report, place, map);
+            exit = Exit::Damaged;
+        }
+        match (listed, map) {
+            (Err(error), Some(map)) => {
+                let map = map.path().display();
+                let message = format!("cannot write the list of damage {map}");
+                Err(Failure::target(message, &error))
+            }
+            _ => Ok(exit),
+        }
+    }
+
+    /// Says what was lost and where it is listed.
     fn tell_damage(
         &self,
         content: &Content,
         report: &Report,
         target: &str,
-        map: Option<&Path>,
-    ) -> Result<Exit, Failure> {
-        let Content::Archive { name, archive } = content else {
-            return Ok(Exit::Done);
-        };
-        if report.damage.is_empty() {
-            if let Some(map) = map {
-                damage::remove_map(map);
-            }
-            return Ok(Exit::Done);
-        }
+        map: Option<&DamageMap>,
+    ) {
         let mut text = format!("{target} is damaged: {}", damage::summary(&report.damage));
-        let written = map.map_or(Ok(()), |map| {
-            text += &format!("\n  listed in {}", map.display());
-            let range = self.range.start..self.range.start + report.len;
-            damage::write_map(map, name, archive, range, target, &report.damage).map_err(|error| {
-                let map = map.display();
-                Failure::target(format!("cannot write the list of damage {map}"), &error)
-            })
-        });
+        if let Some(map) = map {
+            text += &format!("\n  listed in {}", map.path().display());
+        }
         let json = json!({
             "event": "damaged",
             "archive": content.name(),
             "target": target,
             "chunks": report.damage.len(),
-            "map": map.map(|map| map.to_string_lossy()),
+            "map": map.map(|map| map.path().to_string_lossy()),
         });
         self.output.warn(text, &json);
-        written.map(|()| Exit::Damaged)
-    }
-
-    fn stop_if_cancelled(&self) -> Result<(), Failure> {
-        if self.cancel.is_cancelled() {
-            Err(Failure::interrupted())
-        } else {
-            Ok(())
-        }
     }
 
     /// For what is due to the target.
     fn cannot_write(&self, place: &str, begun: bool, error: Error) -> Failure {
         // Ctrl-C on a terminal also ends whoever reads the other end of a pipe, perhaps sooner.
-        if self.cancel.is_cancelled() {
+        if self.interrupt.cancel().is_cancelled() {
             return Failure::interrupted();
         }
         let cause = error.source().and_then(|cause| cause.downcast_ref());
         match cause.map(|cause: &io::Error| (cause.kind(), cause.get_ref())) {
             Some((io::ErrorKind::AlreadyExists, Some(_))) => Failure::differs(Path::new(place)),
+            Some((io::ErrorKind::InvalidInput, Some(_))) if !begun => (Failure::from(error))
+                .about(place)
+                .advises("--overwrite instead of --reuse replaces it once all is there"),
             Some((io::ErrorKind::StorageFull, _)) if begun => {
                 (Failure::from(error).about(place)).advises("make room first")
             }

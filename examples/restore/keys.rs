@@ -1,12 +1,12 @@
 //! Key files: which are meant, and their passphrases. Knows nothing of what the keys open.
 
-use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use chunk_restore::{Key, KeyFile};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
+use crate::prompt;
 
 /// The keys of the files that were named; of the default key file, where none was and it exists.
 pub(crate) fn load(named: &[PathBuf]) -> Result<Vec<Key>, Failure> {
@@ -28,26 +28,41 @@ pub(crate) fn load(named: &[PathBuf]) -> Result<Vec<Key>, Failure> {
 
 fn unlock(path: &Path, file: &KeyFile, given: Option<&Zeroizing<String>>) -> Result<Key, Failure> {
     let asked = match given {
-        None if file.is_protected() && io::stdin().is_terminal() => Some(ask(path, file)?),
+        None if file.is_protected() => ask(path, file)?,
         _ => None,
     };
     let passphrase = given.or(asked.as_ref()).map(|text| text.as_bytes());
-    let key = file.unlock(passphrase);
-    key.map_err(|error| Failure::from(error).about(path.display()))
+    file.unlock(passphrase).map_err(|error| {
+        let failure = Failure::from(error).about(path.display());
+        match passphrase {
+            Some(_) => failure,
+            None => failure.advises(
+                "give it in PBS_ENCRYPTION_PASSWORD, or in a file that PBS_ENCRYPTION_PASSWORD_FILE names",
+            ),
+        }
+    })
 }
 
-fn ask(path: &Path, file: &KeyFile) -> Result<Zeroizing<String>, Failure> {
-    // The hint comes from a file, and goes to a terminal, which obeys control characters.
+/// Where the keys come from, and how to choose others.
+pub(crate) fn origin(named: &[PathBuf]) -> String {
+    let others = "--keyfile names other keys, --allow-unsigned takes snapshots that are not signed";
+    match KeyFile::default_path() {
+        Some(path) if named.is_empty() => {
+            format!(
+                "the key is that of the default key file {}; {others}",
+                path.display()
+            )
+        }
+        _ => others.to_owned(),
+    }
+}
+
+fn ask(path: &Path, file: &KeyFile) -> Result<Option<Zeroizing<String>>, Failure> {
     let hint = match file.hint() {
-        Some(hint) => format!(" (hint: {})", hint.escape_debug()),
+        Some(hint) => format!(" (hint: {hint})"),
         None => String::new(),
     };
-    let prompt = format!("Passphrase of {}{hint}: ", path.display());
-    match rpassword::prompt_password(prompt) {
-        Ok(passphrase) => Ok(Zeroizing::new(passphrase)),
-        Err(error) => {
-            let message = format!("cannot ask for the passphrase of {}", path.display());
-            Err(Failure::key(message, &error))
-        }
-    }
+    let path = path.display();
+    prompt::secret(&format!("Passphrase of {path}{hint}"))
+        .map_err(|error| Failure::key(format!("there is no passphrase for {path}"), &error))
 }

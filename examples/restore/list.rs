@@ -1,49 +1,70 @@
-//! `restore list`: the snapshots of a namespace, or the archives of a snapshot.
+//! `restore list`: the snapshots or groups of a namespace, or the archives of a snapshot.
 
-use chunk_restore::{CryptMode, ErrorKind, Manifest, Snapshot};
+use chunk_restore::{Datastore, Error, ErrorKind, Manifest, Scope, Snapshot};
 use serde_json::{Value, json};
 
-use crate::arguments::Options;
+use crate::arguments::{List, Options};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::keys;
+use crate::listing::{self, crypt_mode, verified, verified_json};
 use crate::output::Output;
 use crate::place;
+use crate::shown::shown;
 use crate::size::Size;
 
-pub(crate) fn run(
-    snapshot: Option<&str>,
-    options: &Options,
-    output: &Output,
-) -> Result<Exit, Failure> {
-    match snapshot {
-        Some(name) => {
-            let keys = keys::load(&options.keyfiles)?;
-            let has_keys = !keys.is_empty();
-            archives(
-                &place::snapshot_with(options, keys, name, output)?,
-                has_keys,
-                output,
-            )?;
-        }
-        None => snapshots(options, output)?,
+/// More manifests that can't be read are counted.
+const MOST_WARNINGS: usize = 8;
+
+pub(crate) fn run(list: &List, options: &Options, output: &Output) -> Result<Exit, Failure> {
+    if let Some(name) = &list.snapshot {
+        let keys = keys::load(&options.keyfiles)?;
+        let has_keys = !keys.is_empty();
+        let snapshot = place::snapshot_with(options, keys, name, output)?;
+        archives(&snapshot, has_keys, output)?;
+    } else if list.groups {
+        let (datastore, groups) = place::listing(options, output, Datastore::groups)?;
+        listing::groups(&groups, output)?;
+        namespaces(&datastore, groups.is_empty(), output)?;
+    } else {
+        snapshots(options, output)?;
     }
     Ok(Exit::Done)
 }
 
 fn snapshots(options: &Options, output: &Output) -> Result<(), Failure> {
-    let (datastore, snapshots) = place::snapshots(options, output)?;
-    for snapshot in &snapshots {
-        let name = snapshot.name.to_string();
-        let json = json!({ "event": "snapshot", "name": name, "finished": snapshot.is_finished });
-        let state = if snapshot.is_finished {
-            ""
-        } else {
-            "  unfinished"
-        };
-        output.answer(format!("{name}{state}"), &json)?;
-    }
+    let (datastore, mut snapshots) = place::listing(options, output, Datastore::snapshots)?;
+    let errors = datastore.describe(&mut snapshots);
+    listing::snapshots(&snapshots, output)?;
     place::tell_passed_over(&datastore, None, output);
+    undescribed(errors, output)?;
+    namespaces(&datastore, snapshots.is_empty(), output)
+}
+
+/// Says of which snapshots only the name is shown, and why. A place that can't be reached any more is a failure,
+/// and so is what this machine lacks.
+fn undescribed(errors: Vec<Error>, output: &Output) -> Result<(), Failure> {
+    let more = errors.len().saturating_sub(MOST_WARNINGS);
+    let mut over = None;
+    for error in errors.into_iter().take(MOST_WARNINGS) {
+        let is_final = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Cancelled);
+        if is_final || error.scope() == Some(Scope::Ours) {
+            over = Some(error);
+            continue;
+        }
+        let failure = Failure::from(error);
+        let mut json = failure.facts();
+        json["event"] = "undescribed".into();
+        output.warn(failure.text("not all can be shown"), &json);
+    }
+    if more > 0 {
+        let text = format!("{more} more manifests could not be read");
+        output.warn(text, &json!({ "event": "undescribed", "more": more }));
+    }
+    over.map_or(Ok(()), |error| Err(error.into()))
+}
+
+fn namespaces(datastore: &Datastore, is_empty: bool, output: &Output) -> Result<(), Failure> {
     let namespaces = match datastore.namespaces() {
         Ok(namespaces) => namespaces,
         // Not every kind of place can tell.
@@ -56,11 +77,9 @@ fn snapshots(options: &Options, output: &Output) -> Result<(), Failure> {
             output.answer("", &json!({ "event": "namespace", "name": name }))?;
         }
     } else if !names.is_empty() {
-        output.answer(
-            format!("namespaces below: {}", names.join(", ")),
-            &Value::Null,
-        )?;
-    } else if snapshots.is_empty() {
+        let text = format!("namespaces below: {}", names.join(", "));
+        output.answer(text, &Value::Null)?;
+    } else if is_empty {
         output.answer("no snapshots and no namespaces", &Value::Null)?;
     }
     Ok(())
@@ -76,8 +95,17 @@ fn archives(snapshot: &Snapshot, has_keys: bool, output: &Output) -> Result<(), 
         "signed": manifest.is_signed(),
         "checked": is_checked,
         "key": manifest.key_fingerprint().map(|key| key.to_string()),
+        "verified": manifest.verification().as_ref().map(verified_json),
+        "comment": manifest.notes(),
     });
-    output.answer(format!("{}, {signer}", snapshot.name()), &json)?;
+    let mut text = format!("{}, {signer}", snapshot.name());
+    if let Some(verification) = manifest.verification() {
+        text += &format!("\nverified by the server: {}", verified(&verification));
+    }
+    for line in manifest.notes().unwrap_or_default().lines() {
+        text += &format!("\ncomment: {}", shown(line));
+    }
+    output.answer(text, &json)?;
 
     let files = manifest.files();
     let widest = files
@@ -112,14 +140,5 @@ fn signer(manifest: &Manifest, is_checked: bool) -> String {
         signer
     } else {
         format!("{signer} (not checked: no key is at hand)")
-    }
-}
-
-/// As the manifest spells it.
-fn crypt_mode(mode: CryptMode) -> &'static str {
-    match mode {
-        CryptMode::Encrypt => "encrypt",
-        CryptMode::SignOnly => "sign-only",
-        _ => "none",
     }
 }

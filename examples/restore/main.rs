@@ -6,6 +6,7 @@ mod arguments;
 mod bench;
 mod content;
 mod damage;
+mod damage_map;
 mod destination;
 mod exit;
 mod failure;
@@ -15,13 +16,18 @@ mod interrupt;
 mod job;
 mod keys;
 mod list;
+mod listing;
 mod output;
 mod place;
 mod progress;
+mod prompt;
 mod reading;
 mod repository;
+mod shown;
 mod size;
+mod table;
 mod trust;
+mod usage;
 mod verify;
 
 use std::process::ExitCode;
@@ -29,23 +35,40 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::arguments::{Arguments, Command};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
 use crate::output::Output;
 
 fn main() -> ExitCode {
-    let Arguments { command, options } = Arguments::parse();
-    let output = Output::new(&options, command.fills_stdout());
-    let result = match &command {
-        Command::List { snapshot } => list::run(snapshot.as_deref(), &options, &output),
-        Command::Image(arguments) => image::run(arguments, &options, &output),
-        Command::Get(arguments) => get::run(arguments, &options, &output),
-        Command::Verify { snapshot, archives } => {
-            verify::run(snapshot, archives, &options, &output)
-        }
-        Command::Bench(arguments) => bench::run(arguments, &options, &output),
+    let interrupt = interrupt::watch();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage::tell(&error).into(),
     };
-    let exit = result.unwrap_or_else(|failure| {
-        output.fail(&failure);
-        failure.exit()
-    });
-    exit.into()
+    let output = Output::new(&arguments.options, &arguments.command);
+    interrupt.says_by(&output);
+    let exit = match run(&arguments, &interrupt, &output) {
+        Ok(exit) => exit,
+        Err(failure) if failure.exit() == Exit::Interrupted => interrupt.leave(failure),
+        Err(failure) => {
+            output.fail(&failure);
+            failure.exit()
+        }
+    };
+    output.finish(exit).into()
+}
+
+fn run(arguments: &Arguments, interrupt: &Interrupt, output: &Output) -> Result<Exit, Failure> {
+    let Arguments { command, options } = arguments;
+    output.check(command)?;
+    match command {
+        Command::List(arguments) => list::run(arguments, options, output),
+        Command::Image(arguments) => image::run(arguments, options, interrupt, output),
+        Command::Get(arguments) => get::run(arguments, options, interrupt, output),
+        Command::Verify { snapshot, archives } => {
+            verify::run(snapshot, archives, options, interrupt, output)
+        }
+        Command::Bench(arguments) => bench::run(arguments, options, interrupt, output),
+    }
 }

@@ -2,11 +2,32 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::arguments::{Format, Options};
+use crate::arguments::{Command, Format, Options};
+use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::shown::{shown_json, shown_lines};
+
+/// Whether there was a standard output when the program began. Before `main`, Rust puts `/dev/null` in the place of one that
+/// is closed, and nothing tells that from a `/dev/null` that was asked for.
+static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Why something of what was to be said could not be written; the first time.
+static FAILED: Mutex<Option<io::Error>> = Mutex::new(None);
+
+#[ctor::ctor]
+fn look_at_stdout() {
+    let flags = rustix::io::fcntl_getfd(rustix::stdio::stdout());
+    STDOUT_WAS_CLOSED.store(flags.is_err(), Ordering::Relaxed);
+}
+
+const CLOSED: &str = "standard output is closed: redirect it, as to a file or to /dev/null";
+
+const CANNOT_WRITE: &str = "cannot write to standard output";
 
 /// Where the program says things, and in which form.
 #[derive(Clone, Copy, Debug)]
@@ -17,10 +38,19 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    pub(crate) fn new(options: &Options, stdout_is_taken: bool) -> Output {
+    pub(crate) fn new(options: &Options, command: &Command) -> Output {
         Output {
             is_json: options.output_format == Format::Json,
             is_quiet: options.quiet,
+            stdout_is_taken: command.fills_stdout(),
+        }
+    }
+
+    /// For what is said before the command line is understood.
+    pub(crate) fn plain(is_json: bool, stdout_is_taken: bool) -> Output {
+        Output {
+            is_json,
+            is_quiet: false,
             stdout_is_taken,
         }
     }
@@ -33,54 +63,107 @@ impl Output {
         self.is_quiet
     }
 
+    /// Refuses to begin what nobody would hear of, or get.
+    pub(crate) fn check(&self, command: &Command) -> Result<(), Failure> {
+        let is_answer = matches!(command, Command::List(_) | Command::Bench(_));
+        match STDOUT_WAS_CLOSED.load(Ordering::Relaxed) {
+            true if self.stdout_is_taken => Err(Failure::refused(CLOSED)),
+            true if is_answer || !self.is_quiet => Err(Failure::output(CLOSED)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What was asked for, in whatever form it has.
+    pub(crate) fn print(&self, text: impl Display) -> Result<(), Failure> {
+        if STDOUT_WAS_CLOSED.load(Ordering::Relaxed) {
+            return Err(Failure::output(CLOSED));
+        }
+        let mut stdout = io::stdout();
+        let written = write!(stdout, "{text}").and_then(|()| stdout.flush());
+        heard(written).map_err(|error| Failure::output(CANNOT_WRITE).because(&error))
+    }
+
     /// What was asked for: said even where the program is to be quiet.
     pub(crate) fn answer(&self, text: impl Display, json: &Value) -> Result<(), Failure> {
-        let written = match (self.is_json, self.stdout_is_taken) {
-            (true, false) => writeln!(io::stdout(), "{json}"),
-            (true, true) => writeln!(io::stderr(), "{json}"),
-            (false, false) => writeln!(io::stdout(), "{text}"),
-            (false, true) => writeln!(io::stderr(), "{text}"),
-        };
-        match written {
-            // Whoever read has read enough; that changes nothing about a restore.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            Err(error) => Err(Failure::output(&error)),
-            Ok(()) => Ok(()),
+        let written = self.write(text, json);
+        written.map_err(|error| Failure::output(CANNOT_WRITE).because(&error))
+    }
+
+    /// What was done. That it can't be written stops nothing, and is a failure in the end.
+    pub(crate) fn report(&self, text: impl Display, json: &Value) {
+        if !self.is_quiet {
+            self.try_write(text, json);
         }
     }
 
-    /// What was done.
-    pub(crate) fn report(&self, text: impl Display, json: &Value) -> Result<(), Failure> {
-        if self.is_quiet {
-            Ok(())
-        } else {
-            self.answer(text, json)
-        }
-    }
-
-    /// What is going on: a line on standard error, or an event. That it can't be written is no reason to stop.
+    /// What is going on: a line on standard error, or an event.
     pub(crate) fn remark(&self, text: impl Display, json: &Value) {
         if self.is_json {
-            let _ = self.report("", json);
+            self.report("", json);
         } else if !self.is_quiet {
-            let _ = writeln!(io::stderr(), "{text}");
+            let _ = writeln!(io::stderr(), "{}", shown_lines(text));
         }
     }
 
     /// What is wrong with what was done: said even where the program is to be quiet.
     pub(crate) fn warn(&self, text: impl Display, json: &Value) {
-        if self.is_json {
-            let _ = self.answer("", json);
-        } else {
-            let _ = writeln!(io::stderr(), "warning: {text}");
-        }
+        self.tell(format_args!("warning: {text}"), json);
     }
 
     pub(crate) fn fail(&self, failure: &Failure) {
+        self.tell(failure.text("error"), &failure.json());
+    }
+
+    /// Errors and warnings go to standard error, or are events.
+    fn tell(&self, text: impl Display, json: &Value) {
         if self.is_json {
-            let _ = self.answer("", &failure.json());
+            self.try_write("", json);
         } else {
-            let _ = writeln!(io::stderr(), "{}", failure.text("error"));
+            let _ = writeln!(io::stderr(), "{}", shown_lines(text));
         }
+    }
+
+    /// The exit code, once it is known whether all that was to be said could be said.
+    pub(crate) fn finish(&self, exit: Exit) -> Exit {
+        let Some(error) = FAILED.lock().take() else {
+            return exit;
+        };
+        let failure = Failure::output(CANNOT_WRITE).because(&error);
+        let text = match self.is_json {
+            true => shown_json(failure.json()),
+            false => shown_lines(failure.text("error")),
+        };
+        let _ = writeln!(io::stderr(), "{text}");
+        match exit {
+            Exit::Done => failure.exit(),
+            exit => exit,
+        }
+    }
+
+    fn try_write(&self, text: impl Display, json: &Value) {
+        if let Err(error) = self.write(text, json) {
+            FAILED.lock().get_or_insert(error);
+        }
+    }
+
+    fn write(&self, text: impl Display, json: &Value) -> io::Result<()> {
+        let line = match self.is_json {
+            true => shown_json(json),
+            false => shown_lines(text),
+        };
+        let is_elsewhere = self.stdout_is_taken || STDOUT_WAS_CLOSED.load(Ordering::Relaxed);
+        let written = match is_elsewhere {
+            true => writeln!(io::stderr(), "{line}"),
+            false => writeln!(io::stdout(), "{line}"),
+        };
+        heard(written)
+    }
+}
+
+/// Where nobody reads on, whoever read has read enough; that changes nothing about a restore.
+fn heard(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
 }

@@ -1,24 +1,24 @@
 //! From the command line and the environment to an open datastore. Knows nothing of what is done with it.
 
-use std::io::{self, IsTerminal};
-
-use chunk_restore::{Datastore, Fingerprint, GroupName, Key, Snapshot, SnapshotInfo};
+use chunk_restore::{Datastore, Fingerprint, GroupName, Key, Snapshot};
 use serde_json::json;
 
 use crate::arguments::Options;
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::keys;
 use crate::output::Output;
+use crate::prompt;
 use crate::repository::{Repository, given};
 use crate::trust::{self, Known};
 
-/// The datastore and the snapshots in it, which need no key.
-pub(crate) fn snapshots(
+/// The datastore and a list of what is in it, which needs no key.
+pub(crate) fn listing<T>(
     options: &Options,
     output: &Output,
-) -> Result<(Datastore, Vec<SnapshotInfo>), Failure> {
-    let opening = chunk_restore::Options::new();
-    let opened = first(options, opening, output, |datastore| datastore.snapshots())?;
+    list: impl Fn(&Datastore) -> chunk_restore::Result<Vec<T>>,
+) -> Result<(Datastore, Vec<T>), Failure> {
+    let opened = first(options, chunk_restore::Options::new(), output, list)?;
     Ok((opened.datastore, opened.first))
 }
 
@@ -41,6 +41,10 @@ pub(crate) fn snapshot_with(
     let opening = keys.into_iter().fold(opening, chunk_restore::Options::key);
     let opened = first(options, opening, output, |datastore| {
         datastore.snapshot(name)
+    });
+    let opened = opened.map_err(|failure| match failure.exit() {
+        Exit::Key => failure.advises(keys::origin(&options.keyfiles)),
+        _ => failure,
     })?;
     if let Ok(group) = name.parse() {
         // One of them could be later than the one that was taken.
@@ -110,7 +114,7 @@ fn first<T>(
         return Ok(Opened {
             datastore,
             labels: vec![repository.label()],
-            first: first?,
+            first: first.map_err(|failure| explain(failure, repository))?,
         });
     }
     // There is another to ask.
@@ -147,6 +151,21 @@ fn first<T>(
     })
 }
 
+/// Names the place where the failure is due to it, and says what else its name might have meant.
+fn explain(failure: Failure, repository: &Repository) -> Failure {
+    if !matches!(failure.exit(), Exit::Denied | Exit::Failed) {
+        return failure;
+    }
+    let failure = failure.about(repository.label());
+    match repository.folder() {
+        Some(folder) => failure.advises(format!(
+            "{} names a datastore on a server; the folder is {folder}",
+            repository.name()
+        )),
+        None => failure,
+    }
+}
+
 /// Opens one place and does the first thing with it, which is when a server shows its certificate.
 fn open<T>(
     repository: &Repository,
@@ -156,17 +175,11 @@ fn open<T>(
 ) -> Result<(Datastore, Result<T, Failure>), Failure> {
     let mut known = None;
     if repository.is_remote() {
-        opening = reach(options, opening)?;
-        let fingerprint = match (fingerprint(options)?, repository.host()) {
-            (Some(given), _) => Some(given),
-            (None, Some(host)) => {
-                known = remembered(host)?;
-                known.as_ref().map(|(_, fingerprint)| *fingerprint)
-            }
-            (None, None) => None,
-        };
-        if let Some(fingerprint) = fingerprint {
-            opening = opening.fingerprint(fingerprint);
+        opening = reach(options, opening);
+        if let Some(given) = fingerprint(options)? {
+            opening = opening.fingerprint(given);
+        } else if let (Some(server), Some(file)) = (repository.server(), Known::file()) {
+            known = file.find(&server)?.map(|found| (file, found));
         }
     }
     if repository.is_on_server() {
@@ -176,25 +189,33 @@ fn open<T>(
         opening = sign_requests(options, opening);
     }
 
-    let datastore = opening.clone().open(repository.name())?;
-    let error = match what(&datastore) {
+    let expecting = match &known {
+        Some((_, found)) => opening.clone().fingerprint(found.fingerprint),
+        None => opening.clone(),
+    };
+    let mut datastore = expecting.open(repository.name())?;
+    let mut done = what(&datastore);
+    let is_untrusted = |done: &chunk_restore::Result<T>| {
+        (done.as_ref().err()).is_some_and(|error| trust::untrusted(error).is_some())
+    };
+    // What was trusted on another port of the host is a good guess, and no more.
+    if known.take_if(|(_, found)| found.is_guess).is_some() && is_untrusted(&done) {
+        datastore = opening.clone().open(repository.name())?;
+        done = what(&datastore);
+    }
+    let error = match done {
         Ok(first) => return Ok((datastore, Ok(first))),
         Err(error) => error,
     };
-    let failure = match (trust::untrusted(&error), known) {
-        (Some(_), Some((file, _))) => file.changed(error.into()),
-        (Some(certificate), None)
-            if certificate.expected().is_none() && trust::ask(certificate) =>
+    let failure = match (trust::untrusted(&error), known, repository.server()) {
+        (Some(_), Some((file, _)), _) => file.changed(error.into()),
+        (Some(certificate), None, Some(server))
+            if certificate.expected().is_none() && trust::ask(certificate, &server) =>
         {
             let trusting = opening.fingerprint(certificate.fingerprint());
             let datastore = trusting.open(repository.name())?;
             let first = what(&datastore).map_err(Failure::from);
             return Ok((datastore, first));
-        }
-        _ if repository.is_also_a_folder() => {
-            let name = repository.name();
-            let meaning = format!("{name} names a datastore on a server; the folder is dir:{name}");
-            Failure::from(error).means(meaning)
         }
         _ => error.into(),
     };
@@ -217,22 +238,12 @@ fn sign_requests(options: &Options, mut opening: chunk_restore::Options) -> chun
 }
 
 /// Which way to servers, and whose signature under their certificates counts.
-fn reach(
-    options: &Options,
-    opening: chunk_restore::Options,
-) -> Result<chunk_restore::Options, Failure> {
-    let proxy = match given(None, "ALL_PROXY")? {
-        None => given(None, "all_proxy")?,
-        proxy => proxy,
-    };
-    let opening = match proxy {
-        Some(proxy) => opening.proxy(proxy),
-        None => opening,
-    };
-    Ok(match &options.ca_file {
+fn reach(options: &Options, opening: chunk_restore::Options) -> chunk_restore::Options {
+    let opening = opening.proxy_from_env();
+    match &options.ca_file {
         Some(path) => opening.ca_file(path),
         None => opening,
-    })
+    }
 }
 
 fn fingerprint(options: &Options) -> Result<Option<Fingerprint>, Failure> {
@@ -248,32 +259,22 @@ fn fingerprint(options: &Options) -> Result<Option<Fingerprint>, Failure> {
     Ok(Some(fingerprint))
 }
 
-fn remembered(host: &str) -> Result<Option<(Known, Fingerprint)>, Failure> {
-    let Some(file) = Known::file() else {
-        return Ok(None);
-    };
-    let found = file.find(host)?;
-    Ok(found.map(|fingerprint| (file, fingerprint)))
-}
-
 /// With the environment's password or token secret, or with what is typed.
 fn sign_in(
     repository: &Repository,
     opening: chunk_restore::Options,
 ) -> Result<chunk_restore::Options, Failure> {
     let secret = match chunk_restore::password()? {
-        None if io::stdin().is_terminal() => {
+        None => {
             let identity = repository.identity();
             let what = if identity.contains('!') {
                 "Secret"
             } else {
                 "Password"
             };
-            let typed = rpassword::prompt_password(format!("{what} of {identity}: "));
-            let secret = typed.map_err(|error| {
-                Failure::denied(format!("cannot ask for the password of {identity}"), &error)
-            })?;
-            Some(zeroize::Zeroizing::new(secret))
+            prompt::secret(&format!("{what} of {identity}")).map_err(|error| {
+                Failure::denied(format!("there is no password of {identity}"), &error)
+            })?
         }
         given => given,
     };

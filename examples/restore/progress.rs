@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::damage;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::shown::{shown, shown_lines};
 use crate::size::Size;
 
 /// Between two lines of a log, and before the first.
@@ -112,7 +113,7 @@ impl Progress<'_> {
         json["archive"] = self.name.into();
         let text = format!("{}: {}", self.name, damage::text(damage));
         match &self.bar {
-            Some(bar) => bar.println(text),
+            Some(bar) => bar.println(shown_lines(text)),
             None => self.output.remark(text, &json),
         }
     }
@@ -132,7 +133,7 @@ fn bar(name: &str, len: u64) -> ProgressBar {
         .progress_chars("=> ");
     ProgressBar::with_draw_target(Some(len), ProgressDrawTarget::stderr())
         .with_style(style)
-        .with_prefix(name.to_owned())
+        .with_prefix(shown(name))
 }
 
 /// A report as programs read it.

@@ -1,10 +1,38 @@
 //! Which datastore is meant: its name, and what the name says. Opens nothing.
 
 use std::env;
+use std::fmt;
 use std::path::Path;
 
 use crate::arguments::Options;
 use crate::failure::Failure;
+
+/// The port of a Proxmox Backup Server.
+const PBS_PORT: u16 = 8007;
+
+/// A server, as places name it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Server {
+    /// An IPv6 address in brackets.
+    host: String,
+    port: u16,
+}
+
+impl Server {
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(crate) fn has_default_port(&self) -> bool {
+        self.port == PBS_PORT
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
 
 /// The name of a datastore, as [`chunk_restore::Options::open`] reads it.
 #[derive(Debug)]
@@ -92,30 +120,37 @@ impl Repository {
         (self.name.rsplit_once('@')).map_or("root@pam", |(identity, _)| identity)
     }
 
-    /// The host of a server, without its port; `None` for a folder, and for Amazon's.
-    pub(crate) fn host(&self) -> Option<&str> {
+    /// The server, where a certificate of it may be remembered: not for a folder, nor for Amazon.
+    pub(crate) fn server(&self) -> Option<Server> {
         let url = match self.is_in_bucket() {
             true => self.endpoint.as_deref()?,
             false => &self.name,
         };
-        let place = match url.strip_prefix("https://") {
-            Some(url) => url.split('/').next().unwrap_or_default(),
+        let (place, default_port) = match url.strip_prefix("https://") {
+            Some(url) => (url.split('/').next().unwrap_or_default(), 443),
             None if !self.is_on_server() => return None,
             None => match self.name.rsplit_once(':') {
-                Some((place, _)) => place,
-                None => return Some("localhost"),
+                Some((place, _)) => (place, PBS_PORT),
+                None => ("localhost", PBS_PORT),
             },
         };
         let place = place.rsplit_once('@').map_or(place, |(_, place)| place);
-        match place.strip_prefix('[') {
-            Some(rest) => rest.split(']').next(),
-            None => place.split(':').next(),
-        }
+        let (host, rest) = match place.find(']') {
+            Some(end) => place.split_at(end + 1),
+            None => place.split_at(place.find(':').unwrap_or(place.len())),
+        };
+        let port = rest.strip_prefix(':').map(str::parse);
+        Some(Server {
+            host: host.to_owned(),
+            port: port.transpose().ok()?.unwrap_or(default_port),
+        })
     }
 
-    /// Whether a folder has this name, which was taken for one on a server.
-    pub(crate) fn is_also_a_folder(&self) -> bool {
-        self.is_on_server() && Path::new(&self.name).is_dir()
+    /// How to name a folder that may have been meant, where the name was taken for a datastore on a server.
+    pub(crate) fn folder(&self) -> Option<String> {
+        let is_bare = !self.name.contains([':', '@']);
+        let may_be = is_bare || Path::new(&self.name).is_dir();
+        (self.is_on_server() && may_be).then(|| format!("dir:{}", self.name))
     }
 }
 

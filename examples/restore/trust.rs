@@ -2,21 +2,33 @@
 
 use std::error::Error as _;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 use chunk_restore::{Error, Fingerprint, KeyFile, UntrustedCertificate};
 
 use crate::failure::Failure;
+use crate::prompt;
+use crate::repository::Server;
+use crate::shown::shown;
 
 /// Room for thousands of servers.
 const MAX_FILE: u64 = 1 << 20;
 
 /// The file with the fingerprints that were trusted, next to the default key file: the official client's, with lines
-/// of `host fingerprint`.
+/// of `host fingerprint`. That client knows servers by their hosts alone; here such a line is for the port of a Proxmox
+/// Backup Server, and other ports have lines of `host:port fingerprint`, which that client leaves alone.
 #[derive(Debug)]
 pub(crate) struct Known(PathBuf);
+
+/// A fingerprint in the file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Remembered {
+    pub(crate) fingerprint: Fingerprint,
+    /// Whether it is only of the same host: the official client may have met that on this port.
+    pub(crate) is_guess: bool,
+}
 
 impl Known {
     /// `None` where nobody has a home.
@@ -24,8 +36,8 @@ impl Known {
         KeyFile::default_path().map(|path| Known(path.with_file_name("fingerprints")))
     }
 
-    /// The fingerprint that a host had.
-    pub(crate) fn find(&self, host: &str) -> Result<Option<Fingerprint>, Failure> {
+    /// The fingerprint that a server had.
+    pub(crate) fn find(&self, server: &Server) -> Result<Option<Remembered>, Failure> {
         let text = match self.read() {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -34,15 +46,31 @@ impl Known {
                 return Err(Failure::denied(message, &error));
             }
         };
-        Ok(text.lines().find_map(|line| {
-            let (name, fingerprint) = line.trim().split_once(char::is_whitespace)?;
-            let fingerprint = fingerprint.trim().parse().ok()?;
-            name.eq_ignore_ascii_case(host).then_some(fingerprint)
+        let of = |wanted: &str| {
+            text.lines().find_map(|line| {
+                let (name, fingerprint) = line.trim().split_once(char::is_whitespace)?;
+                let fingerprint = fingerprint.trim().parse().ok()?;
+                name.eq_ignore_ascii_case(wanted).then_some(fingerprint)
+            })
+        };
+        let host = || {
+            let bare = server.host().trim_matches(['[', ']']);
+            of(server.host()).or_else(|| of(bare))
+        };
+        let known = of(&server.to_string()).map(|fingerprint| (fingerprint, false));
+        let known = known.or_else(|| host().map(|found| (found, !server.has_default_port())));
+        Ok(known.map(|(fingerprint, is_guess)| Remembered {
+            fingerprint,
+            is_guess,
         }))
     }
 
-    /// Adds a line, for a host that has none.
-    fn add(&self, host: &str, fingerprint: Fingerprint) -> io::Result<()> {
+    /// Adds a line, for a server that has none.
+    fn add(&self, server: &Server, fingerprint: Fingerprint) -> io::Result<()> {
+        let name = match server.has_default_port() {
+            true => server.host().to_owned(),
+            false => server.to_string(),
+        };
         if let Some(folder) = self.0.parent() {
             DirBuilder::new()
                 .recursive(true)
@@ -60,7 +88,7 @@ impl Known {
             .create(true)
             .mode(0o600)
             .open(&self.0)?;
-        file.write_all(format!("{end}{host} {fingerprint}\n").as_bytes())
+        file.write_all(format!("{end}{name} {fingerprint}\n").as_bytes())
     }
 
     fn read(&self) -> io::Result<String> {
@@ -100,26 +128,19 @@ pub(crate) fn untrusted(error: &Error) -> Option<&UntrustedCertificate> {
 }
 
 /// Asks whether to trust a certificate, and remembers a yes. Where nobody can be asked, that is a no.
-pub(crate) fn ask(certificate: &UntrustedCertificate) -> bool {
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return false;
-    }
-    let (host, fingerprint) = (certificate.host(), certificate.fingerprint());
-    let mut stderr = io::stderr();
-    let _ = write!(
-        stderr,
-        "Nothing vouches for the certificate of {host}. It has the fingerprint\n  {fingerprint}\n\
-         Is that what the server itself shows? Trust it from now on? [y/N] "
-    );
-    let mut answer = String::new();
-    let is_yes = io::stdin().read_line(&mut answer).is_ok()
-        && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str());
+pub(crate) fn ask(certificate: &UntrustedCertificate, server: &Server) -> bool {
+    let fingerprint = certificate.fingerprint();
+    let is_yes = prompt::is_yes(&format!(
+        "Nothing vouches for the certificate of {}. It has the fingerprint\n  {fingerprint}\n\
+         Is that what the server itself shows? Trust it from now on?",
+        shown(server)
+    ));
     if is_yes
         && let Some(known) = Known::file()
-        && let Err(error) = known.add(host, fingerprint)
+        && let Err(error) = known.add(server, fingerprint)
     {
-        let file = known.0.display();
-        let _ = writeln!(stderr, "it can't be remembered in {file}: {error}");
+        let file = shown(known.0.display());
+        let _ = writeln!(io::stderr(), "it can't be remembered in {file}: {error}");
     }
     is_yes
 }

@@ -4,6 +4,7 @@ use crate::arguments::Options;
 use crate::content::{self, Content};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::interrupt::Interrupt;
 use crate::job::Job;
 use crate::output::Output;
 use crate::place;
@@ -13,11 +14,12 @@ pub(crate) fn run(
     snapshot: &str,
     archives: &[String],
     options: &Options,
+    interrupt: &Interrupt,
     output: &Output,
 ) -> Result<Exit, Failure> {
     let snapshot = place::snapshot(options, snapshot, output)?;
     let names = content::select(&snapshot, archives)?;
-    let job = Job::new(options, output);
+    let job = Job::new(options, interrupt, output);
     let mut exit = Exit::Done;
     for name in &names {
         match Content::open(&snapshot, name).and_then(|content| job.verify(&content)) {

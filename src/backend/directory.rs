@@ -21,6 +21,10 @@ use listing::Found;
 
 const REPLACED: &str = "another folder, or none, has taken its place";
 
+/// The file of a group that says whose it is, and the most that is read of it.
+const OWNER: &str = "owner";
+const MAX_OWNER: u64 = 4 << 10;
+
 /// A datastore in a folder.
 #[derive(Debug)]
 pub(crate) struct Directory {
@@ -160,6 +164,15 @@ impl Backend for Directory {
 
     fn namespaces(&self, parent: &Namespace) -> Result<Vec<Namespace>, FetchError> {
         listing::namespaces(&self.namespace(parent), parent).map(|list| list.found)
+    }
+
+    fn owner(&self, namespace: &Namespace, group: &GroupName) -> Result<String, FetchError> {
+        let path = self.group(namespace, group).join(OWNER);
+        let mut text = String::new();
+        reading::open_file(&path)
+            .and_then(|file| file.take(MAX_OWNER).read_to_string(&mut text))
+            .map_err(|error| at(&path, error))?;
+        Ok(text.lines().next().unwrap_or_default().to_owned())
     }
 
     fn access(&self) -> Access {

@@ -1,10 +1,13 @@
 //! What a kind of place must do to be restored from. Knows nothing of any one kind.
 
+#[cfg(feature = "tls")]
+mod body_text;
 pub(crate) mod directory;
 #[cfg(any(feature = "https", feature = "s3"))]
 mod http;
 #[cfg(feature = "https")]
 pub(crate) mod https;
+mod info;
 #[cfg(feature = "pbs")]
 pub(crate) mod pbs;
 pub(crate) mod retry;
@@ -25,8 +28,10 @@ use crate::buffer::Buffer;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::error::{BoxError, Error, ErrorKind, Scope};
-use crate::format::name::{GroupName, Namespace, SnapshotName, SnapshotPath};
+use crate::format::name::{GroupName, Namespace, SnapshotPath};
 use crate::throttle::{Stopped, Throttle};
+
+pub use info::SnapshotInfo;
 
 /// A place that holds a datastore: implement it to restore from a new kind of place.
 ///
@@ -71,6 +76,15 @@ pub trait Backend: Send + Sync {
     /// As [`snapshots`](Backend::snapshots).
     fn namespaces(&self, parent: &Namespace) -> Result<Vec<Namespace>, FetchError> {
         let _ = parent;
+        Err(FetchError::Unsupported)
+    }
+
+    /// The user or token that a group belongs to, where a listing does not tell it.
+    ///
+    /// # Errors
+    /// [`FetchError::Unsupported`], the default, where a place does not know.
+    fn owner(&self, namespace: &Namespace, group: &GroupName) -> Result<String, FetchError> {
+        let _ = (namespace, group);
         Err(FetchError::Unsupported)
     }
 
@@ -194,15 +208,6 @@ impl ArchivePath {
             .rsplit_once('.')
             .map_or(&self.file, |(name, _)| name)
     }
-}
-
-/// A snapshot as a listing shows it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SnapshotInfo {
-    /// The snapshot.
-    pub name: SnapshotName,
-    /// Whether it has a manifest. One that has none is being written, or its backup was cut off.
-    pub is_finished: bool,
 }
 
 /// Why something could not be fetched. The sorts are never confused, since each asks for something else to be done.

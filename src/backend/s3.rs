@@ -8,6 +8,7 @@ mod throttle;
 use std::fmt;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rusty_s3::{Bucket, Credentials, S3Action};
 use zeroize::Zeroizing;
 
@@ -32,12 +33,20 @@ pub(crate) use place::Server;
 /// S3 servers take no more from other signatures.
 const EXPIRY: Duration = Duration::from_secs(15 * 60);
 
+/// As many manifests as are read at a time.
+const MOST_IDLE: usize = 8;
+
+/// The owner of a group is one line.
+const MAX_OWNER: u64 = 4 << 10;
+
 /// A datastore below a prefix of a bucket.
 pub(crate) struct S3 {
     store: Store,
     dialer: Dialer,
     retry: Retry,
     throttle: Throttle,
+    /// Clients for whole objects, each with its connection.
+    idle: Mutex<Vec<Client>>,
 }
 
 /// Where the objects are, and who asks for them.
@@ -71,6 +80,7 @@ impl S3 {
             dialer,
             retry,
             throttle: Throttle::new(),
+            idle: Mutex::default(),
         })
     }
 
@@ -80,6 +90,18 @@ impl S3 {
             client: self.client(&self.retry.cancel),
             retry: &self.retry,
         }
+    }
+
+    /// Reads an object whole. Clients are kept for the next, since a listing reads many.
+    fn read(&self, key: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
+        let idle = self.idle.lock().pop();
+        let mut client = idle.unwrap_or_else(|| self.client(&self.retry.cancel));
+        let read = (self.retry).run(|| self.store.object(&mut client, key)?.read(limit));
+        let mut idle = self.idle.lock();
+        if idle.len() < MOST_IDLE {
+            idle.push(client);
+        }
+        read
     }
 
     fn client(&self, cancel: &Cancel) -> Client {
@@ -117,10 +139,7 @@ impl Backend for S3 {
         limit: u64,
     ) -> Result<Vec<u8>, FetchError> {
         let folder = folder_of(&snapshot.namespace);
-        let key = format!("{folder}{}/{file}", snapshot.snapshot);
-        let mut client = self.client(&self.retry.cancel);
-        let read = (self.retry).run(|| self.store.object(&mut client, &key)?.read(limit));
-        match read {
+        match self.read(&format!("{folder}{}/{file}", snapshot.snapshot), limit) {
             // Where not even the datastore is there, that is what is to be said.
             Err(FetchError::Missing) => match self.lister().check_datastore() {
                 Err(FetchError::Fatal(error)) => Err(FetchError::Fatal(error)),
@@ -140,6 +159,12 @@ impl Backend for S3 {
 
     fn namespaces(&self, parent: &Namespace) -> Result<Vec<Namespace>, FetchError> {
         self.lister().namespaces(parent)
+    }
+
+    fn owner(&self, namespace: &Namespace, group: &GroupName) -> Result<String, FetchError> {
+        let key = format!("{}{group}/owner", folder_of(namespace));
+        let text = String::from_utf8(self.read(&key, MAX_OWNER)?).map_err(FetchError::transient)?;
+        Ok(text.lines().next().unwrap_or_default().to_owned())
     }
 
     /// Each connection has a client of its own, and with it one TCP connection that is kept alive.

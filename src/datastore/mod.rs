@@ -1,6 +1,7 @@
 //! `Datastore`: what one or several places hold, checked. Knows nothing of kinds of places.
 
 mod copies;
+pub(crate) mod listing;
 pub(crate) mod snapshot;
 pub(crate) mod trust;
 mod view;
@@ -97,19 +98,25 @@ impl Datastore {
     /// [`ErrorKind::NotFound`] where this one does not exist; [`ErrorKind::Unsupported`] where the place can't list;
     /// else why the listing failed.
     pub fn namespaces(&self) -> Result<Vec<Namespace>> {
-        self.all(View::namespaces)
+        let mut namespaces = self.all(View::namespaces)?;
+        namespaces.sort();
+        namespaces.dedup();
+        Ok(namespaces)
     }
 
-    /// The snapshots of this namespace, sorted by group and time; of several places, of all that can be listed.
+    /// The snapshots of this namespace, sorted by group and time; of several places, of all that can be listed. What the
+    /// listing does not tell of them, [`describe`](Datastore::describe) does.
     ///
     /// # Errors
     /// As [`namespaces`](Datastore::namespaces).
     pub fn snapshots(&self) -> Result<Vec<SnapshotInfo>> {
         let mut snapshots = self.all(View::snapshots)?;
-        // Of one that is finished somewhere.
-        snapshots.reverse();
+        // Of several of a name, one that is finished somewhere, and of these the first.
+        snapshots.sort_by(|one, other| {
+            let by_name = one.name.cmp(&other.name);
+            by_name.then(other.is_finished.cmp(&one.is_finished))
+        });
         snapshots.dedup_by(|other, kept| other.name == kept.name);
-        snapshots.reverse();
         Ok(snapshots)
     }
 
@@ -159,8 +166,8 @@ impl Datastore {
         Ok(Snapshot::new(self.views.clone(), found, differences))
     }
 
-    /// What all places that answer have, sorted, each once. A place that is out of reach is not asked each time.
-    fn all<T: Ord>(&self, ask: impl Fn(&View) -> Result<Vec<T>>) -> Result<Vec<T>> {
+    /// What all places that answer have, one after the other. A place that is out of reach is not asked each time.
+    fn all<T>(&self, ask: impl Fn(&View) -> Result<Vec<T>>) -> Result<Vec<T>> {
         let mut answers = None;
         let mut failure = None;
         for view in in_turn(&self.views) {
@@ -174,12 +181,7 @@ impl Datastore {
         }
         match (answers, failure) {
             (None, Some(error)) => Err(error),
-            (answers, _) => {
-                let mut answers = answers.unwrap_or_default();
-                answers.sort();
-                answers.dedup();
-                Ok(answers)
-            }
+            (answers, _) => Ok(answers.unwrap_or_default()),
         }
     }
 }
@@ -216,7 +218,10 @@ fn in_turn<'a>(views: impl IntoIterator<Item = &'a View>) -> impl Iterator<Item 
 }
 
 fn cannot(verb: &str, path: &SnapshotPath, error: FetchError) -> Error {
-    Error::new(error.kind(), format!("cannot {verb} {path}")).because(error)
+    let scope = error.scope();
+    Error::new(error.kind(), format!("cannot {verb} {path}"))
+        .of_scope(scope)
+        .because(error)
 }
 
 fn within(file: &str, path: &SnapshotPath, error: Error) -> Error {

@@ -76,16 +76,12 @@ impl View {
 
     pub(super) fn namespaces(&self) -> Result<Vec<Namespace>> {
         let found = self.place.backend.namespaces(&self.namespace);
-        let mut namespaces = found.map_err(|error| self.cannot_list(error))?;
-        namespaces.sort();
-        Ok(namespaces)
+        found.map_err(|error| self.cannot_list(error))
     }
 
     pub(super) fn snapshots(&self) -> Result<Vec<SnapshotInfo>> {
         let found = self.place.backend.snapshots(&self.namespace, None);
-        let mut snapshots = found.map_err(|error| self.cannot_list(error))?;
-        snapshots.sort();
-        Ok(snapshots)
+        found.map_err(|error| self.cannot_list(error))
     }
 
     /// The snapshot of a name, once its manifest is found to be its own, and signed where it must be.
@@ -201,11 +197,10 @@ impl View {
                 format!("no namespace {}{there}", self.namespace),
             );
         }
-        Error::new(
-            error.kind(),
-            format!("cannot list the datastore{}", self.namespace_suffix()),
-        )
-        .because(error)
+        let message = format!("cannot list the datastore{}", self.namespace_suffix());
+        Error::new(error.kind(), message)
+            .of_scope(error.scope())
+            .because(error)
     }
 
     fn namespace_suffix(&self) -> String {

@@ -12,6 +12,7 @@ use crate::digest::{Digest, Fingerprint};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::key::Key;
 use crate::format::name::{BackupType, GroupName, SnapshotName, archive_name};
+use crate::format::verification::Verification;
 
 pub(crate) use bounds::MAX_MANIFEST;
 use canonical::canonical;
@@ -26,6 +27,17 @@ pub enum CryptMode {
     Encrypt,
     /// The manifest is signed, which by their digests covers the chunks.
     SignOnly,
+}
+
+impl CryptMode {
+    pub(crate) fn parse(text: &str) -> Option<CryptMode> {
+        match text {
+            "none" => Some(CryptMode::None),
+            "encrypt" => Some(CryptMode::Encrypt),
+            "sign-only" => Some(CryptMode::SignOnly),
+            _ => None,
+        }
+    }
 }
 
 /// A file of a snapshot, as the manifest lists it.
@@ -89,6 +101,7 @@ pub struct Manifest {
     signature: Option<[u8; 32]>,
     key_fingerprint: Option<Fingerprint>,
     notes: Option<String>,
+    verification: Option<Verification>,
     /// What is signed, in the form in which it is.
     canonical: Vec<u8>,
 }
@@ -110,12 +123,12 @@ impl Manifest {
         };
         let canonical = canonical(members)?;
         let files = parse_files(members)?;
-        let unprotected = members.get("unprotected");
-        let unprotected = |name| {
-            unprotected
-                .and_then(|members| members.get(name))
-                .and_then(Value::as_str)
+        let member = |name| {
+            members
+                .get("unprotected")
+                .and_then(|unprotected| unprotected.get(name))
         };
+        let unprotected = |name| member(name).and_then(Value::as_str);
         let key_fingerprint = match unprotected("key-fingerprint").map(str::parse) {
             None => None,
             Some(Ok(fingerprint)) => Some(fingerprint),
@@ -138,6 +151,7 @@ impl Manifest {
             signature,
             key_fingerprint,
             notes: unprotected("notes").map(str::to_owned),
+            verification: member("verify_state").and_then(Verification::parse),
             canonical,
         })
     }
@@ -190,6 +204,12 @@ impl Manifest {
     /// Whether both say the same where a signature covers it.
     pub(crate) fn is_signed_as(&self, other: &Manifest) -> bool {
         (&self.canonical, &self.signature) == (&other.canonical, &other.signature)
+    }
+
+    /// What the server's last verification found, if there was one. Not protected by the signature.
+    #[must_use]
+    pub fn verification(&self) -> Option<Verification> {
+        self.verification
     }
 
     /// Checks that the manifest was signed with a key, and not changed since.
@@ -267,11 +287,10 @@ fn parse_file(entry: &Value) -> Result<ManifestFile> {
             "it lists a file of the unsafe name {name:?}"
         )));
     }
-    let crypt_mode = match entry.get("crypt-mode").map(|mode| mode.as_str()) {
-        None | Some(Some("none")) => CryptMode::None,
-        Some(Some("encrypt")) => CryptMode::Encrypt,
-        Some(Some("sign-only")) => CryptMode::SignOnly,
-        Some(_) => return Err(corrupt(format!("it gives {name} an unknown crypt-mode"))),
+    let crypt_mode = match entry.get("crypt-mode") {
+        None => CryptMode::None,
+        Some(mode) => (mode.as_str().and_then(CryptMode::parse))
+            .ok_or_else(|| corrupt(format!("it gives {name} an unknown crypt-mode")))?,
     };
     let size = entry.get("size").and_then(Value::as_u64);
     let csum = text("csum").and_then(|hex| hex.parse().ok());

@@ -7,3 +7,4 @@ pub(crate) mod index;
 pub(crate) mod key;
 pub(crate) mod manifest;
 pub(crate) mod name;
+pub(crate) mod verification;

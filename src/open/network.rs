@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use crate::backend::is_ours;
 use crate::backend::retry::Retry;
 use crate::backend::tls::proxy::Proxy;
-use crate::backend::tls::{Dialer, Timeouts};
+use crate::backend::tls::{Dialer, Route, Timeouts};
 use crate::cancel::Cancel;
 use crate::digest::Fingerprint;
+use crate::environment::{self, ProxyRule};
 use crate::error::{Error, ErrorKind, Result};
 use crate::open::Options;
 use crate::reading::read_small;
@@ -27,6 +29,8 @@ pub(super) struct Network {
     timeouts: Timeouts,
     /// It may hold a password.
     proxy: Option<Zeroizing<String>>,
+    /// Whether to ask the environment for a proxy, where none is set here.
+    proxy_from_env: bool,
     #[cfg(feature = "https")]
     pub(super) credentials: Option<crate::backend::https::Credentials>,
     #[cfg(feature = "pbs")]
@@ -41,6 +45,7 @@ impl Default for Network {
             ca_file: None,
             timeouts: Timeouts::default(),
             proxy: None,
+            proxy_from_env: false,
             #[cfg(feature = "https")]
             credentials: None,
             #[cfg(feature = "pbs")]
@@ -58,48 +63,77 @@ impl Network {
         self.retry.clone()
     }
 
+    /// Connections for a kind of place, with the proxy that the rule finds.
+    ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a CA file or a proxy that can't be used.
-    pub(super) fn dialer(&self) -> Result<Dialer> {
-        let proxy = self.proxy.as_ref().map(|proxy| Proxy::parse(proxy));
+    /// [`ErrorKind::Invalid`] for a CA file or a proxy that can't be used; [`ErrorKind::Resources`] where this machine
+    /// lacks what it takes to read certificates.
+    pub(super) fn dialer(&self, rule: ProxyRule) -> Result<Dialer> {
+        let route = self.route(rule)?;
         let Some(path) = &self.ca_file else {
-            return Dialer::new(self.fingerprint, None, self.timeouts, proxy.transpose()?);
+            return Dialer::new(self.fingerprint, None, self.timeouts, route);
         };
-        let unusable = || {
+        let unusable = |kind| {
             let message = format!("the CA file {} can't be used", path.display());
-            Error::new(ErrorKind::Invalid, message)
+            Error::new(kind, message)
         };
-        let pem = read_small(path, MAX_CA_FILE).map_err(|error| unusable().because(error))?;
-        Dialer::new(
-            self.fingerprint,
-            Some(&pem),
-            self.timeouts,
-            proxy.transpose()?,
-        )
-        .map_err(|error| unusable().because(error))
+        let pem = read_small(path, MAX_CA_FILE).map_err(|error| match is_ours(&error) {
+            true => unusable(ErrorKind::Resources).because(error),
+            false => unusable(ErrorKind::Invalid).because(error),
+        })?;
+        Dialer::new(self.fingerprint, Some(&pem), self.timeouts, route)
+            .map_err(|error| unusable(error.kind()).because(error))
+    }
+
+    fn route(&self, rule: ProxyRule) -> Result<Route> {
+        if let Some(proxy) = &self.proxy {
+            return Ok(Route::through(Proxy::parse(proxy)?));
+        }
+        if !self.proxy_from_env {
+            return Ok(Route::default());
+        }
+        Ok(match environment::proxy(rule)? {
+            Some((variable, proxy)) => Route::from_env(variable, &proxy, &environment::no_proxy()?),
+            None => Route::default(),
+        })
     }
 }
 
 impl Options {
     /// Trusts the server whose certificate has this fingerprint: the SHA-256 of its DER form, which a Proxmox Backup
-    /// Server shows on its dashboard. A certificate that the system's roots vouch for is trusted without.
+    /// Server shows on its dashboard. Its names, dates and version don't matter then. A certificate that the system's
+    /// roots vouch for is trusted without.
     #[must_use]
     pub fn fingerprint(mut self, fingerprint: Fingerprint) -> Options {
         self.network.fingerprint = Some(fingerprint);
         self
     }
 
-    /// Trusts, besides the system's root certificates, those in a PEM file. It is read when a place is opened.
+    /// Trusts, besides the system's root certificates, those in a PEM file. It is read when a place is opened. A server
+    /// whose own certificate is in it is trusted, if the certificate's names and dates are right.
     #[must_use]
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Options {
         self.network.ca_file = Some(path.into());
         self
     }
 
-    /// Goes through an HTTP proxy, `http://[user:password@]host:port`, by CONNECT.
+    /// Goes through an HTTP proxy, `http://[user:password@]host:port`, by CONNECT, to whatever host.
     #[must_use]
     pub fn proxy(mut self, url: impl Into<String>) -> Options {
         self.network.proxy = Some(Zeroizing::new(url.into()));
+        self
+    }
+
+    /// Goes through the HTTP proxy that the environment names, where no [`proxy`](Options::proxy) is set: for a Proxmox
+    /// Backup Server in ALL_PROXY or all_proxy, as its own client reads it; for `https://` and `s3://` places, as curl does,
+    /// in https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY, or for an `http://` endpoint in http_proxy, all_proxy or
+    /// ALL_PROXY, the first that is set.
+    ///
+    /// The hosts of no_proxy or NO_PROXY are reached without: a list, separated by commas, of names (each with all below it),
+    /// addresses, and networks such as `10.0.0.0/8`; `*` stands for all. Read when a place is opened.
+    #[must_use]
+    pub fn proxy_from_env(mut self) -> Options {
+        self.network.proxy_from_env = true;
         self
     }
 

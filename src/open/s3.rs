@@ -5,7 +5,7 @@ use std::fmt;
 use rusty_s3::Credentials;
 
 use crate::backend::s3::{S3, Server};
-use crate::environment::aws;
+use crate::environment::{ProxyRule, aws};
 use crate::error::{Error, ErrorKind, Result};
 use crate::open::Options;
 use crate::open::network::Network;
@@ -35,13 +35,13 @@ impl Settings {
                            a profile of the shared credentials file";
             Error::new(ErrorKind::Denied, message)
         })?;
-        S3::new(
-            place,
-            &server,
-            credentials,
-            network.dialer()?,
-            network.retry(),
-        )
+        let endpoint = server.endpoint.as_deref().unwrap_or_default();
+        let rule = match endpoint.starts_with("http://") {
+            true => ProxyRule::Http,
+            false => ProxyRule::Https,
+        };
+        let dialer = network.dialer(rule)?;
+        S3::new(place, &server, credentials, dialer, network.retry())
     }
 }
 

@@ -1,10 +1,14 @@
 //! Where restored bytes go. Knows nothing of chunks or of where they come from.
 
+mod access;
 pub(crate) mod device;
+mod earlier;
 pub(crate) mod file;
 mod flush;
+mod folder;
 mod output;
 mod partial;
+pub(crate) mod poll;
 mod space;
 pub(crate) mod stream;
 pub(crate) mod zeros;

@@ -79,6 +79,11 @@ impl Output {
         self.flush = Flush::default();
     }
 
+    /// Where the next byte goes.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
     pub(super) fn reader(&self) -> Arc<dyn ReadAt> {
         Arc::clone(&self.file) as _
     }
@@ -120,6 +125,21 @@ impl Output {
         self.expect(len)?;
         self.flush.pass_over(&self.file, self.offset, len);
         self.offset += len;
+        Ok(())
+    }
+
+    /// Takes the next bytes from another file, where they are at the same offset. Holes stay holes.
+    pub(super) fn take(&mut self, from: &File, len: u64) -> io::Result<()> {
+        self.expect(len)?;
+        let end = self.offset + len;
+        let mut piece = vec![0; PIECE.min(len) as usize];
+        while self.offset < end {
+            let data = next_data(from, self.offset)?.unwrap_or(end).min(end);
+            self.write_zeros(data - self.offset)?;
+            let piece = &mut piece[..PIECE.min(end - data) as usize];
+            FileExt::read_exact_at(from, piece, data)?;
+            self.write(piece)?;
+        }
         Ok(())
     }
 
@@ -285,6 +305,19 @@ fn next_data(file: &File, offset: u64) -> io::Result<Option<u64>> {
         Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(Some(offset)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Where the last data before `end` ends, as far as the file system can tell.
+pub(super) fn data_end(file: &File, end: u64) -> io::Result<u64> {
+    let (mut data_end, mut offset) = (0, 0);
+    while let Some(data) = next_data(file, offset)?.filter(|data| *data < end) {
+        data_end = match seek(file, SeekFrom::Hole(data)) {
+            Ok(hole) if hole > data => hole.min(end),
+            _ => end,
+        };
+        offset = data_end;
+    }
+    Ok(data_end)
 }
 
 impl ReadAt for File {

@@ -1,27 +1,37 @@
 //! The names of a file that is being restored: it has its own only while it is whole. Knows nothing of what is in it.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Metadata, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::target::access;
+use crate::target::folder::Folder;
+
+/// A file whose name changes meanwhile is opened so many times.
+const ATTEMPTS: u32 = 100;
 
 /// A locked file, by whichever name.
 #[derive(Debug)]
 pub(super) struct Partial {
-    /// The name that it is to have.
-    path: PathBuf,
-    partial: PathBuf,
+    folder: Folder,
+    /// The name that it is to have in the folder.
+    name: OsString,
+    partial: OsString,
+    damaged: OsString,
+    partial_path: PathBuf,
     file: Arc<File>,
+    is_locked: bool,
     found: Found,
-    /// Whether it may take the place of another file.
+    /// Whether it may take the place of another file, and with which mode.
     replaces: bool,
+    mode: Option<Mode>,
 }
 
 /// What was there of it.
@@ -37,85 +47,131 @@ enum Found {
     Renamed,
 }
 
+/// Whose unfinished file is gone on with.
+#[derive(Clone, Copy)]
+enum Trust<'a> {
+    /// One's own.
+    Own,
+    /// Also that of who owns the file that it is to replace.
+    Owner(&'a Metadata),
+    /// Anybody's, as it may be a whole file of theirs that was being changed.
+    Anyone,
+}
+
 impl Partial {
     /// A file that is new, or was left unfinished.
     pub(super) fn create(path: &Path) -> Result<Partial> {
         if path.symlink_metadata().is_ok() {
-            return Err(exists(path));
+            return Err(match path.metadata() {
+                Err(error) => leads_nowhere(path, error),
+                Ok(_) => exists(path),
+            });
         }
-        Partial::take(path)
+        Partial::take(path, Trust::Own)
     }
 
     /// The same, for a name that another file may have until this one is whole.
     pub(super) fn replace(path: &Path) -> Result<Partial> {
-        let mut partial = Partial::take(&resolve(path)?)?;
+        let path = resolve(path)?;
+        let replaced = path.metadata().ok();
+        let trust = replaced.as_ref().map_or(Trust::Own, Trust::Owner);
+        let mut partial = Partial::take(&path, trust)?;
         partial.replaces = true;
+        if let Some(replaced) = replaced {
+            let mode = access::take_after(&partial.file, &replaced);
+            partial.mode = Some(mode.map_err(|error| {
+                partial.undo();
+                cannot("set the mode of", &partial.partial_path, error)
+            })?);
+        }
         Ok(partial)
     }
 
     /// The file of this name itself; or else as for a new one.
     pub(super) fn reuse(path: &Path) -> Result<Partial> {
         let path = resolve(path)?;
-        let Some(file) = lock(OpenOptions::new().read(true).write(true), &path)? else {
-            return Partial::take(&path);
+        let (folder, name) = place(&path)?;
+        let Some((file, is_locked)) = lock(&folder, &name, &path)? else {
+            return Partial::take(&path, Trust::Anyone);
         };
-        let partial = beside(&path, ".partial")?;
-        if partial.symlink_metadata().is_ok() {
+        let partial = Partial::new(folder, name, &path, file, is_locked, Found::Whole);
+        if !matches!(partial.folder.look(&partial.partial), Ok(None)) {
             let message = format!(
                 "{} is there as well as {}, from a restore that replaces it: let it go on, or remove what it left",
-                partial.display(),
+                partial.partial_path.display(),
                 path.display()
             );
             return Err(Error::new(ErrorKind::Target, message));
         }
-        Ok(Partial {
-            path,
-            partial,
-            file: Arc::new(file),
-            found: Found::Whole,
-            replaces: false,
-        })
+        Ok(partial)
     }
 
-    fn take(path: &Path) -> Result<Partial> {
-        let partial = beside(path, ".partial")?;
-        let mut options = OpenOptions::new();
-        options.read(true).write(true);
-        let made = lock(options.clone().create(true).truncate(false), &partial)?;
-        let mut file = made.ok_or_else(|| cannot("create", &partial, Errno::NOENT.into()))?;
-        let len = file
-            .metadata()
-            .map_err(|error| cannot("open", &partial, error))?
-            .len();
-        let mut found = if len == 0 {
-            Found::Nothing
-        } else {
-            Found::Rest
-        };
-        if found == Found::Nothing {
-            let damaged = beside(path, ".damaged")?;
-            // It is locked before it gets the name that others look for; the empty file, which has it, is gone then.
-            if let Some(left) = lock(&options, &damaged)? {
-                fs::rename(&damaged, &partial)
-                    .map_err(|error| cannot("rename", &damaged, error))?;
-                (file, found) = (left, Found::Rest);
+    fn take(path: &Path, trust: Trust<'_>) -> Result<Partial> {
+        let (folder, name) = place(path)?;
+        let (partial, shown) = (with(&name, ".partial"), beside(path, ".partial"));
+        for _ in 0..ATTEMPTS {
+            if let Some((file, is_locked)) = lock(&folder, &partial, &shown)? {
+                let held = file.metadata();
+                let held = held.map_err(|error| cannot("open", &shown, error))?;
+                check(&held, trust, &shown)?;
+                let found = match held.len() {
+                    0 => Found::Nothing,
+                    _ => Found::Rest,
+                };
+                return Ok(Partial::new(folder, name, path, file, is_locked, found));
+            }
+            let made = folder.make(&partial);
+            let Some(file) = made.map_err(|error| cannot("create", &shown, error))? else {
+                continue;
+            };
+            match hold(&folder, &partial, &file, &shown) {
+                Ok(Some(is_locked)) => {
+                    let found = Found::Nothing;
+                    return Ok(Partial::new(folder, name, path, file, is_locked, found));
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    let _ = folder.remove(&file, &partial);
+                    return Err(error);
+                }
             }
         }
-        Ok(Partial {
-            path: path.to_owned(),
-            partial,
+        Err(unsteady(&shown))
+    }
+
+    fn new(
+        folder: Folder,
+        name: OsString,
+        path: &Path,
+        file: File,
+        is_locked: bool,
+        found: Found,
+    ) -> Partial {
+        Partial {
+            folder,
+            partial: with(&name, ".partial"),
+            damaged: with(&name, ".damaged"),
+            partial_path: beside(path, ".partial"),
+            name,
             file: Arc::new(file),
+            is_locked,
             found,
             replaces: false,
-        })
+            mode: None,
+        }
     }
 
     pub(super) fn partial_path(&self) -> &Path {
-        &self.partial
+        &self.partial_path
     }
 
     pub(super) fn file(&self) -> &Arc<File> {
         &self.file
+    }
+
+    /// Whether no other restore can write to it.
+    pub(super) fn is_locked(&self) -> bool {
+        self.is_locked
     }
 
     /// Whether it had something in it.
@@ -123,37 +179,53 @@ impl Partial {
         self.found != Found::Nothing
     }
 
+    /// Whether it is a whole file that is changed in place.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.found, Found::Whole | Found::Renamed)
+    }
+
+    /// A damaged file that an earlier restore has left, to be read.
+    pub(super) fn damaged(&self) -> Option<File> {
+        let file = self.folder.open(&self.damaged, OFlags::RDONLY).ok()??;
+        file.metadata()
+            .is_ok_and(|found| found.is_file())
+            .then_some(file)
+    }
+
     /// Takes a whole file's name from it, as it will be changed.
     pub(super) fn begin(&mut self) -> io::Result<()> {
         if self.found == Found::Whole {
-            rename_new(&self.path, &self.partial)?;
+            (self.folder).rename(&self.file, &self.name, &self.partial, false)?;
             self.found = Found::Renamed;
         }
         Ok(())
     }
 
-    /// Gives it its name, in a way that outlasts a power cut.
-    pub(super) fn finish(&self, damaged: bool) -> io::Result<()> {
-        if damaged {
-            let damaged = beside(&self.path, ".damaged").map_err(io::Error::other)?;
-            fs::rename(&self.partial, damaged)?;
-        } else if self.replaces {
-            fs::rename(&self.partial, &self.path)?;
-        } else {
-            rename_new(&self.partial, &self.path)?;
-        }
-        let folder = match self.path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
+    /// Gives it the mode that it is to have.
+    pub(super) fn settle(&self) -> io::Result<()> {
+        self.mode
+            .map_or(Ok(()), |mode| access::set_mode(&self.file, mode))
+    }
+
+    /// Gives it its name, in a way that outlasts a power cut, and removes the damaged file that it is `instead` of.
+    pub(super) fn finish(&self, damaged: bool, instead: Option<&File>) -> io::Result<()> {
+        self.folder.check_path()?;
+        let (to, replaces) = match damaged {
+            true => (&self.damaged, true),
+            false => (&self.name, self.replaces),
         };
-        File::open(folder)?.sync_all()
+        (self.folder).rename(&self.file, &self.partial, to, replaces)?;
+        if let Some(earlier) = instead.filter(|_| !damaged) {
+            self.folder.remove(earlier, &self.damaged)?;
+        }
+        self.folder.sync()
     }
 
     /// Undoes everything, as nothing was written.
     pub(super) fn undo(&self) {
         let _ = match self.found {
-            Found::Nothing => fs::remove_file(&self.partial),
-            Found::Renamed => rename_new(&self.partial, &self.path),
+            Found::Nothing => self.folder.remove(&self.file, &self.partial),
+            Found::Renamed => (self.folder).rename(&self.file, &self.partial, &self.name, false),
             Found::Rest | Found::Whole => Ok(()),
         };
     }
@@ -166,73 +238,94 @@ impl Drop for Partial {
     }
 }
 
-/// The name with something after it.
-fn beside(path: &Path, suffix: &str) -> Result<PathBuf> {
+/// The folder of a file, and its name there.
+fn place(path: &Path) -> Result<(Folder, OsString)> {
     // A path such as `disks/` has a last part, but means a folder.
     let is_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
     let Some(name) = path.file_name().filter(|_| !is_folder) else {
         let message = format!("{} does not name a file", path.display());
         return Err(Error::new(ErrorKind::Target, message));
     };
-    let mut name = OsString::from(name);
+    let folder = Folder::of(path).map_err(|error| cannot("open the folder of", path, error))?;
+    Ok((folder, name.to_owned()))
+}
+
+/// A name with something after it.
+fn with(name: &OsStr, suffix: &str) -> OsString {
+    let mut name = name.to_owned();
     name.push(suffix);
-    Ok(path.with_file_name(name))
+    name
+}
+
+/// The same for a path.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    with(path.as_os_str(), suffix).into()
 }
 
 /// Follows a link, so that the file it names is replaced or changed and the link stays.
 fn resolve(path: &Path) -> Result<PathBuf> {
     match path.metadata() {
-        Ok(found) if found.is_file() => {
-            fs::canonicalize(path).map_err(|error| cannot("open", path, error))
-        }
-        Ok(_) => Err(irregular(path)),
+        Ok(found) if !found.is_file() => Err(irregular(path)),
+        Ok(_) => fs::canonicalize(path).map_err(|error| cannot("open", path, error)),
+        Err(error) if path.symlink_metadata().is_ok() => Err(leads_nowhere(path, error)),
         Err(_) => Ok(path.to_owned()),
     }
 }
 
-/// Opens and locks a file; `None` where there is none.
-fn lock(options: &OpenOptions, path: &Path) -> Result<Option<File>> {
-    loop {
-        let file = match options.open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(cannot("open", path, error)),
+/// Opens and locks a file, and says whether it could be locked; `None` where there is none.
+fn lock(folder: &Folder, name: &OsStr, shown: &Path) -> Result<Option<(File, bool)>> {
+    for _ in 0..ATTEMPTS {
+        let opened = folder.open(name, OFlags::RDWR);
+        let Some(file) = opened.map_err(|error| cannot("open", shown, error))? else {
+            return Ok(None);
         };
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let message = format!("another restore is writing to {}", path.display());
-                return Err(Error::new(ErrorKind::Target, message));
-            }
-            Err(TryLockError::Error(error)) => return Err(cannot("lock", path, error)),
+        if let Some(is_locked) = hold(folder, name, &file, shown)? {
+            return Ok(Some((file, is_locked)));
         }
-        // Between the two calls another restore may have finished, and given the file that is now locked another name.
-        let opened = file
-            .metadata()
-            .map_err(|error| cannot("open", path, error))?;
-        match path.metadata() {
-            Ok(named) if (named.dev(), named.ino()) == (opened.dev(), opened.ino()) => {}
-            _ => continue,
+    }
+    Err(unsteady(shown))
+}
+
+/// Locks a file, and says whether it could be locked; `None` where the name is another file's by now.
+fn hold(folder: &Folder, name: &OsStr, file: &File, shown: &Path) -> Result<Option<bool>> {
+    let is_locked = match file.try_lock() {
+        Ok(()) => true,
+        Err(TryLockError::WouldBlock) => {
+            let message = format!("another restore is writing to {}", shown.display());
+            return Err(Error::new(ErrorKind::Target, message));
         }
-        if !opened.is_file() {
-            return Err(irregular(path));
-        }
-        return Ok(Some(file));
+        // There are file systems, and servers, without locks.
+        Err(TryLockError::Error(error)) => match Errno::from_io_error(&error) {
+            Some(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => false,
+            _ => return Err(cannot("lock", shown, error)),
+        },
+    };
+    // Since it was opened another restore may have finished, and given the file that is now locked another name.
+    let is_named = folder.names(name, file);
+    if !is_named.map_err(|error| cannot("open", shown, error))? {
+        return Ok(None);
+    }
+    match file.metadata() {
+        Ok(opened) if opened.is_file() => Ok(Some(is_locked)),
+        Ok(_) => Err(irregular(shown)),
+        Err(error) => Err(cannot("open", shown, error)),
     }
 }
 
-/// Renames, unless there is a file of the new name.
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Not every file system can: then a file that was made meanwhile is told from none by a look.
-        Err(Errno::INVAL | Errno::NOSYS) => {
-            if to.symlink_metadata().is_ok() {
-                return Err(io::ErrorKind::AlreadyExists.into());
-            }
-            fs::rename(from, to)
-        }
-        result => Ok(result?),
-    }
+/// An unfinished file that somebody else can change after it was verified is none to go on with.
+fn check(held: &Metadata, trust: Trust<'_>, shown: &Path) -> Result<()> {
+    let is_trusted = match trust {
+        Trust::Own => access::is_ours(held),
+        Trust::Owner(replaced) => access::is_ours(held) || held.uid() == replaced.uid(),
+        Trust::Anyone => return Ok(()),
+    };
+    let why = match (is_trusted, held.nlink()) {
+        (true, 0..=1) => return Ok(()),
+        (true, _) => "has other names, whose content would change",
+        (false, _) => "belongs to somebody else",
+    };
+    let message = format!("{} {why}: remove it", shown.display());
+    Err(Error::new(ErrorKind::Target, message))
 }
 
 fn exists(path: &Path) -> Error {
@@ -243,17 +336,25 @@ fn exists(path: &Path) -> Error {
     Error::new(ErrorKind::Target, message)
 }
 
+fn leads_nowhere(path: &Path, error: io::Error) -> Error {
+    let message = format!(
+        "{} is a symbolic link that leads to no file: remove it, or name the file that it is to lead to",
+        path.display()
+    );
+    Error::new(ErrorKind::Target, message).because(error)
+}
+
 fn irregular(path: &Path) -> Error {
-    Error::new(
-        ErrorKind::Target,
-        format!("{} is not a regular file", path.display()),
-    )
+    let message = format!("{} is not a regular file", path.display());
+    Error::new(ErrorKind::Target, message)
+}
+
+fn unsteady(path: &Path) -> Error {
+    let message = format!("{} keeps becoming another file", path.display());
+    Error::new(ErrorKind::Target, message)
 }
 
 fn cannot(verb: &str, path: &Path, error: io::Error) -> Error {
-    Error::new(
-        ErrorKind::Target,
-        format!("cannot {verb} {}", path.display()),
-    )
-    .because(error)
+    let message = format!("cannot {verb} {}", path.display());
+    Error::new(ErrorKind::Target, message).because(error)
 }

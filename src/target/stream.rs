@@ -2,12 +2,18 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 
+use rustix::fs::{OFlags, fcntl_getfl, fstat, makedev};
+
+use crate::cancel::Cancel;
 use crate::target::Target;
+use crate::target::poll::PollWriter;
 
 /// Restores into any [`Write`]; zeros are written out.
 ///
-/// Don't hand it [`Stdout`](std::io::Stdout), which looks for line ends in what it is given: see
+/// A restore can't be cancelled while a write waits: hand it a [`PollWriter`] rather than a pipe or a socket that nobody may
+/// read. Don't hand it [`Stdout`](std::io::Stdout), which looks for line ends in what it is given: see
 /// [`StreamTarget::stdout`].
 ///
 /// ```
@@ -36,16 +42,22 @@ impl<W: Write> StreamTarget<W> {
     }
 }
 
-#[cfg(unix)]
-impl StreamTarget<std::fs::File> {
-    /// This program's standard output, without the buffer that Rust keeps before it.
+impl StreamTarget<PollWriter> {
+    /// This program's standard output, without the buffer that Rust keeps before it. It stops waiting for whoever reads
+    /// once it is cancelled: hand the same [`Cancel`] to [`Restore::cancel`](crate::Restore::cancel).
     ///
     /// # Errors
-    /// Standard output is closed.
-    pub fn stdout() -> io::Result<StreamTarget<std::fs::File>> {
-        use std::os::fd::AsFd;
+    /// Standard output is closed. Rust opens `/dev/null` in its place when a program starts, for reading and writing: so
+    /// one that is opened like that by somebody else counts as closed too.
+    pub fn stdout(cancel: &Cancel) -> io::Result<StreamTarget<PollWriter>> {
         let stdout = io::stdout().as_fd().try_clone_to_owned()?;
-        Ok(StreamTarget::new(stdout.into()))
+        let is_null = fstat(&stdout)?.st_rdev == makedev(1, 3);
+        if is_null && fcntl_getfl(&stdout)?.contains(OFlags::RDWR) {
+            return Err(io::Error::other(
+                "it is closed, or /dev/null opened for reading too",
+            ));
+        }
+        Ok(StreamTarget::new(PollWriter::new(stdout, cancel)?))
     }
 }
 

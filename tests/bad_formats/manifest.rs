@@ -266,6 +266,37 @@ fn a_null_inside_is_refused_save_where_it_is_not_signed() {
 }
 
 #[test]
+fn a_verification_of_a_state_that_nobody_knows_is_none() {
+    let found = |state: Value| {
+        let mut json = good();
+        json["unprotected"] = json!({ "verify_state": state });
+        parse(&json).unwrap().verification()
+    };
+    let upid = "UPID:pbs:1:2:3:695DBB00:verify:x:root@pam:";
+    let failed = found(json!({ "state": "failed", "upid": upid })).unwrap();
+    assert_eq!((failed.is_ok, failed.time), (false, Some(0x695D_BB00)));
+    for upid in [
+        "",
+        "UPID:",
+        "UPID:a:b:c:d:xyz:",
+        "other:1:2:3:4:5:",
+        "UPID:1:2:3:4:fffffffffffffffff:",
+    ] {
+        let ok = found(json!({ "state": "ok", "upid": upid })).unwrap();
+        assert_eq!((ok.is_ok, ok.time), (true, None), "{upid}");
+    }
+    for state in [
+        json!(null),
+        json!("ok"),
+        json!({}),
+        json!({ "state": "fine" }),
+        json!([1]),
+    ] {
+        assert_eq!(found(state), None);
+    }
+}
+
+#[test]
 fn a_manifest_of_no_possible_snapshot_is_refused() {
     for member in ["backup-type", "backup-id", "backup-time"] {
         let mut json = good();

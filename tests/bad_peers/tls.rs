@@ -22,7 +22,7 @@ fn plain_http_and_garbage_on_the_port_are_said_and_not_tried_again() {
             let peer = Peer::new();
             peer.server.on_connection(When::Always, fault);
             let error = peer.look(peer.options()).unwrap_err();
-            assert_error(words, &error, ErrorKind::Unavailable, words);
+            assert_error(words, &error, ErrorKind::Denied, words);
             assert_eq!(peer.server.counts().connections, 1, "{fault:?}");
         }
     });
@@ -66,6 +66,65 @@ fn a_certificate_must_be_valid_and_of_this_host() {
             .password(PbsServer::SECRET)
             .ca_file(file.path());
         peer.look(options).unwrap();
+    });
+}
+
+#[test]
+fn a_certificate_of_its_own_authority_is_trusted_where_it_is_given_and_its_name_and_dates_are_right()
+ {
+    within(LIMIT, || {
+        let look = |identity: Identity, pem: &str| {
+            let peer = Peer::with(PbsOptions::new().identity(identity));
+            let file = ca_file(pem);
+            let options = Options::new()
+                .password(PbsServer::SECRET)
+                .ca_file(file.path());
+            peer.look(options)
+        };
+        let own = Identity::of_its_own_authority();
+        let pem = own.pem().to_owned();
+        look(own, &pem).unwrap();
+        let stranger = Identity::of_its_own_authority_for("other.example");
+        let expired = Identity::of_its_own_expired_authority();
+        for (identity, words) in [(stranger, "not valid for name"), (expired, "expired")] {
+            let pem = identity.pem().to_owned();
+            let error = look(identity, &pem).unwrap_err();
+            assert_error(words, &error, ErrorKind::Denied, words);
+        }
+        // Another one of the same name.
+        let error = look(Identity::of_its_own_authority(), &pem).unwrap_err();
+        assert_error("another", &error, ErrorKind::Denied, "is not trusted");
+    });
+}
+
+#[test]
+fn a_fingerprint_is_enough_for_a_certificate_of_version_1() {
+    within(LIMIT, || {
+        for options in [PbsOptions::new(), PbsOptions::new().tls12_only()] {
+            let peer = Peer::with(options.identity(Identity::of_version_1()));
+            peer.look(peer.options()).unwrap();
+            let error = peer.look(Options::new().password("x")).unwrap_err();
+            assert_error("unpinned", &error, ErrorKind::Denied, "is not trusted");
+        }
+    });
+}
+
+#[test]
+fn a_key_that_can_not_be_used_is_named_and_no_fingerprint_is_advised() {
+    within(LIMIT, || {
+        for (identity, words) in [
+            (Identity::with_p521_key(), "has a P-521 key"),
+            (Identity::with_short_rsa_key(), "an RSA key of 1024 bits"),
+        ] {
+            let peer = Peer::with(PbsOptions::new().identity(identity));
+            for options in [peer.options(), Options::new().password(PbsServer::SECRET)] {
+                let error = peer.look(options).unwrap_err();
+                assert_error(words, &error, ErrorKind::Denied, words);
+                let text = format!("{error:?}");
+                assert!(!text.contains(&peer.server.fingerprint()), "{text}");
+            }
+            assert_eq!(peer.server.counts().connections, 2, "{words}");
+        }
     });
 }
 

@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::io;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
-use crate::home::{GOLDEN_RAW, Home, chunk_file, events, finish};
+use crate::home::{GOLDEN_RAW, Home, Run, chunk_file, events, finish};
 
 #[test]
 fn what_makes_no_sense_ends_with_2() {
@@ -170,13 +170,182 @@ fn half_an_image_in_a_pipe_is_no_success() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_list_that_can_not_be_written_is_no_success() {
+fn what_can_not_be_said_is_no_success() {
     let home = Home::new();
-    let full = fs::OpenOptions::new()
-        .write(true)
-        .open("/dev/full")
-        .unwrap();
-    let mut command = home.command("list");
-    let child = command.stdout(full).stderr(Stdio::piped()).spawn().unwrap();
-    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(1));
+    for arguments in [
+        "list",
+        "list --groups",
+        "list vm/200",
+        "list --output-format json",
+        "verify vm/200",
+        "verify vm/200 --output-format json",
+        "get vm/200 out",
+        "--help",
+        "--version",
+    ] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full");
+        let mut command = home.command(arguments);
+        let child = command.stdout(full.unwrap()).stderr(Stdio::piped()).spawn();
+        let output = child.unwrap().wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments}: {said}");
+        assert!(
+            said.contains("cannot write to standard output"),
+            "{arguments}: {said}"
+        );
+        closed(&home, arguments)
+            .expect(1)
+            .says("standard output is closed");
+    }
+    // What was restored is there all the same.
+    assert_eq!(home.sha256_of("out/drive-scsi0.img"), GOLDEN_RAW);
+    assert_eq!(home.names_in("out").len(), 5);
+
+    closed(&home, "image vm/200 drive-scsi0.img -")
+        .expect(8)
+        .says("standard output is closed");
+    closed(&home, "get vm/200 quiet --quiet").expect(0);
+}
+
+/// Runs the program without a standard output.
+fn closed(home: &Home, arguments: &str) -> Run {
+    let restore = home.command(arguments);
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"exec "$@" >&-"#, "sh"]);
+    command.arg(restore.get_program()).args(restore.get_args());
+    home.settle(&mut command);
+    finish(&mut command)
+}
+
+#[test]
+fn a_reader_that_has_read_enough_is_no_failure() {
+    let home = Home::new();
+    for arguments in [
+        "list",
+        "verify vm/200",
+        "list --output-format json",
+        "--help",
+    ] {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let mut command = home.command(arguments);
+        let child = command
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            (output.status.code(), said.as_str()),
+            (Some(0), ""),
+            "{arguments}"
+        );
+    }
+}
+
+#[test]
+fn a_program_reads_every_failure_as_json() {
+    let home = Home::new();
+    for (arguments, code, kind) in [
+        ("list --bogus --output-format json", 2, "usage"),
+        ("--output-format=json image vm/200", 2, "usage"),
+        ("list --memory=1X --output-format json", 2, "usage"),
+        ("--output-format json", 2, "usage"),
+        ("lst --output-format json", 2, "usage"),
+        ("list --ns a//b --output-format json", 2, "invalid"),
+        (
+            "list --repository dir:nowhere --output-format json",
+            5,
+            "not_found",
+        ),
+        (
+            "verify vm/201 --keyfile no.key --output-format json",
+            6,
+            "key",
+        ),
+        ("verify vm/201 --output-format json", 6, "key"),
+        ("get vm/200 no/out --output-format json", 8, "target"),
+    ] {
+        let run = home.run(arguments).expect(code);
+        assert_eq!(run.stderr, "", "{arguments}");
+        let told = events(&run.text());
+        let error = told.last().unwrap();
+        assert_eq!(
+            (&error["event"], &error["kind"]),
+            (&"error".into(), &kind.into()),
+            "{arguments}"
+        );
+        assert_eq!(error["exit_code"], code, "{arguments}");
+        assert!(
+            error["message"]
+                .as_str()
+                .is_some_and(|message| !message.is_empty())
+        );
+        assert!(
+            error["causes"].is_array() && error.get("scope").is_some(),
+            "{error}"
+        );
+    }
+    // What fills standard output has its errors beside it.
+    let run = home.run("image vm/200 - --output-format json").expect(2);
+    assert_eq!((run.text().as_str(), events(&run.stderr).len()), ("", 1));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_machine_that_lacks_descriptors_is_no_damage() {
+    let home = Home::new();
+    let restore = home.command("verify vm/200 --output-format json");
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"ulimit -n 5; exec "$@""#, "sh"]);
+    command.arg(restore.get_program()).args(restore.get_args());
+    home.settle(&mut command);
+    let run = finish(&mut command).expect(1);
+    let error = events(&run.text()).pop().unwrap();
+    assert_eq!(
+        (&error["kind"], &error["scope"]),
+        (&"resources".into(), &"ours".into()),
+        "{error}"
+    );
+    assert!(
+        error["advice"]
+            .as_str()
+            .is_some_and(|advice| advice.contains("ulimit -n")),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_not_known_yet_is_asked_for_by_name() {
+    let home = Home::new();
+    home.run_with(
+        "PBS_ENCRYPTION_PASSWORD",
+        "",
+        "verify vm/204 --keyfile ../golden/keys/pbkdf2.key",
+    )
+    .expect(2)
+    .says("PBS_ENCRYPTION_PASSWORD is empty");
+    home.write("work/empty", "\nsecond\n");
+    home.run_with(
+        "PBS_ENCRYPTION_PASSWORD_FILE",
+        "empty",
+        "verify vm/204 --keyfile ../golden/keys/pbkdf2.key",
+    )
+    .expect(2)
+    .says("the secret that PBS_ENCRYPTION_PASSWORD_FILE names is empty");
+    home.run_with("PBS_PASSWORD", "", "list --repository localhost:store")
+        .expect(2)
+        .says("PBS_PASSWORD is empty");
+    home.run("verify vm/204 --keyfile ../golden/keys/pbkdf2.key")
+        .expect(6)
+        .says("PBS_ENCRYPTION_PASSWORD_FILE");
+    home.run("verify vm/201").expect(6).says("--keyfile");
+    home.run("list --repository store")
+        .expect(4)
+        .says("error: store: cannot list the datastore\n  because: the password of root@pam is not known")
+        .says("the folder is dir:store");
+    home.run("list --repository http://example.org/store")
+        .expect(1)
+        .says("https://");
 }

@@ -1,15 +1,22 @@
-//! Signals: the first stops a restore cleanly, the second at once.
+//! Signals: the first stops a restore cleanly, and everything else at once, as the second does.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use serde_json::Value;
+use testkit::{Fault, Folder, PbsServer, SessionFault, When};
 
-use crate::home::{GOLDEN_LEN, Home, chunk_file};
+use crate::home::{GOLDEN_LEN, Home, events};
 
 const NEVER: Duration = Duration::from_secs(120);
 
@@ -24,6 +31,57 @@ fn an_interrupted_restore_stops_before_its_end() {
 }
 
 #[test]
+fn a_pipe_or_a_socket_that_nobody_empties_holds_up_no_interrupt() {
+    for name in ["INT", "TERM", "HUP"] {
+        for is_blocking in [true, false] {
+            stops(name, is_blocking, std::io::pipe().unwrap());
+            stops(name, is_blocking, UnixStream::pair().unwrap());
+        }
+    }
+}
+
+/// Fills what nobody reads at the other end, and fails unless the program ends then when it is told to.
+fn stops<R: Into<OwnedFd>, W: Into<OwnedFd>>(
+    name: &'static str,
+    is_blocking: bool,
+    (reader, writer): (R, W),
+) {
+    let (reader, writer): (OwnedFd, OwnedFd) = (reader.into(), writer.into());
+    let flags = fcntl_getfl(&writer).unwrap();
+    if !is_blocking {
+        fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
+    }
+    let watched = writer.try_clone().unwrap();
+    let took = within(NEVER, move || {
+        let home = Home::new();
+        let mut child = with_default_signals(&home, "image vm/200 drive-scsi0.img -")
+            .stdout(Stdio::from(writer))
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // It is full when there is no more room.
+        while poll(
+            &mut [PollFd::new(&watched, PollFlags::OUT)],
+            Some(&Timespec::default()),
+        ) != Ok(0)
+        {
+            thread::yield_now();
+        }
+        let begun = Instant::now();
+        signal(name, child.id());
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        // Others who have it find it as it was.
+        assert_eq!(
+            fcntl_getfl(&watched).unwrap().contains(OFlags::NONBLOCK),
+            !is_blocking
+        );
+        begun.elapsed()
+    });
+    assert!(took < Duration::from_secs(10), "{name}: {took:?}");
+    drop(reader);
+}
+
+#[test]
 fn the_second_interrupt_does_not_wait() {
     let (code, said) = interrupted(|id, _| signal("INT", id));
     assert_eq!((code, said.as_str()), (Some(130), ""));
@@ -33,19 +91,10 @@ fn the_second_interrupt_does_not_wait() {
 fn an_interrupted_file_stays_incomplete_under_another_name() {
     within(NEVER, || {
         let home = Home::new();
-        // A chunk that nobody can read to its end before this test wants it.
-        let chunk = chunk_file(&home.datastore(), 5);
-        fs::remove_file(&chunk).unwrap();
-        assert!(
-            Command::new("mkfifo")
-                .arg(&chunk)
-                .status()
-                .unwrap()
-                .success()
-        );
+        // The last of it would take a minute.
         let mut child = spawn(
             &home,
-            "image vm/200 drive-scsi0.img disk.raw --repository dir:datastore --output-format json",
+            "image vm/200 drive-scsi0.img disk.raw --rate 1K --threads 1 --output-format json",
         );
         let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut hear = |what: &dyn Fn(&Value) -> bool| loop {
@@ -55,17 +104,16 @@ fn an_interrupted_file_stays_incomplete_under_another_name() {
             }
         };
 
-        hear(&|event| event["committed"] == 5 * (4 << 20));
+        hear(&|event| event["committed"].as_u64() > Some(0));
         signal("INT", child.id());
         hear(&|event| event["event"] == "stopping");
-        fs::write(&chunk, "").unwrap();
         let error = hear(&|event| event["event"] == "error");
         assert_eq!(
             (error["kind"].as_str(), error["left"].as_str()),
             (Some("cancelled"), Some("disk.raw.partial"))
         );
         assert_eq!(child.wait().unwrap().code(), Some(130));
-        assert_eq!(home.names_in(""), ["datastore", "disk.raw.partial"]);
+        assert_eq!(home.names_in(""), ["disk.raw.partial"]);
     });
 }
 
@@ -87,6 +135,193 @@ fn what_nohup_ignores_stays_ignored() {
         assert_eq!(rest.len() as u64, GOLDEN_LEN - 1);
         assert_eq!(child.wait().unwrap().code(), Some(0));
     });
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_not_waited_for() {
+    const SNAPSHOT: &str = "vm/200/2024-06-10T10:00:00Z";
+    within(NEVER, || {
+        let home = Home::new();
+        home.write("work/yesterday.raw", "");
+        let based = format!(
+            "image {SNAPSHOT} drive-scsi0.img - --seed yesterday.raw --base vm/200 --quiet"
+        );
+        for (arguments, name) in [
+            ("list", "INT"),
+            ("list --groups", "TERM"),
+            ("list vm/200", "HUP"),
+            ("verify vm/200", "INT"),
+            ("get vm/200 out", "TERM"),
+            ("bench vm/200 drive-scsi0.img", "INT"),
+            (&based, "INT"),
+            (&based, "TERM"),
+        ] {
+            let server = golden_server();
+            server.on_list(When::Always, Fault::Stall);
+            let child = spawn_on(&home, &server, arguments);
+            wait_until(|| server.counts().listings == 1);
+            assert_ends_at_once(child, name, arguments);
+        }
+        let server = golden_server();
+        server.on_session(When::Always, SessionFault::Stall);
+        let child = spawn_on(&home, &server, "verify vm/200");
+        wait_until(|| server.counts().listings == 1);
+        assert_ends_at_once(child, "INT", "a session");
+        assert_eq!(home.names_in(""), ["yesterday.raw"]);
+    });
+}
+
+#[test]
+fn a_signal_before_anything_is_opened_is_told_too() {
+    within(NEVER, || {
+        let home = Home::new();
+        let key = home.path("key");
+        assert!(Command::new("mkfifo").arg(&key).status().unwrap().success());
+        let verify = "verify vm/201 --keyfile key --output-format json";
+        let mut child = spawn(&home, verify);
+        // It can be opened once the program reads it.
+        let writer = fs::OpenOptions::new().write(true).open(&key).unwrap();
+        signal("TERM", child.id());
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        drop(writer);
+        let mut said = String::new();
+        child
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
+        let told = events(&said);
+        assert_eq!(
+            (told.len(), &told[0]["kind"]),
+            (1, &"cancelled".into()),
+            "{said}"
+        );
+    });
+}
+
+#[test]
+fn what_a_script_runs_beside_itself_hears_what_it_does_not_ignore() {
+    within(NEVER, || {
+        let home = Home::new();
+        let server = golden_server();
+        server.on_list(When::Always, Fault::Stall);
+        let list = on_server(home.command("list"), &server);
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"trap "" INT; exec "$@""#, "sh"]);
+        command.arg(list.get_program()).args(list.get_args());
+        home.settle(&mut command);
+        let mut command = on_server(command, &server);
+        let child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        wait_until(|| server.counts().listings == 1);
+        signal("INT", child.id());
+        assert_ends_at_once(child, "TERM", "with INT ignored");
+    });
+}
+
+#[test]
+fn an_interrupted_question_leaves_the_terminal_as_it_was() {
+    within(NEVER, || {
+        let home = Home::new();
+        let verify = "verify vm/204 --keyfile ../golden/keys/pbkdf2.key";
+        let verify = home.command(verify);
+        asks_and_is_interrupted(&home, verify, "Passphrase of ");
+        let server = golden_server();
+        let mut list = on_server(home.command("list"), &server);
+        list.env_remove("PBS_FINGERPRINT");
+        asks_and_is_interrupted(&home, list, "[y/N]");
+        let mut list = on_server(home.command("list"), &server);
+        list.env_remove("PBS_PASSWORD");
+        asks_and_is_interrupted(&home, list, "Secret of ");
+    });
+}
+
+/// Runs a command on a terminal of its own, presses Ctrl-C once it asks, and looks at the terminal afterwards.
+fn asks_and_is_interrupted(home: &Home, asking: Command, question: &str) {
+    let arguments = asking.get_args().map(|argument| argument.to_str().unwrap());
+    let arguments: Vec<&str> = arguments.collect();
+    let program = asking.get_program().to_str().unwrap();
+    let line = format!(
+        "trap : INT; {program} {}; echo \"code $?\"; stty -a",
+        arguments.join(" ")
+    );
+    let mut script = Command::new("script");
+    script.args(["-qec", &line, "/dev/null"]);
+    home.settle(&mut script);
+    for (name, value) in asking.get_envs() {
+        match value {
+            Some(value) => script.env(name, value),
+            None => script.env_remove(name),
+        };
+    }
+    script.env("PATH", std::env::var_os("PATH").unwrap());
+    let mut script = script
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut terminal = script.stdout.take().unwrap();
+    let mut shown = String::new();
+    while !shown.contains(question) {
+        let mut byte = [0];
+        assert_eq!(terminal.read(&mut byte).unwrap(), 1, "{shown}");
+        shown.push(byte[0].into());
+    }
+    let mut keys = script.stdin.take().unwrap();
+    keys.write_all(b"\x03").unwrap();
+    let mut rest = String::new();
+    terminal.read_to_string(&mut rest).unwrap();
+    script.wait().unwrap();
+    assert!(rest.contains("interrupted\r\n"), "{rest}");
+    assert!(rest.contains("code 130\r\n"), "{rest}");
+    assert!(
+        rest.contains(" echo ") && rest.contains(" icanon "),
+        "{rest}"
+    );
+}
+
+fn golden_server() -> PbsServer {
+    let datastore = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/datastore");
+    PbsServer::start(Arc::new(Folder::new(datastore)))
+}
+
+fn on_server(mut command: Command, server: &PbsServer) -> Command {
+    command
+        .env("PBS_REPOSITORY", server.repository("store1"))
+        .env("PBS_PASSWORD", PbsServer::SECRET)
+        .env("PBS_FINGERPRINT", server.fingerprint());
+    command
+}
+
+fn spawn_on(home: &Home, server: &PbsServer, arguments: &str) -> Child {
+    on_server(with_default_signals(home, arguments), server)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn wait_until(is_so: impl Fn() -> bool) {
+    while !is_so() {
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn assert_ends_at_once(child: Child, name: &str, of: &str) {
+    let begun = Instant::now();
+    signal(name, child.id());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        (output.status.code(), said.as_str()),
+        (Some(130), "interrupted\n"),
+        "{of}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(5), "{of}");
 }
 
 /// Begins a restore into a pipe that nobody empties, so that it can't be done before it is interrupted. Returns the
@@ -114,16 +349,20 @@ fn interrupted(then: impl FnOnce(u32, &mut dyn Read) + Send + 'static) -> (Optio
 /// The program, with signals as a terminal has them: whoever runs the tests may have them ignored, as `nohup` and a
 /// script's `&` do.
 fn spawn(home: &Home, arguments: &str) -> Child {
+    with_default_signals(home, arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn with_default_signals(home: &Home, arguments: &str) -> Command {
     let restore = home.command(arguments);
     let mut command = Command::new("env");
     command.arg("--default-signal=INT,TERM,HUP");
     command.arg(restore.get_program()).args(restore.get_args());
     home.settle(&mut command);
     command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
 }
 
 fn signal(name: &str, id: u32) {

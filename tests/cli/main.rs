@@ -7,6 +7,7 @@
 
 mod bucket;
 mod contents;
+mod damage_map;
 mod devices;
 #[path = "../disks/mod.rs"]
 mod disks;
@@ -17,10 +18,13 @@ mod keys;
 mod listing;
 mod network;
 mod range;
+mod reach;
 mod reading;
 mod restoring;
 mod reuse;
 mod salvage;
+mod stdout;
+mod targets;
 
 use crate::home::Home;
 

@@ -12,14 +12,14 @@ use crate::home::{GOLDEN_RAW, Home, Run, events, finish, golden, sha256};
 const KNOWN: &str = ".config/proxmox-backup/fingerprints";
 const OTHER: &str = "00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00";
 
-fn datastore() -> Arc<Folder> {
+pub(crate) fn datastore() -> Arc<Folder> {
     Arc::new(Folder::new(
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/datastore"),
     ))
 }
 
 /// The program against a server, with its token's secret and without a fingerprint.
-fn command(home: &Home, server: &PbsServer, arguments: &str) -> Command {
+pub(crate) fn command(home: &Home, server: &PbsServer, arguments: &str) -> Command {
     let mut command = home.command(arguments);
     command
         .env("PBS_REPOSITORY", server.repository("store1"))
@@ -140,14 +140,12 @@ fn a_certificate_that_is_not_trusted_ends_with_4_and_names_its_fingerprint() {
 fn a_server_that_was_trusted_before_is_trusted_while_it_is_the_same() {
     let home = Home::new();
     let server = PbsServer::start(datastore());
-    let repository = server.repository("store1");
-    let host = repository.rsplit('@').next().unwrap();
-    let host = host.split(':').next().unwrap();
-    let line = format!("{host} {}\n", server.fingerprint());
-    home.write(KNOWN, format!("example.org {OTHER}\nnonsense\n{line}"));
+    let address = server.address();
+    let line = format!("{address} {}\n", server.fingerprint());
+    home.write(KNOWN, format!("127.0.0.1 {OTHER}\nnonsense\n{line}"));
     finish(&mut command(&home, &server, "list")).expect(0);
 
-    let changed = format!("{host} {OTHER}\n");
+    let changed = format!("{address} {OTHER}\n");
     home.write(KNOWN, &changed);
     finish(&mut command(&home, &server, "list"))
         .expect(4)
@@ -157,6 +155,21 @@ fn a_server_that_was_trusted_before_is_trusted_while_it_is_the_same() {
         .says(&server.fingerprint());
     let kept = std::fs::read_to_string(home.path("..").join(KNOWN)).unwrap();
     assert_eq!(kept, changed);
+}
+
+#[test]
+fn what_was_trusted_on_another_port_of_the_host_is_a_guess() {
+    let home = Home::new();
+    let server = PbsServer::start(datastore());
+    // The official client knows servers by their hosts alone.
+    home.write(KNOWN, format!("127.0.0.1 {}\n", server.fingerprint()));
+    finish(&mut command(&home, &server, "list")).expect(0);
+    home.write(KNOWN, format!("127.0.0.1 {OTHER}\n"));
+    let said = finish(&mut command(&home, &server, "list"))
+        .expect(4)
+        .says(&server.fingerprint());
+    assert!(!said.stderr.contains("trusted before"), "{}", said.stderr);
+    assert!(!said.stderr.contains(OTHER), "{}", said.stderr);
 }
 
 #[test]
@@ -170,10 +183,8 @@ fn on_a_terminal_people_are_asked_and_their_yes_is_remembered() {
     on_terminal(&home, &server, "y").expect(0);
     let file = home.path("..").join(KNOWN);
     let known = std::fs::read_to_string(&file).unwrap();
-    assert!(
-        known.ends_with(&format!(" {}\n", server.fingerprint())),
-        "{known}"
-    );
+    let line = format!("{} {}\n", server.address(), server.fingerprint());
+    assert_eq!(known, line);
     let mode = file.metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     finish(&mut command(&home, &server, "list")).expect(0);

@@ -1,8 +1,10 @@
 //! Files as targets: nothing incomplete is ever seen under the final name.
 #![allow(clippy::unwrap_used, reason = "a test that can't be set up has failed")]
 
+mod damaged;
 #[path = "../disks/mod.rs"]
 mod disks;
+mod identity;
 mod resume;
 mod room;
 mod sparse;
@@ -135,6 +137,8 @@ fn a_failed_restore_leaves_no_final_name_and_no_empty_partial() {
         let image = Image::new(Workload::Incompressible, 4, 8 * 4096, 4096);
         let script = Script::of(image, 4096);
         let digest = script.digests()[fails_at];
+        // It is asked for once more.
+        let script = script.fault(digest, Fault::Missing);
         let (archive, _) = script.fault(digest, Fault::Missing).archive();
         let restore = Restore::new().threads(1).in_flight(1);
         assert!(

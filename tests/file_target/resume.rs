@@ -76,26 +76,6 @@ fn what_was_left_by_a_stopped_restore_goes_on() {
 }
 
 #[test]
-fn a_damaged_file_is_called_so_and_goes_on() {
-    let (folder, path) = with(&[("disk.raw.damaged", "older")]);
-    let mut target = FileTarget::create(&path).unwrap();
-    assert_eq!(names(folder.path()), ["disk.raw.partial"]);
-    fs::write(folder.path().join("disk.raw.damaged"), "made meanwhile").unwrap();
-    target.begin(8, 0).unwrap();
-    target.write(b"kept").unwrap();
-    target.write_zeros(4).unwrap();
-    target.finish(true).unwrap();
-    drop(target);
-    assert_eq!(names(folder.path()), ["disk.raw.damaged"]);
-    assert_eq!(
-        fs::read(folder.path().join("disk.raw.damaged")).unwrap(),
-        b"kept\0\0\0\0"
-    );
-    go_on(&mut FileTarget::create(&path).unwrap());
-    assert_eq!(names(folder.path()), ["disk.raw"]);
-}
-
-#[test]
 fn a_damaged_restore_leaves_the_file_that_it_was_to_replace() {
     let (folder, path) = with(&[("disk.raw", "old")]);
     let mut target = FileTarget::replace(&path).unwrap();
@@ -108,7 +88,7 @@ fn a_damaged_restore_leaves_the_file_that_it_was_to_replace() {
 
 #[test]
 fn a_whole_file_is_changed_in_place_and_never_looks_complete_meanwhile() {
-    let (folder, path) = with(&[("disk.raw", "kept and changed")]);
+    let (folder, path) = with(&[("disk.raw", "kept old")]);
     let inode = fs::metadata(&path).unwrap().ino();
     let mut target = FileTarget::reuse(&path).unwrap();
     assert_eq!(names(folder.path()), ["disk.raw"]);
@@ -137,8 +117,7 @@ fn a_file_that_was_not_changed_gets_its_name_back() {
 #[test]
 fn a_file_that_was_changed_in_part_is_not_called_whole() {
     type Change = fn(&mut FileTarget);
-    let changes: [Change; 4] = [
-        |target| target.begin(4, 0).unwrap(),
+    let changes: [Change; 3] = [
         |target| {
             target.begin(8, 0).unwrap();
             target.write(b"kept").unwrap();
@@ -155,7 +134,7 @@ fn a_file_that_was_changed_in_part_is_not_called_whole() {
         },
     ];
     for change in changes {
-        let (folder, path) = with(&[("disk.raw", "keptolder")]);
+        let (folder, path) = with(&[("disk.raw", "keptold")]);
         let mut target = FileTarget::reuse(&path).unwrap();
         change(&mut target);
         drop(target);
@@ -182,7 +161,7 @@ fn a_file_that_a_restore_was_to_replace_is_not_reused() {
 
 #[test]
 fn two_restores_do_not_reuse_one_file() {
-    let (_folder, path) = with(&[("disk.raw", "kept and changed")]);
+    let (_folder, path) = with(&[("disk.raw", "kept old")]);
     let mut first = FileTarget::reuse(&path).unwrap();
     is_locked(&path);
     first.begin(8, 0).unwrap();
@@ -210,6 +189,22 @@ fn a_reader_of_what_was_there_does_not_keep_it_locked() {
     drop(target);
     go_on(&mut FileTarget::create(&path).unwrap());
     drop(existing);
+}
+
+#[test]
+fn a_whole_file_is_not_shortened_and_one_that_was_only_lengthened_is_as_before() {
+    let (folder, path) = with(&[("disk.raw", "kept and more")]);
+    let mut target = FileTarget::reuse(&path).unwrap();
+    let error = target.begin(4, 0).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("has 13 bytes"), "{error}");
+    drop(target);
+    let mut target = FileTarget::reuse(&path).unwrap();
+    target.begin(5000, 0).unwrap();
+    target.keep(4).unwrap();
+    drop(target);
+    assert_eq!(names(folder.path()), ["disk.raw"]);
+    assert_eq!(fs::read(&path).unwrap(), b"kept and more");
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn a_plain_http_server_is_recognized() {
             std::io::copy(&mut stream, &mut std::io::sink()).ok();
         });
         let error = open(Options::new(), port).expect_err("that is no TLS");
-        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert_eq!(error.kind(), ErrorKind::Denied);
         assert!(chain(&error).contains("plain HTTP"), "{error:?}");
         server.join().expect("it does not panic");
     });
@@ -142,7 +142,7 @@ fn a_connect_that_nobody_answers_times_out_and_can_be_cancelled() {
 }
 
 #[test]
-fn a_refused_connection_and_an_unknown_host_may_come_back() {
+fn a_refused_connection_and_an_unknown_host_are_said() {
     within(LIMIT, || {
         let (listener, port) = listener();
         drop(listener);
@@ -204,6 +204,14 @@ fn a_proxy_that_refuses_is_told_apart_from_one_that_fails() {
             ErrorKind::Denied,
         ),
         ("HTTP/1.1 502 Bad Gateway\r\n\r\n", ErrorKind::Unavailable),
+        (
+            "HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nnot there",
+            ErrorKind::Denied,
+        ),
+        (
+            "HTTP/1.1 407 Sign In\r\nContent-Length: 900\r\n\r\n<html>half a page",
+            ErrorKind::Denied,
+        ),
         ("SSH-2.0-OpenSSH_9.6\r\n\r\n", ErrorKind::Unavailable),
         ("", ErrorKind::Unavailable),
     ] {
@@ -219,6 +227,13 @@ fn a_proxy_that_refuses_is_told_apart_from_one_that_fails() {
             assert_eq!(error.kind(), kind, "{error:?}");
             let text = chain(&error);
             assert!(text.contains("the proxy 127.0.0.1"), "{text}");
+            if answer.contains("not there") {
+                assert!(
+                    text.contains("403 (Forbidden) for localhost:1: not there"),
+                    "{text}"
+                );
+            }
+            assert!(!text.contains("half"), "{text}");
             assert!(!text.contains("s3cret"), "{text}");
             proxy.join().expect("it does not panic");
         });

@@ -4,7 +4,10 @@
 
 mod access;
 mod faults;
+mod gone;
 mod place;
+mod reach;
+mod strangers;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -149,7 +149,7 @@ fn a_server_that_speaks_the_other_protocol_is_an_error() {
         let https = server.endpoint().replace("http://", "https://");
         let datastore = options(&server).s3_endpoint(https).open(S3Server::PLACE);
         let error = datastore.unwrap().snapshots().unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert_eq!(error.kind(), ErrorKind::Denied);
         assert!(chain(&error).contains("plain HTTP"), "{error:?}");
 
         let server = S3Options::new().https(disk(1).0);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chunk_restore::{ErrorKind, Options};
-use testkit::{Fault, InMemory, S3Fault, S3Options, S3Server, Store, When, within};
+use testkit::{Fault, InMemory, Manifest, S3Fault, S3Options, S3Server, Store, When, within};
 
 use crate::{LIMIT, chain, disk, open, options};
 
@@ -207,4 +207,47 @@ fn a_place_that_makes_no_sense_is_refused_without_showing_it() {
     let error = Options::new().open("s3://bucket/store").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
     assert!(chain(&error).contains("AWS_ACCESS_KEY_ID"), "{error:?}");
+}
+
+#[test]
+fn what_a_listing_leaves_open_is_read_over_few_connections() {
+    within(LIMIT, || {
+        let store = InMemory::new();
+        for day in 1..=28 {
+            let name = format!("vm/100/2026-01-{day:02}T00:00:00Z");
+            let notes = serde_json::json!(format!("day {day}"));
+            let manifest = Manifest::new(&name).unprotected("notes", notes);
+            store.put_file("", &name, "index.json.blob", &manifest.blob());
+        }
+        store.put_file("", "vm/100/2026-01-07T00:00:00Z", ".protected", b"");
+        store.put_file("", "vm/100", "owner", b"anna@pbs\n");
+        let server = S3Options::new().http(Arc::new(store));
+        let datastore = open(&server);
+        let mut snapshots = datastore.snapshots().unwrap();
+        assert!(datastore.describe(&mut snapshots).is_empty());
+        for (day, snapshot) in (1..).zip(&snapshots) {
+            assert_eq!(snapshot.comment.as_deref(), Some(&*format!("day {day}")));
+            assert_eq!(snapshot.owner.as_deref(), Some("anna@pbs"));
+            assert_eq!(snapshot.is_protected, Some(day == 7));
+        }
+        // One for the listing, and one for each that reads.
+        let counts = server.counts();
+        assert!(counts.connections <= 9, "{counts:?}");
+        // A page for each type, the owner, and the manifests.
+        assert_eq!(counts.requests, 3 + 1 + 28);
+    });
+}
+
+#[test]
+fn a_bucket_out_of_reach_is_told_once() {
+    within(LIMIT, || {
+        let server = S3Options::new().http(many(20));
+        let datastore = open(&server);
+        let mut snapshots = datastore.snapshots().unwrap();
+        drop(server);
+        let errors = datastore.describe(&mut snapshots);
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert_eq!(errors[0].kind(), ErrorKind::Unavailable);
+        assert!(snapshots.iter().all(|snapshot| snapshot.files.is_none()));
+    });
 }

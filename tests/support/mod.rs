@@ -188,10 +188,8 @@ impl Backend for Script {
         _namespace: &Namespace,
         _group: Option<&chunk_restore::GroupName>,
     ) -> Result<Vec<SnapshotInfo>, FetchError> {
-        Ok(vec![SnapshotInfo {
-            name: SNAPSHOT.parse().expect("it is the name of a snapshot"),
-            is_finished: true,
-        }])
+        let name = SNAPSHOT.parse().expect("it is the name of a snapshot");
+        Ok(vec![SnapshotInfo::new(name, true)])
     }
 
     fn connect<'a>(

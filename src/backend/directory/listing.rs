@@ -13,6 +13,9 @@ use crate::format::name::{BackupType, GroupName, Namespace, SnapshotName};
 /// The manifest's file: a snapshot that has none is unfinished.
 const MANIFEST: &str = "index.json.blob";
 
+/// The file that tells that a snapshot is not to be pruned.
+const PROTECTED: &str = ".protected";
+
 const TYPES: [BackupType; 3] = [BackupType::Vm, BackupType::Ct, BackupType::Host];
 
 /// What was found in a folder, and what in it is passed over, and why.
@@ -61,10 +64,11 @@ pub(super) fn snapshots(
             continue;
         }
         let info = match named {
-            Some(name) => Some(SnapshotInfo {
-                name,
-                is_finished: exists(&path.join(MANIFEST))?,
-            }),
+            Some(name) => {
+                let mut info = SnapshotInfo::new(name, exists(&path.join(MANIFEST))?);
+                info.is_protected = Some(exists(&path.join(PROTECTED))?);
+                Some(info)
+            }
             None => None,
         };
         snapshots.take(folder, name, info, "its name is not the time of a snapshot");

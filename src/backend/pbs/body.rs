@@ -1,5 +1,7 @@
 //! The body of an HTTP/1.1 answer, piece by piece as it comes. Knows nothing of connections.
 
+use std::mem;
+
 use crate::backend::FetchError;
 use crate::backend::pbs::head::{Framing, fatal};
 
@@ -10,6 +12,9 @@ const MAX_LINES: usize = 4096;
 pub(super) struct Body {
     state: State,
     limit: usize,
+    /// How many bytes have come.
+    len: usize,
+    /// Those of them that nobody took yet.
     bytes: Vec<u8>,
     /// What has come of a line around a chunk.
     line: Vec<u8>,
@@ -49,6 +54,7 @@ impl Body {
         Ok(Body {
             state,
             limit,
+            len: 0,
             bytes: Vec::new(),
             line: Vec::new(),
         })
@@ -66,11 +72,12 @@ impl Body {
 
     /// How many bytes have come.
     pub(super) fn len(&self) -> usize {
-        self.bytes.len()
+        self.len
     }
 
-    pub(super) fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+    /// The bytes that have come since they were last taken.
+    pub(super) fn take_bytes(&mut self) -> Vec<u8> {
+        mem::take(&mut self.bytes)
     }
 
     /// Takes what has come. What follows the end is left alone.
@@ -110,9 +117,10 @@ impl Body {
     fn take(&mut self, piece: &mut &[u8], most: u64) -> Result<u64, FetchError> {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let (taken, rest) = piece.split_at(most.min(piece.len()));
-        let room = self.limit - self.bytes.len();
-        self.bytes
-            .extend_from_slice(&taken[..taken.len().min(room)]);
+        let room = self.limit - self.len;
+        let kept = &taken[..taken.len().min(room)];
+        self.bytes.extend_from_slice(kept);
+        self.len += kept.len();
         if taken.len() > room {
             return Err(FetchError::TooLong);
         }
@@ -167,7 +175,7 @@ mod tests {
         for piece in sent.chunks(piece) {
             body.push(piece)?;
         }
-        Ok(body.may_end_here().then(|| body.into_bytes()))
+        Ok(body.may_end_here().then(|| body.take_bytes()))
     }
 
     #[test]

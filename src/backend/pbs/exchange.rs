@@ -10,6 +10,7 @@ use crate::backend::FetchError;
 use crate::backend::pbs::body::Body;
 use crate::backend::pbs::head::{Framing, Head};
 use crate::backend::pbs::login::Proof;
+use crate::backend::pbs::refusal::{Asked, Refusal};
 use crate::backend::pbs::repository::Repository;
 use crate::backend::tls::{Dialer, Patience, Received, TlsStream, Wait};
 use crate::cancel::Cancel;
@@ -28,13 +29,41 @@ pub(super) struct Server<'a> {
 /// An answer of any status.
 pub(super) struct Reply {
     pub(super) status: u16,
+    pub(super) reason: String,
     pub(super) retry_after: Option<Duration>,
     /// The values of `Set-Cookie`.
     pub(super) cookies: Vec<String>,
     pub(super) body: Vec<u8>,
 }
 
-impl Server<'_> {
+impl Reply {
+    /// What it means where its status is not one of success.
+    pub(super) fn refusal(&self, asked: Asked) -> FetchError {
+        let refusal = Refusal {
+            asked,
+            status: self.status,
+            reason: &self.reason,
+            message: &self.body,
+            retry_after: self.retry_after,
+        };
+        refusal.sort()
+    }
+}
+
+/// The most of a refusal that is read.
+const MAX_MESSAGE: usize = 16 << 10;
+
+/// An answer whose body is still to come, or a part of it.
+pub(super) struct Incoming<'a> {
+    pub(super) head: Head,
+    body: Body,
+    limit: usize,
+    stream: TlsStream,
+    wait: Wait<'a>,
+    patience: Patience,
+}
+
+impl<'a> Server<'a> {
     /// A new connection.
     ///
     /// # Errors
@@ -47,11 +76,16 @@ impl Server<'_> {
     /// Asks for what lies at a path.
     ///
     /// # Errors
-    /// [`FetchError::TooLong`] for an answer of more than `limit` bytes; [`FetchError::Fatal`] for one that is not
-    /// HTTP; as [`dial`](Server::dial), and [`FetchError::Transient`] where the connection breaks or stalls.
-    pub(super) fn get(&self, path: &str, proof: &Proof, limit: usize) -> Result<Reply, FetchError> {
+    /// [`FetchError::Fatal`] for an answer of more than `limit` bytes, now or when they come, and for one that is not HTTP; as
+    /// [`dial`](Server::dial), and [`FetchError::Unreachable`] where the connection breaks or stalls.
+    pub(super) fn get(
+        &self,
+        path: &str,
+        proof: &Proof,
+        limit: usize,
+    ) -> Result<Incoming<'a>, FetchError> {
         let header = [proof.name, ": ", proof.value.reveal(), "\r\n"];
-        self.exchange(["GET ", path], &header, &[], limit)
+        self.ask(["GET ", path], &header, &[], limit)
     }
 
     /// Posts JSON to a path.
@@ -65,17 +99,17 @@ impl Server<'_> {
             &len,
             "\r\n",
         ];
-        self.exchange(["POST ", path], &headers, json, limit)
+        self.ask(["POST ", path], &headers, json, limit)?.read()
     }
 
     /// The headers are those that not every request has.
-    fn exchange(
+    fn ask(
         &self,
         start: [&str; 2],
         headers: &[&str],
         json: &[u8],
         limit: usize,
-    ) -> Result<Reply, FetchError> {
+    ) -> Result<Incoming<'a>, FetchError> {
         let authority = self.repository.authority();
         let common = [
             " HTTP/1.1\r\nhost: ",
@@ -101,37 +135,99 @@ impl Server<'_> {
             204 | 304 => Framing::Length(0),
             _ => head.framing,
         };
-        let mut body = Body::new(framing, limit)?;
-        body.push(&came)?;
-        let mut patience = Patience::new(wait.limit);
-        while !body.is_complete() {
-            let left = patience.left(body.len() as u64);
-            let limit = left.ok_or_else(|| wait.timed_out(stream.peer()))?;
-            let deadline = Wait { limit, ..wait }.deadline();
-            let (before, mut pushed) = (stream.waited(), Ok(()));
-            let received = stream.receive_until(deadline, self.cancel, &mut |piece| {
-                if pushed.is_ok() {
-                    pushed = body.push(piece);
-                }
-            })?;
-            pushed?;
-            patience.waited(stream.waited() - before);
-            if received == Some(Received::Closed) {
-                if body.may_end_here() {
-                    break;
-                }
-                let message = "the server ended the connection before its answer was complete";
-                return Err(FetchError::transient(Error::new(
-                    ErrorKind::Unavailable,
-                    message,
-                )));
+        let mut body = Body::new(framing, limit).map_err(|error| of_place(error, limit))?;
+        body.push(&came).map_err(|error| of_place(error, limit))?;
+        Ok(Incoming {
+            head,
+            body,
+            limit,
+            stream,
+            wait,
+            patience: Patience::new(wait.limit),
+        })
+    }
+}
+
+impl Incoming<'_> {
+    /// Waits for more of the body; nothing at its end.
+    ///
+    /// # Errors
+    /// As [`Server::get`].
+    pub(super) fn more(&mut self) -> Result<Vec<u8>, FetchError> {
+        loop {
+            let came = self.body.take_bytes();
+            if !came.is_empty() || self.body.is_complete() {
+                return Ok(came);
+            }
+            if !self.receive()? {
+                return Ok(Vec::new());
             }
         }
-        Ok(Reply {
-            status: head.status,
-            retry_after: head.retry_after,
-            cookies: head.cookies,
-            body: body.into_bytes(),
-        })
+    }
+
+    /// Waits for the whole body.
+    ///
+    /// # Errors
+    /// As [`Server::get`].
+    pub(super) fn read(mut self) -> Result<Reply, FetchError> {
+        while !self.body.is_complete() && self.receive()? {}
+        Ok(self.into_reply())
+    }
+
+    /// Waits for the message of a refusal, or the beginning of a long one.
+    ///
+    /// # Errors
+    /// As [`Server::get`].
+    pub(super) fn read_message(mut self) -> Result<Reply, FetchError> {
+        while self.body.len() < MAX_MESSAGE && !self.body.is_complete() && self.receive()? {}
+        Ok(self.into_reply())
+    }
+
+    /// Takes what comes next; says whether more may follow.
+    fn receive(&mut self) -> Result<bool, FetchError> {
+        let left = self.patience.left(self.body.len() as u64);
+        let limit = left.ok_or_else(|| self.wait.timed_out(self.stream.peer()))?;
+        let deadline = Wait { limit, ..self.wait }.deadline();
+        let (before, mut pushed) = (self.stream.waited(), Ok(()));
+        let body = &mut self.body;
+        let received = (self.stream).receive_until(deadline, self.wait.cancel, &mut |piece| {
+            if pushed.is_ok() {
+                pushed = body.push(piece);
+            }
+        })?;
+        pushed.map_err(|error| of_place(error, self.limit))?;
+        self.patience.waited(self.stream.waited() - before);
+        if received != Some(Received::Closed) {
+            return Ok(true);
+        }
+        if self.body.may_end_here() {
+            return Ok(false);
+        }
+        let message = "the server ended the connection before its answer was complete";
+        Err(FetchError::unreachable(Error::new(
+            ErrorKind::Unavailable,
+            message,
+        )))
+    }
+
+    fn into_reply(mut self) -> Reply {
+        Reply {
+            body: self.body.take_bytes(),
+            status: self.head.status,
+            reason: self.head.reason,
+            retry_after: self.head.retry_after,
+            cookies: self.head.cookies,
+        }
+    }
+}
+
+/// What is too long here is no file of a snapshot.
+fn of_place(error: FetchError, limit: usize) -> FetchError {
+    match error {
+        FetchError::TooLong => {
+            let message = format!("the server's answer is longer than {limit} bytes");
+            FetchError::Fatal(Error::new(ErrorKind::Unavailable, message).into())
+        }
+        error => error,
     }
 }

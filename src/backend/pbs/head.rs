@@ -12,6 +12,8 @@ const MAX_HEADERS: usize = 64;
 /// What matters of the head of an answer.
 pub(super) struct Head {
     pub(super) status: u16,
+    /// The words behind the status.
+    pub(super) reason: String,
     pub(super) framing: Framing,
     /// How long the server wants to be left alone. A date instead of seconds counts as nothing.
     pub(super) retry_after: Option<Duration>,
@@ -36,7 +38,7 @@ impl Head {
     /// Waits for a head, until a deadline. Gives what has come of the body, too.
     ///
     /// # Errors
-    /// [`FetchError::Fatal`] for what is no head of HTTP/1; [`FetchError::Transient`] where it does not come;
+    /// [`FetchError::Fatal`] for what is no head of HTTP/1; [`FetchError::Unreachable`] where it does not come;
     /// [`FetchError::Cancelled`].
     pub(super) fn receive(
         stream: &mut TlsStream,
@@ -90,6 +92,7 @@ impl Head {
         };
         let head = Head {
             status: response.code.unwrap_or_default(),
+            reason: response.reason.unwrap_or_default().to_owned(),
             framing,
             retry_after: value("retry-after")
                 .and_then(|seconds| seconds.parse().ok())
@@ -114,7 +117,7 @@ pub(super) fn receive(
         Some(Received::Data) => Ok(()),
         Some(Received::Closed) => {
             let message = "the server closed the connection before it answered";
-            Err(FetchError::transient(Error::new(
+            Err(FetchError::unreachable(Error::new(
                 ErrorKind::Unavailable,
                 message,
             )))

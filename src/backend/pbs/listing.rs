@@ -3,16 +3,19 @@
 use serde_json::Value;
 
 use crate::backend::pbs::exchange::Server;
+use crate::backend::pbs::list;
 use crate::backend::pbs::login::Login;
-use crate::backend::pbs::refusal::{self, Asked};
+use crate::backend::pbs::refusal::Asked;
 use crate::backend::{FetchError, SnapshotInfo};
-use crate::error::{Error, ErrorKind};
+use crate::format::manifest::CryptMode;
 use crate::format::name::{BackupType, GroupName, Namespace, SnapshotName};
+use crate::format::verification::Verification;
 
-/// A snapshot takes some hundred bytes of it.
-const MAX_LISTING: usize = 64 << 20;
+/// A snapshot takes some hundred bytes of it. It is read as it comes.
+const MAX_LISTING: usize = 256 << 20;
 
-const MANIFEST: &str = "index.json.blob";
+/// Every finished snapshot has one.
+pub(super) const MANIFEST: &str = "index.json.blob";
 
 pub(super) fn snapshots(
     server: &Server<'_>,
@@ -29,9 +32,12 @@ pub(super) fn snapshots(
             group.id()
         );
     }
-    let listed = get(server, login, &format!("snapshots{query}"))?;
-    // What has a name that no snapshot can have is none that could be asked for.
-    Ok(listed.iter().filter_map(snapshot).collect())
+    let mut found = Vec::new();
+    each(server, login, &format!("snapshots{query}"), &mut |entry| {
+        // What has a name that no snapshot can have is none that could be asked for.
+        found.extend(snapshot(entry));
+    })?;
+    Ok(found)
 }
 
 pub(super) fn namespaces(
@@ -39,10 +45,7 @@ pub(super) fn namespaces(
     login: &Login,
     parent: &Namespace,
 ) -> Result<Vec<Namespace>, FetchError> {
-    let listed = get(server, login, "namespace")?;
-    let all: Vec<Namespace> = (listed.iter())
-        .filter_map(|entry| entry.get("ns")?.as_str()?.parse().ok())
-        .collect();
+    let all = all_namespaces(server, login)?;
     if !parent.is_root() && !all.contains(parent) {
         return Err(FetchError::Missing);
     }
@@ -54,6 +57,19 @@ pub(super) fn namespaces(
         name.as_ref() == Some(other)
     };
     Ok(all.into_iter().filter(is_child).collect())
+}
+
+/// All that the identity may see, the root too.
+pub(super) fn all_namespaces(
+    server: &Server<'_>,
+    login: &Login,
+) -> Result<Vec<Namespace>, FetchError> {
+    let mut all = Vec::new();
+    let namespace = |entry: &Value| entry.get("ns")?.as_str()?.parse().ok();
+    each(server, login, "namespace", &mut |entry| {
+        all.extend(namespace(entry));
+    })?;
+    Ok(all)
 }
 
 /// The namespace as a parameter of a query that begins with this; nothing for the root.
@@ -71,48 +87,47 @@ fn snapshot(entry: &Value) -> Option<SnapshotInfo> {
     let group = GroupName::new(backup_type, text("backup-id")?).ok()?;
     let name = SnapshotName::new(group, entry.get("backup-time")?.as_i64()?).ok()?;
     let files = entry.get("files")?.as_array()?;
-    let is_manifest = |file: &Value| {
-        // PBS gives objects; a bare name is as clear.
-        let name = file.get("filename").unwrap_or(file);
-        name.as_str() == Some(MANIFEST)
-    };
-    Some(SnapshotInfo {
-        name,
-        is_finished: files.iter().any(is_manifest),
-    })
+    let is_finished = files.iter().any(|file| file_name(file) == Some(MANIFEST));
+    let mut info = SnapshotInfo::new(name, is_finished);
+    info.list(files.iter().filter_map(|file| {
+        let size = file.get("size").and_then(Value::as_u64);
+        let crypt_mode = file.get("crypt-mode").and_then(Value::as_str);
+        Some((
+            file_name(file)?,
+            size,
+            crypt_mode.and_then(CryptMode::parse),
+        ))
+    }));
+    info.key_fingerprint = text("fingerprint").and_then(|text| text.parse().ok());
+    info.verification = entry.get("verification").and_then(Verification::parse);
+    info.is_protected = entry.get("protected").and_then(Value::as_bool);
+    info.owner = text("owner").map(str::to_owned);
+    info.comment = text("comment").map(str::to_owned);
+    Some(info)
 }
 
-fn get(server: &Server<'_>, login: &Login, what: &str) -> Result<Vec<Value>, FetchError> {
+/// PBS gives objects; a bare name is as clear.
+fn file_name(file: &Value) -> Option<&str> {
+    file.get("filename").unwrap_or(file).as_str()
+}
+
+/// Gives each entry of a list.
+fn each(
+    server: &Server<'_>,
+    login: &Login,
+    what: &str,
+    entry: &mut dyn FnMut(&Value),
+) -> Result<(), FetchError> {
     let store = &server.repository.store;
     let path = format!("/api2/json/admin/datastore/{store}/{what}");
     let mut is_second = false;
     loop {
         let proof = login.proof(server)?;
-        let reply = server.get(&path, &proof, MAX_LISTING)?;
-        match reply.status {
-            200 => return parse(&reply.body),
+        let incoming = server.get(&path, &proof, MAX_LISTING)?;
+        match incoming.head.status {
+            200 => return list::read(incoming, entry),
             401 if !is_second && login.forget(&proof) => is_second = true,
-            status => {
-                return Err(refusal::sort(
-                    Asked::Ordinary,
-                    status,
-                    &reply.body,
-                    reply.retry_after,
-                ));
-            }
-        }
-    }
-}
-
-fn parse(body: &[u8]) -> Result<Vec<Value>, FetchError> {
-    let mut value: Value = serde_json::from_slice(body).unwrap_or_default();
-    match value.get_mut("data").map(Value::take) {
-        Some(Value::Array(entries)) => Ok(entries),
-        _ => {
-            let message = "the server's answer is not a listing";
-            Err(FetchError::Fatal(
-                Error::new(ErrorKind::Unavailable, message).into(),
-            ))
+            _ => return Err(incoming.read_message()?.refusal(Asked::Listing)),
         }
     }
 }

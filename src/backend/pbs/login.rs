@@ -133,28 +133,19 @@ impl Login {
         let form = form(&self.identity, password)?;
         let reply = server.post(SIGN_IN, &form, MAX_ANSWER)?;
         if reply.status != 200 {
-            return Err(
-                match refusal::sort(
-                    Asked::Ordinary,
-                    reply.status,
-                    &reply.body,
-                    reply.retry_after,
-                ) {
-                    FetchError::Denied(cause) => {
-                        let message = format!("{} could not sign in", self.identity);
-                        FetchError::Denied(
-                            Error::new(ErrorKind::Denied, message).because(cause).into(),
-                        )
-                    }
-                    other => other,
-                },
-            );
+            return Err(match reply.refusal(Asked::SignIn) {
+                FetchError::Denied(cause) => {
+                    let message = format!("{} could not sign in", self.identity);
+                    FetchError::Denied(Error::new(ErrorKind::Denied, message).because(cause).into())
+                }
+                other => other,
+            });
         }
-        let Some((name, text)) = ticket_of(&reply) else {
-            let message = "the server's answer to the sign-in holds no ticket; is it a Proxmox Backup Server?";
-            return Err(FetchError::Fatal(
-                Error::new(ErrorKind::Unavailable, message).into(),
-            ));
+        // A PVE gives tickets of its own to those whom it knows.
+        let is_of_pbs = |text: &str| text.starts_with("PBS:") || text.starts_with("PBS%3A");
+        let ticket = ticket_of(&reply).filter(|(_, text)| is_of_pbs(text));
+        let Some((name, text)) = ticket else {
+            return Err(refusal::other_than("a ticket", &reply.body));
         };
         if text.starts_with("PBS:!tfa!") {
             return Err(denied(format!(

@@ -1,9 +1,12 @@
 //! A Proxmox Backup Server, over its reader protocol. Knows nothing of what is done with the chunks.
 
 mod body;
+mod chunks;
 mod exchange;
+mod explain;
 mod h2;
 mod head;
+mod list;
 mod listing;
 mod login;
 mod parking;
@@ -14,13 +17,18 @@ mod session;
 mod upgrade;
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
+use crate::backend::body_text::{TELLING, is_web_page};
+use crate::backend::pbs::chunks::Chunks;
 use crate::backend::pbs::exchange::Server;
+use crate::backend::pbs::explain::{no_longer_there, of_place};
 use crate::backend::pbs::login::Login;
 use crate::backend::pbs::parking::Parking;
+use crate::backend::pbs::refusal::other_than;
 use crate::backend::pbs::repository::Repository;
 use crate::backend::pbs::session::Session;
 use crate::backend::retry::Retry;
@@ -37,6 +45,9 @@ use crate::throttle::Throttle;
 const SPEEDTESTS: usize = 64;
 const MAX_SPEEDTEST: u64 = 16 << 20;
 
+/// Of what may be a web page more is not read.
+const LONGEST_PAGE: u64 = 1 << 20;
+
 /// How long a session is kept for its next use. On the server it holds a lock on the snapshot, so that nobody can prune
 /// it; and nobody on the way has forgotten a connection so soon.
 const IDLE: Duration = Duration::from_secs(10);
@@ -49,6 +60,8 @@ pub(crate) struct Pbs {
     retry: Retry,
     /// The session that small files were read with, for the next one; or for the first worker.
     last: Parking<Last>,
+    /// The snapshot that was last found to be there, and when.
+    last_seen: Mutex<Option<(SnapshotPath, Instant)>>,
 }
 
 struct Last {
@@ -72,6 +85,7 @@ impl Pbs {
             dialer,
             retry,
             last: Parking::new(IDLE),
+            last_seen: Mutex::new(None),
         }
     }
 
@@ -122,7 +136,8 @@ impl Pbs {
         let mut last = match last {
             Some(last) => last,
             None => Last {
-                session: self.session(snapshot, &self.retry.cancel, &Throttle::default())?,
+                session: (self.session(snapshot, &self.retry.cancel, &Throttle::default()))
+                    .map_err(|refusal| self.explain_session(snapshot, refusal))?,
                 snapshot: snapshot.clone(),
                 index: None,
             },
@@ -135,6 +150,9 @@ impl Pbs {
             Ok(()) if is_index(file) => last.index = Some(file.to_owned()),
             Ok(()) | Err(FetchError::Missing) => {}
             Err(_) => return downloaded.map(|()| bytes),
+        }
+        if is_web_page(&bytes) {
+            return Err(other_than(file, &bytes));
         }
         self.last.park(last);
         downloaded.map(|()| bytes)
@@ -172,7 +190,9 @@ impl Backend for Pbs {
         group: Option<&GroupName>,
     ) -> Result<Vec<SnapshotInfo>, FetchError> {
         let server = self.server(&self.retry.cancel);
-        (self.retry).run(|| listing::snapshots(&server, &self.login, namespace, group))
+        let listed =
+            (self.retry).run(|| listing::snapshots(&server, &self.login, namespace, group));
+        listed.map_err(|refusal| self.explain_namespace(namespace, refusal))
     }
 
     fn namespaces(&self, parent: &Namespace) -> Result<Vec<Namespace>, FetchError> {
@@ -201,39 +221,62 @@ impl Backend for Pbs {
         cancel: &'a Cancel,
         throttle: &'a Throttle,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
-        if let Some(session) = self.last_session(archive, cancel, throttle) {
-            return Ok(Box::new(session));
-        }
-        let changed = |cause: Option<FetchError>| {
-            let message = format!(
-                "{} is not on the server as the manifest lists it",
-                archive.file
-            );
-            let error = Error::new(ErrorKind::Corrupt, message);
-            FetchError::Fatal(match cause {
-                Some(cause) => error.because(cause).into(),
-                None => error.into(),
-            })
+        let session = match self.last_session(archive, cancel, throttle) {
+            Some(session) => session,
+            None => self.session_for(archive, cancel, throttle)?,
         };
-        let opened = self
-            .session(&archive.snapshot, cancel, throttle)
-            .and_then(|mut session| {
-                // The session may fetch chunks once it has downloaded their index.
-                let (mut entries, mut header) = (Hasher::default(), HEADER);
-                session.download(&archive.file, archive.len, &mut |piece| {
-                    let skipped = header.min(piece.len());
-                    header -= skipped;
-                    entries.update(&piece[skipped..]);
-                })?;
-                Ok((session, entries.finish()))
-            });
-        match opened {
-            Ok((session, csum)) if csum == archive.csum => Ok(Box::new(session)),
-            Ok(_) => Err(changed(None)),
-            // It is the snapshot or its index that is gone, not a chunk.
-            Err(error @ (FetchError::Missing | FetchError::TooLong)) => Err(changed(Some(error))),
-            Err(error) => Err(error),
-        }
+        Ok(Box::new(Chunks {
+            session,
+            place: self,
+            snapshot: archive.snapshot.clone(),
+            cancel,
+        }))
+    }
+}
+
+impl Pbs {
+    /// A new session that may fetch the chunks of an archive: it may once it has downloaded their index.
+    ///
+    /// # Errors
+    /// None that is due to a chunk: it is the snapshot or its index that is gone or changed.
+    fn session_for(
+        &self,
+        archive: &ArchivePath,
+        cancel: &Cancel,
+        throttle: &Throttle,
+    ) -> Result<Session, FetchError> {
+        let mut session = match self.session(&archive.snapshot, cancel, throttle) {
+            Err(FetchError::Missing) => return Err(no_longer_there(&archive.snapshot)),
+            opened => opened.map_err(of_place)?,
+        };
+        let (mut entries, mut header) = (Hasher::default(), HEADER);
+        let mut start = Vec::new();
+        // A web page may be longer than the index.
+        let limit = archive.len.max(LONGEST_PAGE);
+        let downloaded = session.download(&archive.file, limit, &mut |piece| {
+            let missing = TELLING.saturating_sub(start.len());
+            start.extend_from_slice(&piece[..missing.min(piece.len())]);
+            let skipped = header.min(piece.len());
+            header -= skipped;
+            entries.update(&piece[skipped..]);
+        });
+        let cause = match downloaded {
+            Ok(()) if entries.finish() == archive.csum => return Ok(session),
+            Ok(()) if is_web_page(&start) => return Err(other_than(&archive.file, &start)),
+            Ok(()) => None,
+            Err(FetchError::Missing) => return Err(no_longer_there(&archive.snapshot)),
+            Err(FetchError::TooLong) => Some(FetchError::TooLong),
+            Err(error) => return Err(of_place(error)),
+        };
+        let message = format!(
+            "{} is not on the server as the manifest lists it",
+            archive.file
+        );
+        let error = Error::new(ErrorKind::Corrupt, message);
+        Err(FetchError::Fatal(match cause {
+            Some(cause) => error.because(cause).into(),
+            None => error.into(),
+        }))
     }
 }
 

@@ -1,128 +1,300 @@
 //! What a server means by a status and the bare message beside it. Knows nothing of how they came.
 
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use crate::backend::FetchError;
+use crate::backend::body_text::{is_web_page, readable};
 use crate::error::{Error, ErrorKind};
-
-/// The most of a server's message that is shown.
-const SHOWN: usize = 300;
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// To sign in, to list, to open a session or to read a file of the snapshot.
-    Ordinary,
+    SignIn,
+    Listing,
+    Session,
+    /// A file of the snapshot, in a session.
+    File,
+    /// A chunk, in a session.
     Chunk,
 }
 
-/// Sorts an answer whose status is not one of success.
-pub(super) fn sort(
-    asked: Asked,
-    status: u16,
-    message: &[u8],
-    retry_after: Option<Duration>,
-) -> FetchError {
-    let text = readable(message);
-    let says = |words: &[&str]| words.iter().any(|words| text.contains(words));
-    let error = |kind| Error::new(kind, format!("the server answered {status}: {text}"));
-    match status {
-        401 | 403 => FetchError::Denied(error(ErrorKind::Denied).into()),
-        404 => FetchError::Missing,
-        400 if says(&[
-            "no permissions",
-            "permission check failed",
-            "owner check failed",
-        ]) =>
-        {
-            FetchError::Denied(error(ErrorKind::Denied).into())
+/// An answer whose status is not one of success.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refusal<'a> {
+    pub(super) asked: Asked,
+    pub(super) status: u16,
+    /// The words behind the status, where there are any.
+    pub(super) reason: &'a str,
+    pub(super) message: &'a [u8],
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// A cause: the server knows who asks, and does not let them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Forbidden;
+
+/// A cause: somebody works on the snapshot.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Locked;
+
+impl Refusal<'_> {
+    /// Sorts it. Of one chunk or file alone is only what a session says of it.
+    pub(super) fn sort(&self) -> FetchError {
+        let text = String::from_utf8_lossy(self.message);
+        let says = |words: &[&str]| words.iter().any(|words| text.contains(words));
+        let is_in_session = matches!(self.asked, Asked::File | Asked::Chunk);
+        match self.status {
+            401 => FetchError::Denied(self.error(ErrorKind::Denied).into()),
+            403 => self.forbidden(),
+            404 if is_in_session => FetchError::Missing,
+            400 if !is_in_session && is_web_page(self.message) => self.no_pbs(),
+            400 if says(&[
+                "no permissions",
+                "permission check failed",
+                "owner check failed",
+            ]) =>
+            {
+                self.forbidden()
+            }
+            400 if says(&["unable to acquire", "locked"]) => self.locked(),
+            // PBS 4 gives no cause. A session has no other reason to read the snapshot.
+            400 if self.asked == Asked::Session && says(&["while reading snapshot"]) => {
+                self.locked()
+            }
+            400 if says(&["no such datastore"]) => {
+                FetchError::Fatal(self.error(ErrorKind::NotFound).into())
+            }
+            400 | 404
+                if says(&[
+                    "No such file or directory",
+                    "cannot find chunk",
+                    "does not exist",
+                    "no such namespace",
+                ]) =>
+            {
+                FetchError::Missing
+            }
+            400 if is_in_session => self.unreadable(&text),
+            // No PBS lacks what it is asked for here, or sends people elsewhere; a web server or a PVE does.
+            status if !is_in_session && is_strange(status) => self.no_pbs(),
+            408 | 425 | 429 | 500 | 502..=599 => FetchError::Transient {
+                cause: self.error(ErrorKind::Unavailable).into(),
+                retry_after: self.retry_after,
+            },
+            _ => FetchError::Fatal(self.error(ErrorKind::Unavailable).into()),
         }
-        400 if says(&["unable to acquire", "locked"]) => {
-            FetchError::transient(error(ErrorKind::Unavailable))
+    }
+
+    /// The server has the chunk or file, and can't read it. Whether that is due to it alone the system's error says,
+    /// which the server passes on.
+    fn unreadable(&self, text: &str) -> FetchError {
+        let error = |kind| self.error(kind);
+        let sorted =
+            os_error(text).map(|code| FetchError::of_file(io::Error::from_raw_os_error(code)));
+        match sorted {
+            Some(FetchError::Denied(_)) => FetchError::Denied(error(ErrorKind::Denied).into()),
+            // What the server lacks, or what is behind it.
+            Some(sorted) if sorted.may_pass() => {
+                FetchError::transient(error(ErrorKind::Unavailable))
+            }
+            None if self.asked == Asked::File => {
+                FetchError::Fatal(error(ErrorKind::Unavailable).into())
+            }
+            _ => FetchError::Unreadable(error(ErrorKind::Unreadable).into()),
         }
-        400 if says(&["no such datastore"]) => FetchError::Fatal(error(ErrorKind::NotFound).into()),
-        400 if says(&[
-            "No such file or directory",
-            "cannot find chunk",
-            "does not exist",
-            "no such namespace",
-        ]) =>
-        {
-            FetchError::Missing
+    }
+
+    fn forbidden(&self) -> FetchError {
+        let error = self.error(ErrorKind::Denied);
+        FetchError::Denied(match self.asked {
+            Asked::SignIn => error.into(),
+            _ => error.because(Forbidden).into(),
+        })
+    }
+
+    fn locked(&self) -> FetchError {
+        FetchError::transient(self.error(ErrorKind::Unavailable).because(Locked))
+    }
+
+    /// It is another kind of server, or one behind which there is a PBS.
+    fn no_pbs(&self) -> FetchError {
+        let message = format!("{}; is it a Proxmox Backup Server?", self.text());
+        FetchError::Fatal(Error::new(ErrorKind::Unavailable, message).into())
+    }
+
+    fn error(&self, kind: ErrorKind) -> Error {
+        Error::new(kind, self.text())
+    }
+
+    fn text(&self) -> String {
+        let status = self.status;
+        if is_web_page(self.message) {
+            return format!("the server answered {status} with a web page");
         }
-        // The server has the chunk's file and can't read it, as on a failing disk.
-        400 if asked == Asked::Chunk => FetchError::Unreadable(error(ErrorKind::Unreadable).into()),
-        408 | 429 | 500..=599 => FetchError::Transient {
-            cause: error(ErrorKind::Unavailable).into(),
-            retry_after,
-        },
-        _ => FetchError::Fatal(error(ErrorKind::Unavailable).into()),
+        // A PVE says there what a PBS says in the body.
+        match (readable(self.message), readable(self.reason.as_bytes())) {
+            (text, reason) if text.is_empty() && reason.is_empty() => {
+                format!("the server answered {status}")
+            }
+            (text, reason) if text.is_empty() => format!("the server answered {status}: {reason}"),
+            (text, _) => format!("the server answered {status}: {text}"),
+        }
     }
 }
 
-/// One line of a message, without what a terminal would obey.
-fn readable(message: &[u8]) -> String {
-    let text = String::from_utf8_lossy(message);
-    let shown: String = text.trim().chars().take(SHOWN).collect();
-    shown
-        .escape_debug()
-        .to_string()
-        .replace("\\\"", "\"")
-        .replace("\\'", "'")
+/// For an answer with a status of success that is no answer to what was asked for.
+pub(super) fn other_than(what: &str, body: &[u8]) -> FetchError {
+    let message = if is_web_page(body) {
+        format!(
+            "the server answered with a web page instead of {what}; is it a Proxmox Backup Server?"
+        )
+    } else {
+        format!("the server's answer is not {what}; is it a Proxmox Backup Server?")
+    };
+    FetchError::Fatal(Error::new(ErrorKind::Unavailable, message).into())
 }
+
+/// Whether an error has such a cause.
+pub(super) fn is_due_to<T: StdError + 'static>(error: &FetchError) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.is::<T>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Statuses with which a PBS answers no request of ours.
+fn is_strange(status: u16) -> bool {
+    matches!(status, 100..=399 | 404 | 405 | 410 | 501)
+}
+
+/// The number of the system's error, as Rust writes it.
+fn os_error(text: &str) -> Option<i32> {
+    let (_, rest) = text.rsplit_once("(os error ")?;
+    rest.split(')').next()?.parse().ok()
+}
+
+impl fmt::Display for Forbidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the user or token has no right to it")
+    }
+}
+
+impl StdError for Forbidden {}
+
+impl fmt::Display for Locked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the snapshot is locked, as while it is being written or deleted")
+    }
+}
+
+impl StdError for Locked {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn sort(asked: Asked, status: u16, message: &str) -> FetchError {
+        let refusal = Refusal {
+            asked,
+            status,
+            reason: "",
+            message: message.as_bytes(),
+            retry_after: None,
+        };
+        refusal.sort()
+    }
+
     #[test]
-    fn refusals_are_told_apart_by_their_words() {
-        let chunk = |status, message: &str| sort(Asked::Chunk, status, message.as_bytes(), None);
-        let gone = "reading file \"/x\" failed: No such file or directory (os error 2)";
-        assert!(matches!(chunk(400, gone), FetchError::Missing));
+    fn what_is_said_of_a_chunk_is_told_from_what_is_said_of_the_place() {
+        let chunk = |status, message: &str| sort(Asked::Chunk, status, message);
+        let reading = |cause: &str| chunk(400, &format!("reading file \"/x\" failed: {cause}"));
+        assert!(matches!(
+            reading("No such file or directory (os error 2)"),
+            FetchError::Missing
+        ));
         assert!(matches!(
             chunk(400, "cannot find chunk with digest 00"),
             FetchError::Missing
         ));
-        let failing = "reading file \"/x\" failed: Input/output error (os error 5)";
-        assert!(matches!(chunk(400, failing), FetchError::Unreadable(_)));
+        for own in ["Input/output error (os error 5)", "bad things"] {
+            assert!(matches!(reading(own), FetchError::Unreadable(_)), "{own}");
+        }
+        for passing in [
+            "Too many open files (os error 24)",
+            "Cannot allocate memory (os error 12)",
+            "Stale file handle (os error 116)",
+            "Transport endpoint is not connected (os error 107)",
+        ] {
+            let error = reading(passing);
+            assert!(matches!(error, FetchError::Transient { .. }), "{error:?}");
+        }
+        assert!(matches!(
+            reading("Permission denied (os error 13)"),
+            FetchError::Denied(_)
+        ));
         assert!(matches!(
             chunk(401, "download chunk 00 not allowed"),
             FetchError::Denied(_)
         ));
         assert!(matches!(chunk(503, "busy"), FetchError::Transient { .. }));
-        let ordinary =
-            |status, message: &str| sort(Asked::Ordinary, status, message.as_bytes(), None);
-        assert!(matches!(
-            ordinary(400, "no permissions on /datastore/x"),
-            FetchError::Denied(_)
-        ));
-        assert!(matches!(
-            ordinary(400, "backup owner check failed!"),
-            FetchError::Denied(_)
-        ));
-        let locked = "unable to acquire lock on snapshot directory \"x\"";
-        assert!(matches!(
-            ordinary(400, locked),
-            FetchError::Transient { .. }
-        ));
-        assert!(matches!(
-            ordinary(400, "snapshot vm/1/x does not exist."),
-            FetchError::Missing
-        ));
-        assert!(matches!(
-            ordinary(400, "no such datastore 'x'"),
-            FetchError::Fatal(_)
-        ));
-        assert!(matches!(ordinary(302, ""), FetchError::Fatal(_)));
     }
 
     #[test]
-    fn a_message_can_not_drive_a_terminal() {
-        let error = sort(Asked::Ordinary, 400, b"\x1b[2Jboo\r\n", None);
-        let FetchError::Fatal(cause) = error else {
-            panic!("a plain 400 is final");
-        };
-        assert_eq!(cause.to_string(), "the server answered 400: \\u{1b}[2Jboo");
+    fn refusals_are_told_apart_by_their_words() {
+        let session = |status, message: &str| sort(Asked::Session, status, message);
+        for forbidden in [
+            session(400, "no permissions on /datastore/x"),
+            session(400, "backup owner check failed!"),
+            session(403, "permission check failed"),
+        ] {
+            assert!(matches!(forbidden, FetchError::Denied(_)));
+            assert!(is_due_to::<Forbidden>(&forbidden), "{forbidden:?}");
+        }
+        let unknown = session(401, "authentication failed - invalid credentials.");
+        assert!(matches!(unknown, FetchError::Denied(_)) && !is_due_to::<Forbidden>(&unknown));
+        for locked in [
+            "unable to acquire lock on snapshot directory \"x\"",
+            "while reading snapshot 'BackupDir { .. }'",
+        ] {
+            let error = session(400, locked);
+            assert!(matches!(error, FetchError::Transient { .. }), "{error:?}");
+            assert!(is_due_to::<Locked>(&error), "{error:?}");
+        }
+        assert!(matches!(
+            session(400, "snapshot vm/1/x does not exist."),
+            FetchError::Missing
+        ));
+        assert!(matches!(
+            session(400, "no such datastore 'x'"),
+            FetchError::Fatal(_)
+        ));
+    }
+
+    #[test]
+    fn what_no_pbs_says_is_asked_about_and_not_tried_again() {
+        for (status, message) in [
+            (302, ""),
+            (404, "not found"),
+            (404, "<html>"),
+            (501, "Method 'GET /reader' not implemented"),
+            (400, "<html>The plain HTTP request"),
+        ] {
+            let error = sort(Asked::Listing, status, message);
+            let FetchError::Fatal(cause) = error else {
+                panic!("{status}: {error:?}");
+            };
+            let text = cause.to_string();
+            assert!(text.ends_with("is it a Proxmox Backup Server?"), "{text}");
+            assert!(!text.contains('<'), "{text}");
+        }
+        let passing = sort(Asked::Listing, 502, "<html>Bad Gateway");
+        assert!(matches!(passing, FetchError::Transient { .. }));
     }
 }

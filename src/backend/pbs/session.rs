@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
+use crate::backend::body_text::is_web_page;
 use crate::backend::pbs::h2::{Codec, Config, Event, Head, StreamError};
 use crate::backend::pbs::patience::{Stall, Watch};
-use crate::backend::pbs::refusal::{self, Asked};
+use crate::backend::pbs::refusal::{Asked, Refusal, other_than};
 use crate::backend::pbs::upgrade;
 use crate::backend::tls::{Received, TlsStream, Wait};
 use crate::backend::{Answer, Connection, FetchError, Request};
@@ -111,7 +112,7 @@ impl Session {
                     head,
                     body,
                 } if ended == stream => {
-                    result(Asked::Ordinary, head, &body)?;
+                    result(Asked::File, head, &body)?;
                     sink(&body);
                     return Ok(());
                 }
@@ -354,10 +355,20 @@ fn result(asked: Asked, head: Head, body: &[u8]) -> Result<(), FetchError> {
         ));
     }
     if head.status == 200 {
-        return Ok(());
+        // Of a file this may be the end.
+        return match asked {
+            Asked::Chunk if is_web_page(body) => Err(other_than("the chunk", body)),
+            _ => Ok(()),
+        };
     }
-    let retry_after = head
-        .retry_after
-        .map(|seconds| Duration::from_secs(seconds.into()));
-    Err(refusal::sort(asked, head.status, body, retry_after))
+    let refusal = Refusal {
+        asked,
+        status: head.status,
+        reason: "",
+        message: body,
+        retry_after: head
+            .retry_after
+            .map(|seconds| Duration::from_secs(seconds.into())),
+    };
+    Err(refusal.sort())
 }

@@ -5,11 +5,12 @@ use std::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::backend::FetchError;
+use crate::backend::body_text::is_web_page;
 use crate::backend::pbs::body::Body;
 use crate::backend::pbs::head::{Framing, Head, fatal, receive};
 use crate::backend::pbs::listing::namespace_parameter;
 use crate::backend::pbs::login::Proof;
-use crate::backend::pbs::refusal::{self, Asked};
+use crate::backend::pbs::refusal::{Asked, Refusal};
 use crate::backend::pbs::repository::Repository;
 use crate::backend::tls::{TlsStream, Wait};
 use crate::format::name::SnapshotPath;
@@ -61,17 +62,19 @@ pub(super) fn response(stream: &mut TlsStream, wait: Wait<'_>) -> Result<Vec<u8>
         return Ok(body);
     }
     let message = message(stream, wait, deadline, head.framing, body)?;
-    if (200..300).contains(&head.status) {
+    if (200..300).contains(&head.status) && !is_web_page(&message) {
         return Err(fatal(
             "the server did not switch to the reader protocol; is a proxy in between?",
         ));
     }
-    Err(refusal::sort(
-        Asked::Ordinary,
-        head.status,
-        &message,
-        head.retry_after,
-    ))
+    let refusal = Refusal {
+        asked: Asked::Session,
+        status: head.status,
+        reason: &head.reason,
+        message: &message,
+        retry_after: head.retry_after,
+    };
+    Err(refusal.sort())
 }
 
 /// The body of a refusal, as far as it matters: what has come is message enough when the rest does not.
@@ -96,5 +99,5 @@ fn message(
             received => received.and_then(|()| body.push(&piece)),
         };
     }
-    Ok(body.into_bytes())
+    Ok(body.take_bytes())
 }

@@ -20,6 +20,9 @@ const MAX_PAGES: usize = 10_000;
 
 const MANIFEST: &str = "index.json.blob";
 
+/// The object that tells that a snapshot is not to be pruned.
+const PROTECTED: &str = ".protected";
+
 /// Lists with one client.
 pub(super) struct Lister<'a> {
     pub(super) store: &'a Store,
@@ -51,7 +54,10 @@ impl Lister<'_> {
                     if let Some((name, file)) = path.rsplit_once('/')
                         && let Ok(name) = name.parse::<SnapshotName>()
                     {
-                        *found.entry(name).or_default() |= file == MANIFEST;
+                        let (is_finished, is_protected): &mut (bool, bool) =
+                            found.entry(name).or_default();
+                        *is_finished |= file == MANIFEST;
+                        *is_protected |= file == PROTECTED;
                     }
                 }
             })?;
@@ -59,7 +65,11 @@ impl Lister<'_> {
         if found.is_empty() {
             self.check(namespace)?;
         }
-        let info = |(name, is_finished)| SnapshotInfo { name, is_finished };
+        let info = |(name, (is_finished, is_protected))| {
+            let mut info = SnapshotInfo::new(name, is_finished);
+            info.is_protected = Some(is_protected);
+            info
+        };
         Ok(found.into_iter().map(info).collect())
     }
 

@@ -1,4 +1,6 @@
 //! From a host's name to a TCP connection, without ever blocking for long. Knows nothing of what is spoken over it.
+//!
+//! Each failure is told apart by whose it is: nobody is there, something may pass, or this machine lacks something.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -10,9 +12,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
 
-use crate::backend::FetchError;
-use crate::backend::tls::address::authority;
+use crate::backend::tls::acquaintance::Failure;
 use crate::backend::tls::socket::{SLICE, Wait, check};
+use crate::backend::{FetchError, is_ours};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind};
 
@@ -20,11 +22,15 @@ use crate::error::{Error, ErrorKind};
 const MOST_ADDRESSES: usize = 8;
 
 /// Connects to a host, by the first of its addresses that answers. The limit is for everything together: each address
-/// gets an equal share of what is left of it.
-pub(super) fn open(host: &str, port: u16, wait: Wait<'_>) -> Result<TcpStream, FetchError> {
+/// gets an equal share of what is left of it. `peer` names the host in messages.
+pub(super) fn open(
+    host: &str,
+    port: u16,
+    peer: &str,
+    wait: Wait<'_>,
+) -> Result<TcpStream, Failure> {
     let deadline = wait.deadline();
-    let peer = authority(host, port);
-    let addresses = resolve(host, port, deadline, wait)?;
+    let addresses = resolve(host, port, peer, deadline, wait)?;
     let mut last = None;
     for (at, address) in addresses.iter().enumerate() {
         let others = addresses.len() - at;
@@ -32,14 +38,53 @@ pub(super) fn open(host: &str, port: u16, wait: Wait<'_>) -> Result<TcpStream, F
         let share = Instant::now() + left / u32::try_from(others).unwrap_or(u32::MAX);
         match connect_to(address, share, wait.cancel)? {
             Ok(stream) => return Ok(stream),
+            Err(error) if is_lack(&error, address) => {
+                return Err(lacking(cannot_connect(peer), error));
+            }
             Err(error) => last = Some(error),
         }
     }
-    let cannot = Error::new(ErrorKind::Unavailable, format!("cannot connect to {peer}"));
-    Err(FetchError::transient(match last {
-        Some(error) => cannot.because(error),
-        None => cannot.because("the name has no address"),
-    }))
+    Err(match last {
+        Some(error) if is_passing(&error) => {
+            FetchError::unreachable(unavailable(cannot_connect(peer)).because(error)).into()
+        }
+        Some(error) => Failure::NobodyThere(unavailable(cannot_connect(peer)).because(error)),
+        None => Failure::NobodyThere(
+            unavailable(cannot_connect(peer)).because("the name has no address"),
+        ),
+    })
+}
+
+/// Whether somebody may be there all the same: who is busy, or about to restart, is silent or hangs up.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::TimedOut
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::BrokenPipe
+    )
+}
+
+fn cannot_connect(peer: &str) -> String {
+    format!("cannot connect to {peer}")
+}
+
+fn unavailable(message: String) -> Error {
+    Error::new(ErrorKind::Unavailable, message)
+}
+
+/// Whether this machine lacks what it takes to connect to an address.
+fn is_lack(error: &io::Error, address: &SocketAddr) -> bool {
+    // With IPv4 there is always an address to connect from, so it is the ports that are used up.
+    let no_port = address.is_ipv4() && error.kind() == io::ErrorKind::AddrNotAvailable;
+    no_port || is_ours(error)
+}
+
+fn lacking(message: String, cause: io::Error) -> Failure {
+    let error = Error::new(ErrorKind::Resources, message).because(cause);
+    FetchError::Resources(error.into()).into()
 }
 
 /// Asks the system's resolver on a thread of its own, since nothing can interrupt it: where it is not waited for any
@@ -47,9 +92,10 @@ pub(super) fn open(host: &str, port: u16, wait: Wait<'_>) -> Result<TcpStream, F
 fn resolve(
     host: &str,
     port: u16,
+    peer: &str,
     deadline: Instant,
     wait: Wait<'_>,
-) -> Result<Vec<SocketAddr>, FetchError> {
+) -> Result<Vec<SocketAddr>, Failure> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
@@ -58,39 +104,62 @@ fn resolve(
         let found = (name.as_str(), port).to_socket_addrs();
         found.map(|found| found.take(MOST_ADDRESSES).collect())
     };
-    wait_for(look_up, host, deadline, wait)
+    wait_for(look_up, peer, deadline, wait)
 }
 
 fn wait_for(
     look_up: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static,
-    host: &str,
+    peer: &str,
     deadline: Instant,
     wait: Wait<'_>,
-) -> Result<Vec<SocketAddr>, FetchError> {
+) -> Result<Vec<SocketAddr>, Failure> {
     let (sender, receiver) = bounded(1);
-    let cannot = |cause: io::Error| {
-        let message = format!("cannot find the address of {host}");
-        FetchError::transient(Error::new(ErrorKind::Unavailable, message).because(cause))
-    };
+    let message = format!("cannot find the address of {peer}");
     let resolver = thread::Builder::new().name("resolve".to_owned());
     let spawned = resolver.spawn(move || {
         let _ = sender.send(look_up());
     });
-    spawned.map_err(cannot)?;
+    if let Err(error) = spawned {
+        return Err(lacking(message, error));
+    }
     loop {
         check(wait.cancel)?;
         let left = deadline.saturating_duration_since(Instant::now());
         match receiver.recv_timeout(left.min(SLICE)) {
-            Ok(found) => return found.map_err(cannot),
+            Ok(Ok(found)) => return Ok(found),
+            Ok(Err(error)) => {
+                return Err(match lack_of_sockets(&error) {
+                    Some(lack) => lacking(message, lack),
+                    None => Failure::NobodyThere(unavailable(message).because(error)),
+                });
+            }
             Err(RecvTimeoutError::Timeout) if left.is_zero() => {
-                return Err(cannot(io::ErrorKind::TimedOut.into()));
+                let cause = io::Error::from(io::ErrorKind::TimedOut);
+                return Err(FetchError::unreachable(unavailable(message).because(cause)).into());
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(cannot(io::Error::other("the resolver panicked")));
+                let error = unavailable(message).because("the resolver panicked");
+                return Err(FetchError::unreachable(error).into());
             }
         }
     }
+}
+
+/// What the resolver lacked, if that is why it failed. It does not say so: to it, a socket or file that it can't open is
+/// like a name that is not known.
+fn lack_of_sockets(error: &io::Error) -> Option<io::Error> {
+    if let Some(code) = error.raw_os_error().filter(|_| is_ours(error)) {
+        return Some(io::Error::from_raw_os_error(code));
+    }
+    let socket = socket_with(
+        AddressFamily::INET,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        None,
+    );
+    let error = io::Error::from(socket.err()?);
+    is_ours(&error).then_some(error)
 }
 
 /// The outer error ends the whole attempt, the inner one concerns this address.
@@ -151,19 +220,40 @@ mod tests {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has ports");
         let port = listener.local_addr().expect("it is bound").port();
         // It may also stand for ::1, where nobody listens.
-        open("localhost", port, wait(&Cancel::new())).expect("one of its addresses listens");
+        let opened = open("localhost", port, "localhost", wait(&Cancel::new()));
+        assert!(opened.is_ok(), "one of its addresses listens");
+    }
+
+    fn why<T>(result: Result<T, Failure>) -> FetchError {
+        match result {
+            Ok(_) => panic!("it should fail"),
+            Err(Failure::Other(error)) => error,
+            Err(Failure::NobodyThere(error) | Failure::BeyondProxy(error)) => {
+                FetchError::Fatal(error.into())
+            }
+        }
     }
 
     #[test]
-    fn a_refused_connection_may_work_later() {
+    fn nobody_is_where_a_connection_is_refused() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has ports");
         let port = listener.local_addr().expect("it is bound").port();
         drop(listener);
-        let refused = open("127.0.0.1", port, wait(&Cancel::new()));
-        assert!(
-            matches!(refused, Err(FetchError::Transient { .. })),
-            "{refused:?}"
-        );
+        let refused = open("127.0.0.1", port, "the peer", wait(&Cancel::new()));
+        assert!(matches!(refused, Err(Failure::NobodyThere(_))));
+    }
+
+    #[test]
+    fn a_lookup_that_fails_for_want_of_something_is_not_an_unknown_name() {
+        let cancel = Cancel::new();
+        let wait = wait(&cancel);
+        let deadline = wait.deadline();
+        let look_up = || Err(io::Error::from(Errno::MFILE));
+        let lacking = why(wait_for(look_up, "pbs", deadline, wait));
+        assert!(matches!(lacking, FetchError::Resources(_)), "{lacking:?}");
+        let look_up = || Err(io::Error::other("no such name"));
+        let unknown = wait_for(look_up, "pbs", deadline, wait);
+        assert!(matches!(unknown, Err(Failure::NobodyThere(_))));
     }
 
     /// What comes of waiting for a lookup that does not end before it was given up; then it must end.
@@ -184,7 +274,7 @@ mod tests {
             meanwhile(&cancel);
             let result = waiting.join().expect("it does not panic");
             drop(end);
-            result.expect_err("there is no answer")
+            why(result)
         })
     }
 
@@ -193,17 +283,14 @@ mod tests {
         let cancelled = hanging_lookup(Duration::from_secs(3600), Cancel::cancel);
         assert!(matches!(cancelled, FetchError::Cancelled), "{cancelled:?}");
         let late = hanging_lookup(Duration::from_millis(20), |_| {});
-        assert!(matches!(late, FetchError::Transient { .. }), "{late:?}");
+        assert!(matches!(late, FetchError::Unreachable(_)), "{late:?}");
     }
 
     #[test]
     fn a_cancelled_connect_is_not_begun() {
         let cancel = Cancel::new();
         cancel.cancel();
-        let cancelled = open("localhost", 1, wait(&cancel));
-        assert!(
-            matches!(cancelled, Err(FetchError::Cancelled)),
-            "{cancelled:?}"
-        );
+        let cancelled = why(open("localhost", 1, "localhost", wait(&cancel)));
+        assert!(matches!(cancelled, FetchError::Cancelled), "{cancelled:?}");
     }
 }

@@ -4,12 +4,15 @@
     allow(dead_code, reason = "without a PBS only ureq uses it")
 )]
 
+mod acquaintance;
 pub(crate) mod address;
 mod connect;
 mod patience;
 #[cfg(feature = "s3")]
 mod plain;
 pub(crate) mod proxy;
+mod public_key;
+mod route;
 mod socket;
 mod stream;
 #[cfg(test)]
@@ -26,8 +29,8 @@ use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 
 use crate::backend::FetchError;
+use crate::backend::tls::acquaintance::{Acquaintance, Failure};
 use crate::backend::tls::address::authority;
-use crate::backend::tls::proxy::Proxy;
 use crate::backend::tls::socket::Socket;
 use crate::backend::tls::verify::Verifier;
 use crate::cancel::Cancel;
@@ -38,6 +41,7 @@ use crate::throttle::Throttle;
 pub(crate) use patience::Patience;
 #[cfg(feature = "s3")]
 pub(crate) use plain::PlainStream;
+pub(crate) use route::Route;
 pub(crate) use socket::Wait;
 pub(crate) use stream::{Received, TlsStream};
 pub use verify::UntrustedCertificate;
@@ -68,20 +72,21 @@ impl Default for Timeouts {
 pub(crate) struct Dialer {
     config: Arc<ClientConfig>,
     timeouts: Timeouts,
-    proxy: Option<Arc<Proxy>>,
+    route: Route,
     throttle: Throttle,
+    acquaintance: Acquaintance,
 }
 
 impl Dialer {
     /// Trusts the system's roots, those of a PEM file, and the certificate with a fingerprint.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a PEM file that holds no usable certificate.
+    /// [`ErrorKind::Invalid`] for a PEM file that holds no usable certificate; [`ErrorKind::Resources`].
     pub(crate) fn new(
         pinned: Option<Fingerprint>,
         ca_pem: Option<&[u8]>,
         timeouts: Timeouts,
-        proxy: Option<Proxy>,
+        route: Route,
     ) -> Result<Dialer> {
         let provider = Arc::new(ring::default_provider());
         let verifier = Verifier::new(&provider, pinned, ca_pem)?;
@@ -94,8 +99,9 @@ impl Dialer {
         Ok(Dialer {
             config: Arc::new(config),
             timeouts,
-            proxy: proxy.map(Arc::new),
+            route,
             throttle: Throttle::default(),
+            acquaintance: Acquaintance::default(),
         })
     }
 
@@ -117,8 +123,8 @@ impl Dialer {
     ///
     /// # Errors
     /// [`FetchError::Denied`], with an [`UntrustedCertificate`], for a peer that is not who it should be;
-    /// [`FetchError::Fatal`] for one that does not speak TLS; [`FetchError::Transient`] for what may pass;
-    /// [`FetchError::Cancelled`].
+    /// [`FetchError::Fatal`] for one that does not speak TLS, and for one that is not there and never was;
+    /// [`FetchError::Unreachable`] and [`FetchError::Transient`] for what may pass; [`FetchError::Resources`]; [`FetchError::Cancelled`].
     pub(crate) fn dial(
         &self,
         host: &str,
@@ -133,19 +139,21 @@ impl Dialer {
                     .into(),
             )
         })?;
-        let socket = self.connect(host, port, cancel)?;
         let wait = Wait {
             cancel,
             limit: self.timeouts.tls,
             what: "the TLS handshake",
         };
-        TlsStream::shake_hands(socket, name, Arc::clone(&self.config), wait)
+        self.acquaintance.meet(cancel, || {
+            let socket = self.connect(host, port, cancel)?;
+            TlsStream::shake_hands(socket, name.clone(), Arc::clone(&self.config), wait)
+        })
     }
 
     /// Connects to a host without TLS: whoever is on the way can read and change what is said.
     ///
     /// # Errors
-    /// [`FetchError::Transient`] for what may pass; [`FetchError::Denied`] from a proxy; [`FetchError::Cancelled`].
+    /// As [`dial`](Dialer::dial), TLS aside; [`FetchError::Denied`] from a proxy.
     #[cfg(feature = "s3")]
     pub(crate) fn dial_plain(
         &self,
@@ -153,26 +161,29 @@ impl Dialer {
         port: u16,
         cancel: &Cancel,
     ) -> Result<PlainStream, FetchError> {
-        Ok(PlainStream::new(self.connect(host, port, cancel)?))
+        let connect = || self.connect(host, port, cancel);
+        (self.acquaintance.meet(cancel, connect)).map(PlainStream::new)
     }
 
     /// A TCP connection to a host, through the proxy where there is one.
-    fn connect(&self, host: &str, port: u16, cancel: &Cancel) -> Result<Socket, FetchError> {
+    fn connect(&self, host: &str, port: u16, cancel: &Cancel) -> Result<Socket, Failure> {
         let wait = Wait {
             cancel,
             limit: self.timeouts.connect,
             what: "a connection",
         };
-        let (first_host, first_port) = match &self.proxy {
-            Some(proxy) => (&*proxy.host, proxy.port),
-            None => (host, port),
-        };
-        let stream = connect::open(first_host, first_port, wait)?;
         let peer = authority(host, port);
+        let proxy = self.route.proxy_to(host, port)?;
+        let stream = match proxy {
+            Some(proxy) => {
+                connect::open(&proxy.host, proxy.port, &format!("the proxy {proxy}"), wait)?
+            }
+            None => connect::open(host, port, &peer, wait)?,
+        };
         let mut socket =
             Socket::new(stream, peer.clone()).map_err(|error| socket::lost(&peer, error))?;
         socket.heed(&self.throttle);
-        if let Some(proxy) = &self.proxy {
+        if let Some(proxy) = proxy {
             let what = "the answer";
             proxy.pass(&mut socket, host, port, Wait { what, ..wait })?;
         }
@@ -184,7 +195,7 @@ impl fmt::Debug for Dialer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dialer")
             .field("timeouts", &self.timeouts)
-            .field("proxy", &self.proxy)
+            .field("route", &self.route)
             .finish_non_exhaustive()
     }
 }

@@ -38,7 +38,7 @@ impl PlainStream {
     /// Waits until bytes have come, and gives them to the sink; `None` at the deadline.
     ///
     /// # Errors
-    /// [`FetchError::Transient`] where the connection breaks; [`FetchError::Cancelled`].
+    /// [`FetchError::Unreachable`] where the connection breaks; [`FetchError::Cancelled`].
     pub(crate) fn receive_until(
         &mut self,
         deadline: Instant,
@@ -58,7 +58,7 @@ impl PlainStream {
     /// Sends all of it.
     ///
     /// # Errors
-    /// [`FetchError::Transient`] where the peer takes nothing within the limit, or the connection breaks;
+    /// [`FetchError::Unreachable`] where the peer takes nothing within the limit, or the connection breaks;
     /// [`FetchError::Cancelled`].
     pub(crate) fn send(&mut self, bytes: &[u8], wait: Wait<'_>) -> Result<(), FetchError> {
         self.socket.write_all(bytes, wait)

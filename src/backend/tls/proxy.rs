@@ -1,12 +1,15 @@
 //! A way through an HTTP proxy, by CONNECT. Knows nothing of what goes through it.
 
 use std::fmt;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use crate::backend::FetchError;
+use crate::backend::body_text::readable;
+use crate::backend::tls::acquaintance::Failure;
 use crate::backend::tls::address::{Address, authority};
 use crate::backend::tls::socket::{Socket, Wait};
 use crate::error::{Error, ErrorKind, Result};
@@ -14,8 +17,11 @@ use crate::error::{Error, ErrorKind, Result};
 /// What curl and the official client take where no port is given.
 const DEFAULT_PORT: u16 = 1080;
 
-/// The longest answer to CONNECT that is read.
+/// The longest head of an answer to CONNECT that is read, and the most of a refusal's text.
 const LONGEST_ANSWER: usize = 16 << 10;
+
+/// How long the text of a refusal is waited for. Its status is enough.
+const TEXT: Duration = Duration::from_millis(500);
 
 /// An HTTP proxy that lets connections through.
 pub(crate) struct Proxy {
@@ -23,6 +29,17 @@ pub(crate) struct Proxy {
     pub(super) port: u16,
     /// What `Proxy-Authorization` says.
     authorization: Option<Zeroizing<String>>,
+    /// The variable of the environment that names it.
+    variable: Option<&'static str>,
+}
+
+/// What a proxy answered to CONNECT.
+struct Answer {
+    status: u16,
+    /// The words behind the status.
+    reason: String,
+    /// What has come of the body.
+    body: Vec<u8>,
 }
 
 impl Proxy {
@@ -44,7 +61,14 @@ impl Proxy {
             host: address.host,
             port: address.port.unwrap_or(DEFAULT_PORT),
             authorization: (address.user.as_ref()).map(|user| basic(&user.name, &user.password)),
+            variable: None,
         })
+    }
+
+    /// Says in messages that a variable of the environment names it.
+    pub(super) fn named_by(mut self, variable: &'static str) -> Proxy {
+        self.variable = Some(variable);
+        self
     }
 
     /// Has the proxy connect to a host; what is written to the socket from then on goes there.
@@ -54,7 +78,7 @@ impl Proxy {
         host: &str,
         port: u16,
         wait: Wait<'_>,
-    ) -> Result<(), FetchError> {
+    ) -> Result<(), Failure> {
         let target = authority(host, port);
         let mut request =
             Zeroizing::new(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"));
@@ -67,45 +91,105 @@ impl Proxy {
         }
         request.push_str("\r\n");
         socket.write_all(request.as_bytes(), wait)?;
-        let answer = self.read_answer(socket, wait)?;
-        let status = status_of(&answer);
-        let message = match status {
-            Some(200..=299) => return Ok(()),
-            Some(status) => format!("the proxy {self} answered {status} for {target}"),
-            None => format!("the proxy {self} does not answer as an HTTP proxy does"),
-        };
-        let unavailable = Error::new(ErrorKind::Unavailable, message.as_str());
-        Err(match status {
-            Some(401 | 403 | 407) => {
-                FetchError::Denied(Error::new(ErrorKind::Denied, message).into())
-            }
-            Some(408 | 429 | 500..=599) => FetchError::transient(unavailable),
-            _ => FetchError::Fatal(unavailable.into()),
-        })
+        let mut answer = self.read_answer(socket, wait)?;
+        if (200..300).contains(&answer.status) {
+            return Ok(());
+        }
+        read_text(socket, &mut answer.body, wait)?;
+        Err(self.refusal(&answer, &target))
     }
 
-    /// Nothing follows the answer until we speak, so what was read ends with it.
-    fn read_answer(&self, socket: &mut Socket, wait: Wait<'_>) -> Result<Vec<u8>, FetchError> {
+    fn refusal(&self, answer: &Answer, target: &str) -> Failure {
+        let Answer { status, reason, .. } = answer;
+        let mut message = format!("the proxy {self} answered {status}");
+        if !reason.is_empty() {
+            message += &format!(" ({reason})");
+        }
+        message += &format!(" for {target}");
+        let text = readable(&answer.body);
+        if !text.is_empty() {
+            message += &format!(": {text}");
+        }
+        let unavailable = || Error::new(ErrorKind::Unavailable, message.as_str());
+        match status {
+            401 | 403 | 407 => {
+                FetchError::Denied(Error::new(ErrorKind::Denied, message).into()).into()
+            }
+            408 | 429 => FetchError::transient(unavailable()).into(),
+            500..=599 => Failure::BeyondProxy(unavailable()),
+            _ => FetchError::Fatal(unavailable().into()).into(),
+        }
+    }
+
+    /// Waits for the head of the answer. What follows it is the body of a refusal: nothing follows a good one until we
+    /// speak.
+    fn read_answer(&self, socket: &mut Socket, wait: Wait<'_>) -> Result<Answer, FetchError> {
         let deadline = wait.deadline();
-        let mut answer = Vec::new();
+        let mut came = Vec::new();
         let mut piece = [0; 1024];
-        while !answer.ends_with(b"\r\n\r\n") {
+        loop {
+            let end = came.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+            if let Some(end) = end.map(|end| end + 4) {
+                let body = came.split_off(end);
+                return Answer::parse(&came, body).ok_or_else(|| self.is_none());
+            }
+            let starts_well = came.starts_with(&b"HTTP/1."[..came.len().min(7)]);
+            if !starts_well || came.len() > LONGEST_ANSWER {
+                return Err(self.is_none());
+            }
             match socket.read(&mut piece, deadline, wait.cancel)? {
                 None => return Err(wait.timed_out(&format!("the proxy {self}"))),
                 Some(0) => {
                     let message = format!("the proxy {self} closed the connection");
-                    return Err(FetchError::transient(Error::new(
+                    return Err(FetchError::unreachable(Error::new(
                         ErrorKind::Unavailable,
                         message,
                     )));
                 }
-                Some(count) => answer.extend_from_slice(&piece[..count]),
-            }
-            if answer.len() > LONGEST_ANSWER {
-                break;
+                Some(count) => came.extend_from_slice(&piece[..count]),
             }
         }
-        Ok(answer)
+    }
+
+    /// For one that is no HTTP proxy.
+    fn is_none(&self) -> FetchError {
+        let message = format!("the proxy {self} does not answer as an HTTP proxy does");
+        FetchError::Fatal(Error::new(ErrorKind::Unavailable, message).into())
+    }
+}
+
+/// Takes what comes of a refusal's text, which may say that it is longer, or not say how long it is.
+fn read_text(socket: &mut Socket, text: &mut Vec<u8>, wait: Wait<'_>) -> Result<(), FetchError> {
+    let deadline = Wait {
+        limit: TEXT.min(wait.limit),
+        ..wait
+    }
+    .deadline();
+    let mut piece = [0; 1024];
+    while text.len() < LONGEST_ANSWER {
+        match socket.read(&mut piece, deadline, wait.cancel) {
+            Ok(Some(count)) if count > 0 => text.extend_from_slice(&piece[..count]),
+            Err(FetchError::Cancelled) => return Err(FetchError::Cancelled),
+            _ => break,
+        }
+    }
+    Ok(())
+}
+
+impl Answer {
+    /// `None` for what is no head of HTTP/1.
+    fn parse(head: &[u8], body: Vec<u8>) -> Option<Answer> {
+        let line = head.split(|byte| *byte == b'\r').next()?;
+        let rest = line.strip_prefix(b"HTTP/1.")?.get(1..)?;
+        let (status, reason) = rest.strip_prefix(b" ")?.split_at_checked(3)?;
+        if !reason.is_empty() && !reason.starts_with(b" ") {
+            return None;
+        }
+        Some(Answer {
+            status: std::str::from_utf8(status).ok()?.parse().ok()?,
+            reason: readable(reason),
+            body,
+        })
     }
 }
 
@@ -116,22 +200,17 @@ pub(crate) fn basic(name: &str, password: &str) -> Zeroizing<String> {
     Zeroizing::new(format!("Basic {}", *encoded))
 }
 
-fn status_of(answer: &[u8]) -> Option<u16> {
-    if !answer.ends_with(b"\r\n\r\n") {
-        return None;
-    }
-    let line = answer.strip_prefix(b"HTTP/1.")?.get(1..5)?;
-    let digits = std::str::from_utf8(line).ok()?.strip_prefix(' ')?;
-    digits.parse().ok()
-}
-
 fn invalid(message: &str) -> Error {
     Error::new(ErrorKind::Invalid, message)
 }
 
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&authority(&self.host, self.port))
+        f.write_str(&authority(&self.host, self.port))?;
+        match self.variable {
+            Some(variable) => write!(f, " (from {variable})"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -167,19 +246,25 @@ mod tests {
     }
 
     #[test]
-    fn only_a_whole_answer_has_a_status() {
+    fn only_an_answer_of_http_has_a_status() {
+        let status = |head: &str| {
+            let answer = Answer::parse(head.as_bytes(), Vec::new())?;
+            Some((answer.status, answer.reason))
+        };
+        let established = "Connection established".to_owned();
         assert_eq!(
-            status_of(b"HTTP/1.1 200 Connection established\r\n\r\n"),
-            Some(200)
+            status("HTTP/1.1 200 Connection established\r\n\r\n"),
+            Some((200, established))
         );
-        assert_eq!(status_of(b"HTTP/1.0 407\r\n\r\n"), Some(407));
+        assert_eq!(status("HTTP/1.0 407\r\n\r\n"), Some((407, String::new())));
         for bad in [
-            "HTTP/1.1 200 OK\r\n",
             "HTTP/2 200\r\n\r\n",
+            "HTTP/1.1 2000\r\n\r\n",
+            "HTTP/1.1 2\r\n\r\n",
             "\r\n\r\n",
             "SSH-2.0\r\n\r\n",
         ] {
-            assert_eq!(status_of(bad.as_bytes()), None, "{bad}");
+            assert_eq!(status(bad), None, "{bad}");
         }
     }
 }

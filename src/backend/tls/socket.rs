@@ -189,15 +189,12 @@ impl Socket {
     }
 }
 
-/// The connection to a peer broke.
+/// The connection to a peer broke, or this machine could not go on with it.
 pub(super) fn lost(peer: &str, cause: io::Error) -> FetchError {
     let message = format!("lost the connection to {peer}");
     if is_ours(&cause) {
-        return FetchError::Resources(
-            Error::new(ErrorKind::Resources, message)
-                .because(cause)
-                .into(),
-        );
+        let error = Error::new(ErrorKind::Resources, message).because(cause);
+        return FetchError::Resources(error.into());
     }
     FetchError::unreachable(Error::new(ErrorKind::Unavailable, message).because(cause))
 }

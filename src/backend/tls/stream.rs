@@ -12,8 +12,9 @@ use rustls::pki_types::ServerName;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 
 use crate::backend::FetchError;
+use crate::backend::tls::acquaintance::Failure;
 use crate::backend::tls::socket::{SLICE, Socket, Wait, lost};
-use crate::backend::tls::trouble::{broken, in_handshake, plain_http};
+use crate::backend::tls::trouble::{broken, in_handshake, is_plain_http, plain_http};
 use crate::buffer::Buffer;
 use crate::cancel::Cancel;
 #[cfg(feature = "pbs")]
@@ -22,6 +23,9 @@ use crate::throttle::Throttle;
 /// How much is read from the socket at once. It holds several of the longest records, 16 KiB and some, and the
 /// longest handshake message that rustls takes, 64 KiB.
 const INCOMING: usize = 128 << 10;
+
+/// How long a web server may take to answer what it sees as an empty request.
+const PLAIN_ANSWER: Duration = Duration::from_secs(1);
 
 /// A TLS connection whose handshake is done. Closed politely when it is dropped.
 ///
@@ -66,7 +70,7 @@ impl TlsStream {
         name: ServerName<'static>,
         config: Arc<ClientConfig>,
         wait: Wait<'_>,
-    ) -> Result<TlsStream, FetchError> {
+    ) -> Result<TlsStream, Failure> {
         let begun = Instant::now();
         let deadline = wait.deadline();
         let tls = UnbufferedClientConnection::new(config, name)
@@ -88,10 +92,10 @@ impl TlsStream {
         loop {
             let phase = stream.advance(&[], &mut |bytes| early.extend_from_slice(bytes));
             let phase = phase.map_err(|error| {
-                if stream.incoming[..stream.end].starts_with(b"HTTP/") {
+                if is_plain_http(&stream.incoming[..stream.end]) {
                     return plain_http(stream.socket.peer(), begun.elapsed());
                 }
-                in_handshake(stream.socket.peer(), error)
+                in_handshake(stream.socket.peer(), error).into()
             })?;
             stream.flush(wait)?;
             if let Phase::Traffic = phase {
@@ -99,14 +103,31 @@ impl TlsStream {
                 return Ok(stream);
             }
             match stream.fill(deadline, wait.cancel)? {
-                None => return Err(wait.timed_out(stream.socket.peer())),
+                None => return Err(stream.unanswered(wait)),
                 Some(0) => {
                     let cause = "it was closed during the TLS handshake";
-                    return Err(lost(stream.socket.peer(), io::Error::other(cause)));
+                    return Err(lost(stream.socket.peer(), io::Error::other(cause)).into());
                 }
                 Some(_) => {}
             }
         }
+    }
+
+    /// For a peer that does not answer. One that speaks plain HTTP may still wait for the end of what it takes for a
+    /// request.
+    fn unanswered(&mut self, wait: Wait<'_>) -> Failure {
+        if self.end == 0 {
+            self.socket.write_last(b"\r\n\r\n");
+            let deadline = Instant::now() + PLAIN_ANSWER.min(wait.limit);
+            match self.fill(deadline, wait.cancel) {
+                Err(FetchError::Cancelled) => return FetchError::Cancelled.into(),
+                Ok(Some(count)) if is_plain_http(&self.incoming[..count]) => {
+                    return plain_http(self.socket.peer(), Duration::ZERO);
+                }
+                _ => {}
+            }
+        }
+        wait.timed_out(self.socket.peer()).into()
     }
 
     /// The peer, as messages name it.
@@ -130,7 +151,7 @@ impl TlsStream {
     /// there, and don't wait.
     ///
     /// # Errors
-    /// [`FetchError::Transient`] where the connection breaks, or ends without the close that TLS wants;
+    /// [`FetchError::Unreachable`] where the connection breaks, or ends without the close that TLS wants;
     /// [`FetchError::Cancelled`].
     pub(crate) fn receive_until(
         &mut self,
@@ -178,7 +199,7 @@ impl TlsStream {
     /// Sends all of it.
     ///
     /// # Errors
-    /// [`FetchError::Transient`] where the peer takes nothing within the limit, or the connection breaks;
+    /// [`FetchError::Unreachable`] where the peer takes nothing within the limit, or the connection breaks;
     /// [`FetchError::Cancelled`].
     pub(crate) fn send(&mut self, bytes: &[u8], wait: Wait<'_>) -> Result<(), FetchError> {
         let mut early = mem::take(&mut self.early);

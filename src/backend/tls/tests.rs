@@ -38,7 +38,8 @@ fn connect(
         let tls = ServerConnection::new(Arc::new(config)).expect("the configuration is right");
         serve(StreamOwned::new(tls, socket));
     });
-    let dialer = Dialer::new(Some(pinned), None, Timeouts::default(), None).expect("it is right");
+    let dialer = Dialer::new(Some(pinned), None, Timeouts::default(), Route::default());
+    let dialer = dialer.expect("it is right");
     let stream = dialer.dial("localhost", port, &Cancel::new());
     (stream.expect("the certificate is pinned"), server)
 }

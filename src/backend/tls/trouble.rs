@@ -6,8 +6,10 @@ use std::time::Duration;
 use rustls::AlertDescription;
 
 use crate::backend::FetchError;
+use crate::backend::body_text::is_web_page;
+use crate::backend::tls::acquaintance::Failure;
 use crate::backend::tls::socket::lost;
-use crate::backend::tls::verify::UntrustedCertificate;
+use crate::backend::tls::verify;
 use crate::error::{Error, ErrorKind};
 
 /// A Proxmox Backup Server takes a connection for plain HTTP when it was silent for a second.
@@ -15,8 +17,8 @@ const TAKEN_FOR_SILENT: Duration = Duration::from_millis(900);
 
 /// Sorts an error of the handshake. Nothing that is wrong with a certificate is tried again.
 pub(super) fn in_handshake(peer: &str, error: rustls::Error) -> FetchError {
-    if let Some(untrusted) = UntrustedCertificate::find(&error) {
-        return FetchError::Denied(untrusted.clone().into());
+    if let Some(refused) = verify::refusal(&error) {
+        return FetchError::Denied(refused);
     }
     let message = format!("cannot set up TLS with {peer}");
     match error {
@@ -26,11 +28,15 @@ pub(super) fn in_handshake(peer: &str, error: rustls::Error) -> FetchError {
         rustls::Error::AlertReceived(AlertDescription::InternalError) => {
             FetchError::transient(Error::new(ErrorKind::Unavailable, message).because(error))
         }
-        _ => FetchError::Fatal(
-            Error::new(ErrorKind::Unavailable, message)
-                .because(error)
-                .into(),
-        ),
+        rustls::Error::AlertReceived(
+            AlertDescription::HandshakeFailure | AlertDescription::ProtocolVersion,
+        ) => {
+            let message = format!(
+                "{message}: it has no version of TLS, no cipher or no kind of key that is supported here; P-521 is not"
+            );
+            FetchError::Fatal(Error::new(ErrorKind::Denied, message).because(error).into())
+        }
+        _ => FetchError::Fatal(Error::new(ErrorKind::Denied, message).because(error).into()),
     }
 }
 
@@ -39,14 +45,19 @@ pub(super) fn broken(peer: &str, error: rustls::Error) -> FetchError {
     lost(peer, io::Error::other(error))
 }
 
-/// The peer answered the first TLS message with an HTTP response, so many seconds after the connection stood. A late
-/// one may be due to a message that was lost on the way, and is worth another try.
-pub(super) fn plain_http(peer: &str, after: Duration) -> FetchError {
+/// Whether what came in place of TLS is the answer of a web server.
+pub(super) fn is_plain_http(came: &[u8]) -> bool {
+    came.starts_with(b"HTTP/") || is_web_page(came)
+}
+
+/// The peer answered the first TLS message with an HTTP response, so long after the connection stood. A late one may
+/// be due to a message that was lost on the way, and is worth another try.
+pub(super) fn plain_http(peer: &str, after: Duration) -> Failure {
     let message = format!("{peer} speaks plain HTTP, not TLS; is the port right?");
-    let error = Error::new(ErrorKind::Unavailable, message);
+    let error = Error::new(ErrorKind::Denied, message);
     if after < TAKEN_FOR_SILENT {
-        FetchError::Fatal(error.into())
+        FetchError::Fatal(error.into()).into()
     } else {
-        FetchError::transient(error)
+        Failure::NobodyThere(error)
     }
 }

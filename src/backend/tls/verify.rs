@@ -4,23 +4,29 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 
+use crate::backend::is_ours;
+use crate::backend::tls::public_key::PublicKey;
 use crate::digest::{Digest, Fingerprint};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{BoxError, Error, ErrorKind, Result};
 
 /// Whom to trust, by the rule of Proxmox Backup's own client: a chain that the roots accept is enough, whatever the
-/// fingerprint; else the certificate itself must have the fingerprint, and then neither its names nor its dates matter.
+/// fingerprint; else the certificate itself must have the fingerprint, and then neither its names, nor its dates, nor its
+/// version matter.
 #[derive(Debug)]
 pub(super) struct Verifier {
     /// `None` where there are no roots at all.
     chain: Option<Arc<WebPkiServerVerifier>>,
+    /// The certificates that the caller gave. A server may show one of them as its own.
+    given: Vec<CertificateDer<'static>>,
     pinned: Option<Fingerprint>,
     algorithms: WebPkiSupportedAlgorithms,
 }
@@ -29,18 +35,26 @@ impl Verifier {
     /// Takes the system's roots, and those of a PEM file where one is given.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a PEM file without a usable certificate.
+    /// [`ErrorKind::Invalid`] for a PEM file without a usable certificate; [`ErrorKind::Resources`] where this machine
+    /// can't read its own roots for want of something.
     pub(super) fn new(
         provider: &Arc<CryptoProvider>,
         pinned: Option<Fingerprint>,
         ca_pem: Option<&[u8]>,
     ) -> Result<Verifier> {
         let mut roots = RootCertStore::empty();
-        // A system without roots, or with unreadable ones, can still pin.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if let Some(pem) = ca_pem {
-            add_pem(&mut roots, pem)?;
+        let system = rustls_native_certs::load_native_certs();
+        let lack = system.errors.into_iter().find(|error| match &error.kind {
+            rustls_native_certs::ErrorKind::Io { inner, .. } => is_ours(inner),
+            _ => false,
+        });
+        if let Some(error) = lack {
+            let message = "cannot read the system's root certificates";
+            return Err(Error::new(ErrorKind::Resources, message).because(error));
         }
+        // A system without roots, or with unreadable ones, can still pin.
+        roots.add_parsable_certificates(system.certs);
+        let given = ca_pem.map(|pem| add_pem(&mut roots, pem)).transpose()?;
         let chain = if roots.is_empty() {
             None
         } else {
@@ -52,25 +66,94 @@ impl Verifier {
         };
         Ok(Verifier {
             chain,
+            given: given.unwrap_or_default(),
             pinned,
             algorithms: provider.signature_verification_algorithms,
         })
     }
+
+    fn verify_chain(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<(), rustls::Error> {
+        let Some(chain) = &self.chain else {
+            return Err(CertificateError::UnknownIssuer.into());
+        };
+        let verified =
+            chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match verified {
+            Ok(_) => Ok(()),
+            // A self-signed certificate of a server is often one of an authority, too. It was given as trusted, and its
+            // dates are checked before it is found to be an authority's.
+            Err(error)
+                if is_authority(&error) && self.given.iter().any(|own| own == end_entity) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn is_pinned(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.pinned == Some(fingerprint_of(certificate))
+    }
+
+    /// Whether the key of a pinned certificate has signed a message. That is for certificates which rustls can't read;
+    /// the error is what it said.
+    fn verify_pinned(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+        error: rustls::Error,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let has_signed = |key: PublicKey<'_>| key.has_signed(message, signed, self.algorithms);
+        let is_unreadable = matches!(error, rustls::Error::InvalidCertificate(_))
+            && ParsedCertificate::try_from(certificate).is_err();
+        let is_valid = is_unreadable
+            && self.is_pinned(certificate)
+            && PublicKey::of(certificate).is_some_and(has_signed);
+        if is_valid {
+            Ok(HandshakeSignatureValid::assertion())
+        } else {
+            Err(error)
+        }
+    }
 }
 
-fn add_pem(roots: &mut RootCertStore, pem: &[u8]) -> Result<()> {
+/// Whether a certificate was refused as a server's because it is an authority's. rustls does not give that a name.
+fn is_authority(error: &rustls::Error) -> bool {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) => {
+            cause.to_string() == "CaUsedAsEndEntity"
+        }
+        _ => false,
+    }
+}
+
+fn fingerprint_of(certificate: &CertificateDer<'_>) -> Fingerprint {
+    Fingerprint::from(*Digest::of(certificate).as_bytes())
+}
+
+/// Adds the certificates of a PEM file to the roots, and gives them back.
+fn add_pem(roots: &mut RootCertStore, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
     let invalid = |message: &str| Error::new(ErrorKind::Invalid, message);
-    let before = roots.len();
+    let mut given = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(pem) {
         let certificate =
             certificate.map_err(|error| invalid("it is not a PEM file").because(error))?;
-        (roots.add(certificate))
+        (roots.add(certificate.clone()))
             .map_err(|error| invalid("it holds a certificate that can't be used").because(error))?;
+        given.push(certificate);
     }
-    if roots.len() == before {
+    if given.is_empty() {
         return Err(invalid("there is no certificate in it"));
     }
-    Ok(())
+    Ok(given)
 }
 
 impl ServerCertVerifier for Verifier {
@@ -82,26 +165,25 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let chain = match &self.chain {
-            Some(chain) => {
-                chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-            }
-            None => Err(CertificateError::UnknownIssuer.into()),
-        };
+        let host = || server_name.to_str().into_owned();
+        let key = PublicKey::of(end_entity);
+        if let Some(kind) = key.and_then(|key| key.unsupported_kind(self.algorithms)) {
+            let host = host();
+            return Err(refuse(UnusableKey { host, kind }));
+        }
+        let chain = self.verify_chain(end_entity, intermediates, server_name, ocsp_response, now);
         let Err(cause) = chain else {
             return Ok(ServerCertVerified::assertion());
         };
-        let fingerprint = Fingerprint::from(*Digest::of(end_entity).as_bytes());
-        if self.pinned == Some(fingerprint) {
+        if self.is_pinned(end_entity) {
             return Ok(ServerCertVerified::assertion());
         }
-        let untrusted = UntrustedCertificate {
-            host: server_name.to_str().into_owned(),
-            fingerprint,
+        Err(refuse(UntrustedCertificate {
+            host: host(),
+            fingerprint: fingerprint_of(end_entity),
             expected: self.pinned,
             cause,
-        };
-        Err(CertificateError::Other(OtherError(Arc::new(untrusted))).into())
+        }))
     }
 
     fn verify_tls12_signature(
@@ -111,6 +193,7 @@ impl ServerCertVerifier for Verifier {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         verify_tls12_signature(message, cert, dss, &self.algorithms)
+            .or_else(|error| self.verify_pinned(message, cert, dss, error))
     }
 
     fn verify_tls13_signature(
@@ -120,12 +203,58 @@ impl ServerCertVerifier for Verifier {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         verify_tls13_signature(message, cert, dss, &self.algorithms)
+            .or_else(|error| self.verify_pinned(message, cert, dss, error))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        let mut schemes = self.algorithms.supported_schemes();
+        // Last, so that a server which can choose takes another. One that can't shows its certificate, and what is wrong
+        // with that can be said; else it would just hang up.
+        schemes.extend([
+            SignatureScheme::ECDSA_NISTP521_SHA512,
+            SignatureScheme::ED448,
+        ]);
+        schemes
     }
 }
+
+/// An error of ours, sent through rustls.
+fn refuse(error: impl StdError + Send + Sync + 'static) -> rustls::Error {
+    CertificateError::Other(OtherError(Arc::new(error))).into()
+}
+
+/// The error of ours that rustls brings back.
+pub(super) fn refusal(error: &rustls::Error) -> Option<BoxError> {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error
+    else {
+        return None;
+    };
+    if let Some(untrusted) = inner.downcast_ref::<UntrustedCertificate>() {
+        return Some(untrusted.clone().into());
+    }
+    let unusable = inner.downcast_ref::<UnusableKey>()?;
+    Some(Error::new(ErrorKind::Denied, unusable.to_string()).into())
+}
+
+/// A server showed a certificate whose key can't be used here, whether it is trusted or not.
+#[derive(Debug)]
+struct UnusableKey {
+    host: String,
+    kind: String,
+}
+
+impl fmt::Display for UnusableKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let UnusableKey { host, kind } = self;
+        write!(
+            f,
+            "the certificate of {host} has {kind}, which can't be used here, fingerprint or not; \
+             it takes an RSA key of 2048 to 8192 bits, or a P-256, P-384 or Ed25519 key"
+        )
+    }
+}
+
+impl StdError for UnusableKey {}
 
 /// A server showed a certificate that is not trusted: the cause, by [`source`](StdError::source) and `downcast_ref`,
 /// of an error of kind [`ErrorKind::Denied`]. A program may show the fingerprint and ask.
@@ -154,16 +283,6 @@ impl UntrustedCertificate {
     #[must_use]
     pub fn expected(&self) -> Option<Fingerprint> {
         self.expected
-    }
-
-    /// Finds it in what rustls says.
-    pub(super) fn find(error: &rustls::Error) -> Option<&UntrustedCertificate> {
-        match error {
-            rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) => {
-                inner.downcast_ref()
-            }
-            _ => None,
-        }
     }
 }
 

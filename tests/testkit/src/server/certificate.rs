@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::version::TLS12;
 use rustls::{ALL_VERSIONS, ServerConfig};
 
+use super::der;
 use crate::key::{colons, sha256};
 
 /// A certificate and its key.
@@ -44,6 +47,39 @@ impl Identity {
         Identity::of_itself(params)
     }
 
+    /// Signed by itself, and marked as an authority's, as `openssl req -x509` makes it; for `localhost` and `127.0.0.1`.
+    pub fn of_its_own_authority() -> Identity {
+        Identity::authority(params(&["localhost", "127.0.0.1"]))
+    }
+
+    /// The same for another host.
+    pub fn of_its_own_authority_for(host: &str) -> Identity {
+        Identity::authority(params(&[host]))
+    }
+
+    /// The same, and valid until 2001.
+    pub fn of_its_own_expired_authority() -> Identity {
+        let mut params = params(&["localhost", "127.0.0.1"]);
+        params.not_before = date_time_ymd(2000, 1, 1);
+        params.not_after = date_time_ymd(2001, 1, 1);
+        Identity::authority(params)
+    }
+
+    /// A certificate of X.509 version 1, which has no extensions, and so no names of hosts.
+    pub fn of_version_1() -> Identity {
+        Identity::self_signed().with_certificate(der::as_version_1)
+    }
+
+    /// A certificate with a key on the curve P-521. The server could not sign with it.
+    pub fn with_p521_key() -> Identity {
+        Identity::self_signed().with_certificate(der::with_p521_key)
+    }
+
+    /// A certificate with an RSA key of 1024 bits. The server could not sign with it.
+    pub fn with_short_rsa_key() -> Identity {
+        Identity::self_signed().with_certificate(der::with_short_rsa_key)
+    }
+
     /// SHA-256 of the certificate, as PBS writes it: `aa:bb:..`.
     pub fn fingerprint(&self) -> String {
         colons(&sha256(&self.der))
@@ -52,6 +88,19 @@ impl Identity {
     /// The certificate.
     pub fn pem(&self) -> &str {
         &self.pem
+    }
+
+    fn authority(mut params: CertificateParams) -> Identity {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Identity::of_itself(params)
+    }
+
+    /// The same key with another certificate, whose signature is wrong then: nobody checks that of a pinned one.
+    fn with_certificate(self, change: fn(&[u8]) -> Vec<u8>) -> Identity {
+        Identity {
+            der: change(&self.der).into(),
+            ..self
+        }
     }
 
     fn of_itself(params: CertificateParams) -> Identity {
@@ -68,13 +117,28 @@ impl Identity {
         let key = PrivatePkcs8KeyDer::from(self.key.serialize_der());
         let versions = if only_tls12 { &[&TLS12] } else { ALL_VERSIONS };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let key = (provider
+            .key_provider
+            .load_private_key(PrivateKeyDer::from(key)))
+        .expect(MADE);
+        // Not checked: the certificate may be one that rustls can't read.
+        let shown = CertifiedKey::new(vec![self.der.clone()], key);
         let config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .expect("ring has these versions")
             .with_no_client_auth()
-            .with_single_cert(vec![self.der.clone()], PrivateKeyDer::from(key))
-            .expect("the key is that of the certificate");
+            .with_cert_resolver(Arc::new(Always(Arc::new(shown))));
         Arc::new(config)
+    }
+}
+
+/// Shows one certificate to everyone.
+#[derive(Debug)]
+struct Always(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Always {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
     }
 }
 

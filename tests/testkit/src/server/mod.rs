@@ -17,6 +17,7 @@
 //! Faults are data, and chosen by counting, never by chance or by the clock.
 
 pub(crate) mod certificate;
+mod der;
 pub(crate) mod fault;
 pub(crate) mod gate;
 pub(crate) mod http1;

@@ -100,7 +100,8 @@ fn collect(folder: &Path, prefix: &str, paths: &mut Vec<String>) {
         let entry = entry.expect("the datastore can be read");
         let name = entry.file_name();
         let name = name.to_str().expect("names in a datastore are ASCII");
-        if name.starts_with('.') {
+        // Chunks, and what PBS keeps for itself.
+        if name.starts_with('.') && name != ".protected" {
             continue;
         }
         let path = format!("{prefix}{name}");

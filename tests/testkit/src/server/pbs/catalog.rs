@@ -10,6 +10,9 @@ use crate::server::source::Source;
 
 const MANIFEST: &str = "index.json.blob";
 
+/// The file that tells that a snapshot is not to be pruned.
+const PROTECTED: &str = ".protected";
+
 /// A group of snapshots, as the first two names of a path.
 type Group = (String, String);
 
@@ -105,8 +108,8 @@ impl Catalog {
                     "backup-type": group.0,
                     "backup-id": group.1,
                     "backup-time": unix_time(time),
-                    "owner": "root@pam",
-                    "protected": false,
+                    "owner": owner(source, path.trim_end_matches(time)),
+                    "protected": files.iter().any(|file| file == PROTECTED),
                 });
                 describe(&mut snapshot, source, &path, files);
                 list.push(snapshot);
@@ -114,6 +117,13 @@ impl Catalog {
         }
         Some(Value::Array(list))
     }
+}
+
+/// Whose a group is; of a datastore that a test made without owners, the administrator's.
+fn owner(source: &dyn Source, group: &str) -> String {
+    let owner = source.file_bytes(&format!("{group}owner"));
+    let owner = owner.map(|text| String::from_utf8_lossy(&text).trim().to_owned());
+    owner.unwrap_or_else(|| "root@pam".to_owned())
 }
 
 /// Where a snapshot is in its datastore.
@@ -148,13 +158,23 @@ fn describe(snapshot: &mut Value, source: &dyn Source, path: &str, files: &[Stri
         }
         Value::Object(file)
     };
-    let files: Vec<Value> = files.iter().map(&mut describe).collect();
+    let files = files.iter().filter(|file| *file != PROTECTED);
+    let files: Vec<Value> = files.map(&mut describe).collect();
     snapshot["files"] = Value::Array(files);
     if let Some(manifest) = &manifest {
         snapshot["size"] = json!(total);
-        let fingerprint = &manifest["unprotected"]["key-fingerprint"];
-        if fingerprint.is_string() {
-            snapshot["fingerprint"] = fingerprint.clone();
+        let unprotected = &manifest["unprotected"];
+        let names = [
+            ("fingerprint", "key-fingerprint"),
+            ("verification", "verify_state"),
+        ];
+        for (shown, name) in names {
+            if !unprotected[name].is_null() {
+                snapshot[shown] = unprotected[name].clone();
+            }
+        }
+        if let Some(notes) = unprotected["notes"].as_str() {
+            snapshot["comment"] = json!(notes.lines().next().unwrap_or_default());
         }
     }
 }

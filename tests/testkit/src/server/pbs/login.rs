@@ -22,6 +22,8 @@ pub(crate) struct Accounts {
 pub(crate) struct Account {
     password: String,
     pub(crate) may_read: bool,
+    /// The namespace that it may read, if not all.
+    pub(crate) only_in: Option<String>,
     pub(crate) has_second_factor: bool,
 }
 
@@ -38,10 +40,21 @@ impl Accounts {
         let account = Account {
             password: password.to_owned(),
             may_read: true,
+            only_in: None,
             has_second_factor: false,
         };
         let entry = self.by_id.entry(id.to_owned());
         entry.insert_entry(account).into_mut()
+    }
+}
+
+impl Account {
+    pub(crate) fn may_read_in(&self, namespace: &str) -> bool {
+        let is_in = |only: &String| {
+            let rest = namespace.strip_prefix(only.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.may_read && self.only_in.as_ref().is_none_or(is_in)
     }
 }
 

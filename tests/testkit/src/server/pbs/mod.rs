@@ -231,6 +231,12 @@ impl PbsOptions {
         self.user(id, secret)
     }
 
+    /// Adds a user, or a token, with a right to one namespace and those below it.
+    pub fn only_in_namespace(mut self, id: &str, secret: &str, namespace: &str) -> PbsOptions {
+        self.accounts.add(id, secret).only_in = Some(namespace.to_owned());
+        self
+    }
+
     /// Adds a user who may sign in and no more.
     pub fn user_without_rights(mut self, id: &str, password: &str) -> PbsOptions {
         self.accounts.add(id, password).may_read = false;

@@ -162,8 +162,12 @@ async fn list(pbs: &Arc<Pbs>, path: &str, request: &Request<Incoming>) -> Play {
         return Play::text(400, text);
     }
     let what = what.unwrap_or_default().to_owned();
+    let only_in = account.only_in.clone();
     let get = move |name: &str| parameters.get(name).cloned();
     let namespace = get("ns").or_else(|| get("parent")).unwrap_or_default();
+    if what != "namespace" && !account.may_read_in(&namespace) {
+        return Play::text(403, "permission check failed");
+    }
     let wanted = namespace.clone();
     let data = read(&pbs.source, move |source| {
         let catalog = Catalog::read(source);
@@ -171,7 +175,7 @@ async fn list(pbs: &Arc<Pbs>, path: &str, request: &Request<Incoming>) -> Play {
         match what.as_str() {
             "groups" => catalog.list_groups(&wanted),
             "namespace" if !catalog.has_namespace(&wanted) => None,
-            "namespace" => Some(catalog.list_namespaces(&wanted)),
+            "namespace" => Some(catalog.list_namespaces(&only_in.unwrap_or(wanted))),
             _ => catalog.list_snapshots(source, &wanted, kind.as_deref(), id.as_deref()),
         }
     });
@@ -194,8 +198,8 @@ fn no_access(pbs: &Pbs, store: &str, may_read: bool) -> Option<String> {
 }
 
 async fn reader(pbs: &Arc<Pbs>, mut request: Request<Incoming>, upgrades: &Upgrades) -> Play {
-    let may_read = match authenticate(pbs, request.headers()) {
-        Ok(account) => account.may_read,
+    let account = match authenticate(pbs, request.headers()) {
+        Ok(account) => account,
         Err(text) => return refuse(pbs, &text).await,
     };
     let required = ["store", "backup-type", "backup-id", "backup-time"];
@@ -222,10 +226,11 @@ async fn reader(pbs: &Arc<Pbs>, mut request: Request<Incoming>, upgrades: &Upgra
     if !header(CONNECTION).is_some_and(|value| value.eq_ignore_ascii_case("upgrade")) {
         return Play::text(400, "expected Connection header 'upgrade'");
     }
+    let namespace = parameters.get("ns").cloned().unwrap_or_default();
+    let may_read = account.may_read_in(&namespace);
     if let Some(text) = no_access(pbs, &parameters["store"], may_read) {
         return Play::text(400, text);
     }
-    let namespace = parameters.get("ns").cloned().unwrap_or_default();
     let time = utc_time(time);
     let path = catalog::path(&namespace, kind, id, &time);
     let name = format!("{kind}/{id}/{time}");

@@ -1,0 +1,167 @@
+//! The file that lists, for programs, what could not be had. Only such a list is ever replaced or removed.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read, Write};
+use std::ops::Range;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use chunk_restore::{Archive, Damage};
+use serde_json::{Value, json};
+
+use crate::damage;
+use crate::failure::Failure;
+
+/// A longer file is taken for no list. One of a million lost chunks is not as long.
+const LONGEST: u64 = 256 << 20;
+
+/// A link in its place is not followed, and nothing is waited for.
+const FLAGS: i32 =
+    (rustix::fs::OFlags::NOFOLLOW.bits() | rustix::fs::OFlags::NONBLOCK.bits()) as i32;
+
+/// Where what is lost of one target is listed.
+#[derive(Debug)]
+pub(crate) struct DamageMap {
+    path: PathBuf,
+    /// What has the damage.
+    damaged: String,
+}
+
+impl DamageMap {
+    pub(crate) fn new(path: PathBuf, damaged: &Path) -> DamageMap {
+        DamageMap {
+            path,
+            damaged: damaged.display().to_string(),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Refuses a file that is something else, or that is to become one of these.
+    pub(crate) fn check(&self, others: &[&Path]) -> Result<(), Failure> {
+        let path = self.path.display();
+        if let Some(other) = others.iter().find(|other| is_same(&self.path, other)) {
+            let other = other.display();
+            return Err(Failure::refused(format!(
+                "the list of damage can't be written to {path}, as {other} is restored: name another file with --damage-map"
+            )));
+        }
+        match self.path.symlink_metadata() {
+            Ok(_) if !self.is_ours() => Err(Failure::refused(format!(
+                "{path} is there, and is no list of the damage of {}: remove it, or name another file with --damage-map",
+                self.damaged
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lists everything; `range` is what was restored of the archive.
+    pub(crate) fn write(
+        &self,
+        name: &str,
+        archive: &Archive,
+        range: &Range<u64>,
+        damage: &[Damage],
+    ) -> io::Result<()> {
+        let list = json!({
+            "namespace": archive.path().snapshot.namespace.to_string(),
+            "snapshot": archive.path().snapshot.snapshot.to_string(),
+            "archive": name,
+            "len": archive.index().len(),
+            "range": { "offset": range.start, "len": range.end - range.start },
+            "target": self.damaged,
+            "damage": damage.iter().map(damage::json).collect::<Vec<_>>(),
+        });
+        let folder = match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let mut file = tempfile::Builder::new()
+            .permissions(fs::Permissions::from_mode(0o666))
+            .tempfile_in(folder)?;
+        file.write_all(format!("{list:#}\n").as_bytes())?;
+        file.as_file().sync_all()?;
+        // What was made meanwhile stays.
+        match self.is_ours() {
+            true => file.persist(&self.path)?,
+            false => file.persist_noclobber(&self.path)?,
+        };
+        Ok(())
+    }
+
+    /// Removes the list, as nothing is lost any more.
+    pub(crate) fn remove(&self) {
+        if self.is_ours() {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+
+    /// Whether there is a list of this damage, known by its content.
+    fn is_ours(&self) -> bool {
+        self.target().is_some_and(|target| {
+            // It may have been named from another folder.
+            Path::new(&target).file_name() == Path::new(&self.damaged).file_name()
+        })
+    }
+
+    /// What has the damage that is listed there; `None` where it is no list.
+    fn target(&self) -> Option<String> {
+        let found = self.path.symlink_metadata().ok()?;
+        if !found.is_file() || found.len() > LONGEST {
+            return None;
+        }
+        let file = File::options()
+            .read(true)
+            .custom_flags(FLAGS)
+            .open(&self.path);
+        let mut text = Vec::new();
+        let file = file.ok().filter(|file| is_file(file, &found))?;
+        file.take(LONGEST).read_to_end(&mut text).ok()?;
+        let list: Value = serde_json::from_slice(&text).ok()?;
+        let members = [
+            "namespace",
+            "snapshot",
+            "archive",
+            "len",
+            "range",
+            "target",
+            "damage",
+        ];
+        let is_list = list.as_object()?.keys().len() == members.len()
+            && members.iter().all(|member| list.get(member).is_some());
+        is_list.then(|| list["target"].as_str().map(str::to_owned))?
+    }
+}
+
+fn is_file(file: &File, found: &Metadata) -> bool {
+    file.metadata().is_ok_and(|held| id(&held) == id(found))
+}
+
+/// Whether two paths are the same file, or will be.
+fn is_same(one: &Path, other: &Path) -> bool {
+    match (one.metadata(), other.metadata()) {
+        (Ok(one), Ok(other)) => id(&one) == id(&other),
+        (Err(_), Err(_)) => place(one).is_some_and(|place_of| Some(place_of) == place(other)),
+        _ => false,
+    }
+}
+
+/// The folder that a file will be in, and its name there, behind a link that leads to nothing yet.
+fn place(path: &Path) -> Option<((u64, u64), PathBuf)> {
+    let path = match path.read_link() {
+        Ok(target) => path.parent()?.join(target),
+        Err(_) => path.to_owned(),
+    };
+    let folder = match path.parent()? {
+        folder if folder.as_os_str().is_empty() => Path::new("."),
+        folder => folder,
+    };
+    let folder = folder.metadata().ok()?;
+    Some((id(&folder), path.file_name()?.into()))
+}
+
+fn id(found: &Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
+}

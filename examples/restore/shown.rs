@@ -1,0 +1,58 @@
+//! What comes from outside, made fit for a terminal, which obeys what it is shown. Knows nothing of where it is shown.
+
+use std::fmt::{Display, Write};
+
+/// One line, in which whatever a terminal would obey, or hide, is spelt out: `\n`, `\u{1b}`.
+pub(crate) fn shown(text: impl Display) -> String {
+    spelt(&text.to_string(), |_| false)
+}
+
+/// The same for text that has lines.
+pub(crate) fn shown_lines(text: impl Display) -> String {
+    spelt(&text.to_string(), |c| c == '\n')
+}
+
+fn spelt(text: &str, stays: impl Fn(char) -> bool) -> String {
+    let mut spelt = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_plain(c) || stays(c) {
+            spelt.push(c);
+        } else {
+            spelt.extend(c.escape_default());
+        }
+    }
+    spelt
+}
+
+/// JSON, with the same characters in the form that JSON has for them.
+pub(crate) fn shown_json(json: impl Display) -> String {
+    let mut ascii = String::new();
+    for c in json.to_string().chars() {
+        if is_plain(c) {
+            ascii.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(ascii, "\\u{unit:04x}");
+            }
+        }
+    }
+    ascii
+}
+
+/// Whether a terminal shows it, and does nothing else: it is no control character, and neither turns the direction of what
+/// follows nor hides in it.
+fn is_plain(c: char) -> bool {
+    !c.is_control()
+        && !matches!(
+            c,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}

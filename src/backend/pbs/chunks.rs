@@ -1,0 +1,38 @@
+//! A worker's way to the chunks of an archive: a session, and a check of what it says of missing ones.
+
+use crate::backend::pbs::Pbs;
+use crate::backend::pbs::session::Session;
+use crate::backend::{Answer, Connection, FetchError, Request};
+use crate::cancel::Cancel;
+use crate::format::name::SnapshotPath;
+
+pub(super) struct Chunks<'a> {
+    pub(super) session: Session,
+    pub(super) place: &'a Pbs,
+    pub(super) snapshot: SnapshotPath,
+    pub(super) cancel: &'a Cancel,
+}
+
+impl Connection for Chunks<'_> {
+    fn depth(&self) -> usize {
+        self.session.depth()
+    }
+
+    fn keep_alive(&mut self) -> Result<(), FetchError> {
+        self.session.keep_alive()
+    }
+
+    fn request(&mut self, request: Request) -> Result<(), FetchError> {
+        self.session.request(request)
+    }
+
+    fn receive(&mut self) -> Result<Answer, FetchError> {
+        let mut answer = self.session.receive()?;
+        if matches!(answer.result, Err(FetchError::Missing))
+            && let Err(error) = self.place.check_that_it_has(&self.snapshot, self.cancel)
+        {
+            answer.result = Err(error);
+        }
+        Ok(answer)
+    }
+}

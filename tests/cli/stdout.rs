@@ -1,0 +1,80 @@
+//! Standard output that takes nothing, takes little at a time, or is not there.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::process::{Command, Stdio};
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+
+use crate::home::{GOLDEN_RAW, Home, Run, chunk_file, finish, sha256};
+
+const IMAGE: &str = "image vm/200 drive-scsi0.img";
+
+/// The program, as a shell runs it with this redirection.
+fn shell(home: &Home, arguments: &str, redirection: &str) -> Run {
+    let program = home.command(arguments);
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!(r#"exec "$@" {redirection}"#), "sh"]);
+    command.arg(program.get_program()).args(program.get_args());
+    home.settle(&mut command);
+    finish(&mut command)
+}
+
+#[test]
+fn standard_output_that_is_closed_takes_no_image() {
+    let home = Home::new();
+    shell(&home, &format!("{IMAGE} -"), ">&-")
+        .expect(8)
+        .says("cannot write to standard output\n  because: it is closed");
+    shell(&home, &format!("{IMAGE} -"), ">/dev/null").expect(0);
+    shell(&home, &format!("{IMAGE} -"), ">/dev/full")
+        .expect(8)
+        .says("No space left");
+}
+
+#[test]
+fn a_pipe_that_does_not_block_gets_every_byte() {
+    let home = Home::new();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let flags = fcntl_getfl(&writer).unwrap();
+    fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
+    let mut child = home
+        .command(&format!("{IMAGE} - --quiet"))
+        .stdout(Stdio::from(writer))
+        .spawn()
+        .unwrap();
+    let mut image = Vec::new();
+    reader.read_to_end(&mut image).unwrap();
+    assert_eq!(sha256(image), GOLDEN_RAW);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_report_that_cannot_be_written_costs_neither_the_list_of_damage_nor_its_exit_code() {
+    let home = Home::new();
+    let chunk = chunk_file(&home.datastore(), 5);
+    let blob = fs::read(&chunk).unwrap();
+    fs::remove_file(&chunk).unwrap();
+    let run = |arguments: &str| {
+        let arguments = format!("{arguments} --repository dir:datastore");
+        let mut command = home.command(&arguments);
+        finish(command.stdout(File::options().write(true).open("/dev/full").unwrap()))
+    };
+    let arguments = format!("{IMAGE} disk.raw --salvage");
+    for format in ["text", "json"] {
+        run(&format!("{arguments} --output-format {format}")).expect(3);
+        assert_eq!(
+            home.names_in(""),
+            ["datastore", "disk.raw.damaged", "disk.raw.damaged.json"]
+        );
+        fs::remove_file(home.path("disk.raw.damaged.json")).unwrap();
+    }
+    run("get vm/200 out --salvage").expect(3);
+    assert!(home.path("out/drive-scsi0.img.damaged.json").exists());
+    assert!(home.path("out/qemu-server.conf").exists());
+    fs::write(&chunk, blob).unwrap();
+    run(&format!("{IMAGE} disk.raw"))
+        .expect(1)
+        .says("cannot write to standard output");
+    assert_eq!(home.sha256_of("disk.raw"), GOLDEN_RAW);
+}
