@@ -75,7 +75,9 @@ fn restore(datastore: &Datastore) -> Result<()> {
         let archive = snapshot.archive(DISK)?;
         show(&archive);
         let mut target = StreamTarget::new(Vec::new());
-        Restore::new().attempts(1).run(&archive, &mut target)
+        Restore::new()
+            .patience(Duration::from_secs(1))
+            .run(&archive, &mut target)
     });
     match restored {
         Ok(report) => show(&report),

@@ -36,10 +36,11 @@ Environment:
                            addresses, networks such as 10.0.0.0/8, or *; also in lower case
   AWS_ACCESS_KEY_ID        the access key for s3:// places, where --profile is not given,
                            with AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN if it is temporary
-  AWS_PROFILE              else a profile of ~/.aws/credentials, or of the file that
-                           AWS_SHARED_CREDENTIALS_FILE names; `default` if not set
-  AWS_ENDPOINT_URL         the S3 server, where --endpoint is not given
-  AWS_REGION               the region, where --region is not given";
+  AWS_PROFILE              else a profile of ~/.aws/credentials and ~/.aws/config, or of the files
+                           that AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE name; `default`
+                           if not set
+  AWS_ENDPOINT_URL         the S3 server, where --endpoint is not given; else the profile's
+  AWS_REGION               the region, where --region is not given; else the profile's";
 
 /// Restores Proxmox Backup Server backups: in order, every byte verified.
 ///
@@ -242,18 +243,18 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
 
-    /// The S3 server of an s3:// place, https://host[:port]; else AWS_ENDPOINT_URL, else Amazon
+    /// The S3 server of an s3:// place, https://host[:port]; else AWS_ENDPOINT_URL, else the profile's, else Amazon
     ///
     /// With http:// everything travels unencrypted but the secret key, which is never sent. What is restored is verified
     /// all the same.
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) endpoint: Option<String>,
 
-    /// The bucket's region; else AWS_REGION or AWS_DEFAULT_REGION, else us-east-1
+    /// The bucket's region; else AWS_REGION or AWS_DEFAULT_REGION, else the profile's, else us-east-1
     #[arg(long, global = true, value_name = "REGION")]
     pub(crate) region: Option<String>,
 
-    /// The profile of ~/.aws/credentials, or AWS_SHARED_CREDENTIALS_FILE, to take S3 credentials from
+    /// The profile of ~/.aws/credentials and ~/.aws/config to take S3 credentials from
     #[arg(long, global = true, value_name = "PROFILE")]
     pub(crate) profile: Option<String>,
 

@@ -5,7 +5,7 @@ use std::fmt;
 use ureq::http::Uri;
 use zeroize::Zeroizing;
 
-use crate::backend::http::Client;
+use crate::backend::http::{Client, Want, absent};
 use crate::backend::retry::Retry;
 use crate::backend::secret::SecretValue;
 use crate::backend::tls::Dialer;
@@ -104,14 +104,14 @@ impl Backend for Https {
         limit: u64,
     ) -> Result<Vec<u8>, FetchError> {
         let url = self.file_url(snapshot, file);
-        self.retry.run(|| self.client.get(&url)?.read(limit))
+        (self.retry).run(|| Ok(self.client.get(&url, Want::File)?.read(limit)?))
     }
 
     /// Each connection has a client of its own, and with it one TCP connection that is kept alive: it ends with its
     /// restore's cancel and with the worker's connection, so what came damaged comes anew over another.
     fn connect<'a>(
         &'a self,
-        _archive: &ArchivePath,
+        archive: &ArchivePath,
         cancel: &'a Cancel,
         throttle: &'a Throttle,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
@@ -120,6 +120,8 @@ impl Backend for Https {
         Ok(Box::new(Chunks {
             client: Client::new(dialer, authorization, cancel.clone()),
             base: &self.base,
+            index: self.file_url(&archive.snapshot, &archive.file),
+            last: None,
             requested: None,
         }))
     }
@@ -129,6 +131,10 @@ impl Backend for Https {
 struct Chunks<'a> {
     client: Client,
     base: &'a str,
+    /// The URL of the archive's index.
+    index: String,
+    /// The URL of the last chunk that came.
+    last: Option<String>,
     requested: Option<Request>,
 }
 
@@ -153,10 +159,28 @@ impl Connection for Chunks<'_> {
 }
 
 impl Chunks<'_> {
-    fn fetch(&self, request: &mut Request) -> Result<(), FetchError> {
+    fn fetch(&mut self, request: &mut Request) -> Result<(), FetchError> {
         let url = chunk_url(self.base, &request.digest);
-        let answer = self.client.get(&url)?;
-        answer.read_into(&mut request.blob, request.limit)
+        match self.client.get(&url, Want::File).map_err(FetchError::from) {
+            Ok(answer) => answer.read_into(&mut request.blob, request.limit)?,
+            Err(FetchError::Missing) => return Err(self.missing()),
+            Err(error) => return Err(error),
+        }
+        self.last = Some(url);
+        Ok(())
+    }
+
+    /// What a chunk is that is not there.
+    fn missing(&self) -> FetchError {
+        absent(
+            [Some(&self.index), self.last.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(|url| {
+                    let there = self.client.get(url, Want::Presence);
+                    (url.clone(), there.map(drop).map_err(FetchError::from))
+                }),
+        )
     }
 }
 

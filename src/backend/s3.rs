@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use rusty_s3::{Bucket, Credentials, S3Action};
 use zeroize::Zeroizing;
 
-use crate::backend::http::{Answer, Client, Reply};
+use crate::backend::http::{Answer, Client, Unfit, Want, absent};
 use crate::backend::retry::Retry;
 use crate::backend::s3::listing::Lister;
 use crate::backend::s3::refusal::Trouble;
@@ -24,7 +24,7 @@ use crate::backend::{
 };
 use crate::cancel::Cancel;
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::format::name::{GroupName, Namespace, SnapshotPath};
 
 pub(crate) use place::Server;
@@ -96,7 +96,11 @@ impl S3 {
     fn read(&self, key: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
         let idle = self.idle.lock().pop();
         let mut client = idle.unwrap_or_else(|| self.client(&self.retry.cancel));
-        let read = (self.retry).run(|| self.store.object(&mut client, key)?.read(limit));
+        let read = (self.retry).run(|| {
+            let answer = self.store.object(&mut client, key, Want::File)?;
+            let read = answer.read(limit).map_err(|unfit| self.store.sort(unfit));
+            Ok(read?)
+        });
         let mut idle = self.idle.lock();
         if idle.len() < MOST_IDLE {
             idle.push(client);
@@ -110,23 +114,30 @@ impl S3 {
 }
 
 impl Store {
-    fn object(&self, client: &mut Client, key: &str) -> Result<Answer, Trouble> {
+    fn object(&self, client: &mut Client, key: &str, want: Want) -> Result<Answer, Trouble> {
         let key = format!("{}{key}", self.prefix);
-        self.get(
-            client,
-            &self.bucket.get_object(Some(&self.credentials), &key),
-        )
+        let action = self.bucket.get_object(Some(&self.credentials), &key);
+        self.get(client, &action, want)
     }
 
     /// Signs a request and makes it.
-    fn get<'a>(&self, client: &mut Client, action: &impl S3Action<'a>) -> Result<Answer, Trouble> {
+    fn get<'a>(
+        &self,
+        client: &mut Client,
+        action: &impl S3Action<'a>,
+        want: Want,
+    ) -> Result<Answer, Trouble> {
         let signed = Zeroizing::new(String::from(action.sign(EXPIRY)));
         let (url, query) = signed.split_once('?').unwrap_or((&signed, ""));
         let query = SecretValue::new(Zeroizing::new(query.to_owned()))
             .expect("what is not ASCII is encoded in a URL");
-        match client.get_signed(url, query)? {
-            Reply::Found(answer) => Ok(answer),
-            Reply::Refused(refused) => Err(refusal::sort(self.bucket.name(), url, refused)),
+        (client.get_signed(url, query, want)).map_err(|unfit| self.sort(unfit))
+    }
+
+    fn sort(&self, unfit: Unfit) -> Trouble {
+        match unfit {
+            Unfit::Failed(error) => error.into(),
+            Unfit::Refused(refused) => refusal::sort(self.bucket.name(), *refused),
         }
     }
 }
@@ -138,8 +149,7 @@ impl Backend for S3 {
         file: &str,
         limit: u64,
     ) -> Result<Vec<u8>, FetchError> {
-        let folder = folder_of(&snapshot.namespace);
-        match self.read(&format!("{folder}{}/{file}", snapshot.snapshot), limit) {
+        match self.read(&key_of(snapshot, file), limit) {
             // Where not even the datastore is there, that is what is to be said.
             Err(FetchError::Missing) => match self.lister().check_datastore() {
                 Err(FetchError::Fatal(error)) => Err(FetchError::Fatal(error)),
@@ -170,13 +180,15 @@ impl Backend for S3 {
     /// Each connection has a client of its own, and with it one TCP connection that is kept alive.
     fn connect<'a>(
         &'a self,
-        _archive: &ArchivePath,
+        archive: &ArchivePath,
         cancel: &'a Cancel,
         throttle: &'a crate::throttle::Throttle,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         let dialer = self.dialer.throttled(throttle);
         Ok(Box::new(Chunks {
             place: self,
+            index: key_of(&archive.snapshot, &archive.file),
+            last: None,
             client: Client::signing(dialer, cancel.clone()),
             cancel,
             requested: None,
@@ -187,6 +199,10 @@ impl Backend for S3 {
 /// A worker's way to the chunks.
 struct Chunks<'a> {
     place: &'a S3,
+    /// The key of the archive's index.
+    index: String,
+    /// The key of the last chunk that came.
+    last: Option<String>,
     client: Client,
     cancel: &'a Cancel,
     requested: Option<Request>,
@@ -215,11 +231,17 @@ impl Connection for Chunks<'_> {
 impl Chunks<'_> {
     fn fetch(&mut self, request: &mut Request) -> Result<(), FetchError> {
         let turn = self.place.throttle.turn(self.cancel)?;
+        let store = &self.place.store;
         let key = chunk_key(&request.digest);
-        match self.place.store.object(&mut self.client, &key) {
-            Ok(answer) => {
-                answer.read_into(&mut request.blob, request.limit)?;
+        let read = match store.object(&mut self.client, &key, Want::File) {
+            Ok(answer) => (answer.read_into(&mut request.blob, request.limit))
+                .map_err(|unfit| store.sort(unfit)),
+            Err(trouble) => Err(trouble),
+        };
+        match read {
+            Ok(()) => {
                 turn.went_well();
+                self.last = Some(key);
                 Ok(())
             }
             Err(trouble) => {
@@ -227,19 +249,34 @@ impl Chunks<'_> {
                     turn.slow_down();
                 }
                 Err(match trouble.error {
-                    FetchError::Missing => gone(),
+                    FetchError::Missing => self.missing(),
                     error => error,
                 })
             }
         }
     }
+
+    /// What a chunk is that is not there.
+    fn missing(&mut self) -> FetchError {
+        let (store, client) = (&self.place.store, &mut self.client);
+        absent(
+            [Some(&self.index), self.last.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(|key| {
+                    let there = store.object(client, key, Want::Presence);
+                    (
+                        format!("the object {key}"),
+                        there.map(drop).map_err(FetchError::from),
+                    )
+                }),
+        )
+    }
 }
 
-/// A chunk is not there, though an index names it.
-fn gone() -> FetchError {
-    let message = "the bucket does not hold it; S3 gives no lock on a snapshot, so a garbage collection of the \
-                   datastore, if one runs or ran, may have deleted it";
-    FetchError::Fatal(Error::new(ErrorKind::Missing, message).into())
+fn key_of(snapshot: &SnapshotPath, file: &str) -> String {
+    let folder = folder_of(&snapshot.namespace);
+    format!("{folder}{}/{file}", snapshot.snapshot)
 }
 
 /// The folder of a namespace, with a slash at its end.

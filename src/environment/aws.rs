@@ -1,12 +1,15 @@
-//! What the environment says of S3: variables and the shared credentials file, as Amazon's own tools read them.
+//! What the environment says of S3: variables and the two files of Amazon's own tools, in the order in which those tools
+//! read them.
 
-use std::io;
-use std::path::PathBuf;
+mod file;
+
+use std::path::{Path, PathBuf};
 
 use rusty_s3::Credentials;
 use zeroize::Zeroizing;
 
-use crate::environment::{read_file, set};
+use crate::environment::aws::file::Section;
+use crate::environment::set;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What is not said is `None`.
@@ -17,40 +20,231 @@ pub(crate) struct Aws {
     pub(crate) endpoint: Option<String>,
 }
 
+/// Settings that make a profile somebody whose credentials must be fetched. They come before keys.
+const IDENTITIES: [&str; 6] = [
+    "role_arn",
+    "web_identity_token_file",
+    "sso_session",
+    "sso_start_url",
+    "sso_account_id",
+    "login_session",
+];
+
+/// What stands for credentials where there are no others.
+const OTHER_SOURCES: [&str; 3] = [
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+];
+
 /// A profile that is named here comes before the credentials in variables, these come before the one that AWS_PROFILE
 /// names, and `default` comes last. Region and endpoint come from variables first.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] for one half of credentials, and for a named profile that is not in the file or a file that
-/// can't be read.
-pub(crate) fn aws(profile: Option<&str>) -> Result<Aws> {
-    let credentials = match profile {
-        None => from_variables()?,
-        Some(_) => None,
+/// [`ErrorKind::Invalid`] for one half of credentials, and for a named profile that is in no file or a file that can't be
+/// read; [`ErrorKind::Denied`] for a profile that gets its credentials in a way that is not supported. Nothing of
+/// credentials where none are wanted.
+pub(crate) fn aws(profile: Option<&str>, wants_credentials: bool) -> Result<Aws> {
+    let variables = match profile {
+        None if wants_credentials => from_variables()?,
+        _ => None,
     };
-    let mut said = match credentials {
-        None => {
-            let named = profile.map(str::to_owned).or_else(|| text("AWS_PROFILE"));
-            from_file(named.as_deref())?
-        }
-        credentials => Aws {
-            credentials,
-            ..Aws::default()
-        },
+    let named = profile.map(str::to_owned).or_else(|| text("AWS_PROFILE"));
+    let files = match Files::read() {
+        // They are not needed.
+        Err(_) if variables.is_some() => Files::default(),
+        files => files?,
     };
+    let profile = Profile::find(&files, named.as_deref().unwrap_or("default"));
+    if named.is_some() && variables.is_none() && !profile.is_there() {
+        return Err(profile.invalid("is not there"));
+    }
+    let credentials = match variables {
+        None if wants_credentials => profile.credentials()?,
+        variables => variables,
+    };
+    if credentials.is_none() && wants_credentials {
+        check_other_sources()?;
+    }
     let first = |names: [&str; 2]| names.into_iter().find_map(text);
-    said.region = first(["AWS_REGION", "AWS_DEFAULT_REGION"]).or(said.region);
-    said.endpoint = first(["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]).or(said.endpoint);
-    Ok(said)
+    let is_true = |text: &str| text.eq_ignore_ascii_case("true");
+    let ignores_endpoints = match text("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") {
+        Some(text) => is_true(&text),
+        None => (profile.value("ignore_configured_endpoint_urls")).is_some_and(is_true),
+    };
+    let endpoint = || {
+        let of_profile = || profile.endpoint().map(str::to_owned);
+        first(["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]).or_else(of_profile)
+    };
+    Ok(Aws {
+        credentials,
+        region: first(["AWS_REGION", "AWS_DEFAULT_REGION"])
+            .or_else(|| profile.value("region").map(str::to_owned)),
+        endpoint: match ignores_endpoints {
+            true => None,
+            false => endpoint(),
+        },
+    })
+}
+
+/// The texts of both files.
+#[derive(Default)]
+struct Files {
+    credentials: Zeroizing<String>,
+    config: Zeroizing<String>,
+}
+
+impl Files {
+    fn read() -> Result<Files> {
+        let read = |variable, name| {
+            let path = path(variable, name);
+            file::read(&path).map_err(|error| {
+                let message = format!("cannot read the file {}", path.display());
+                Error::new(ErrorKind::Invalid, message).because(error)
+            })
+        };
+        Ok(Files {
+            credentials: read(CREDENTIALS.0, CREDENTIALS.1)?,
+            config: read(CONFIG.0, CONFIG.1)?,
+        })
+    }
+}
+
+/// The variable that names a file, and where it is otherwise.
+const CREDENTIALS: (&str, &str) = ("AWS_SHARED_CREDENTIALS_FILE", "credentials");
+const CONFIG: (&str, &str) = ("AWS_CONFIG_FILE", "config");
+
+fn path(variable: &str, name: &str) -> PathBuf {
+    let home = || PathBuf::from(set("HOME").unwrap_or_default());
+    match set(variable).map(PathBuf::from) {
+        Some(path) => match path.strip_prefix("~") {
+            Ok(below) => home().join(below),
+            Err(_) => path,
+        },
+        None => home().join(".aws").join(name),
+    }
+}
+
+/// What the files say of a profile. What the credentials file says comes first.
+struct Profile<'a> {
+    name: &'a str,
+    credentials: Option<Section<'a>>,
+    config: Option<Section<'a>>,
+    services: Option<Section<'a>>,
+}
+
+impl<'a> Profile<'a> {
+    fn find(files: &'a Files, name: &'a str) -> Profile<'a> {
+        let in_config = |kind, name: &str| {
+            Section::find(&files.config, |header| named(header, kind) == Some(name))
+        };
+        let credentials = Section::find(&files.credentials, |header| header == name);
+        // The default profile is commonly written without the word.
+        let bare = || Section::find(&files.config, |header| header == name);
+        let config = in_config("profile", name).or_else(|| bare().filter(|_| name == "default"));
+        let services = config.as_ref().and_then(|config| config.value("services"));
+        Profile {
+            name,
+            services: services.and_then(|name| in_config("services", name)),
+            credentials,
+            config,
+        }
+    }
+
+    fn is_there(&self) -> bool {
+        self.credentials.is_some() || self.config.is_some()
+    }
+
+    fn value(&self, name: &str) -> Option<&'a str> {
+        let sections = [&self.credentials, &self.config].into_iter().flatten();
+        sections.filter_map(|section| section.value(name)).next()
+    }
+
+    /// The one for S3 alone comes first.
+    fn endpoint(&self) -> Option<&'a str> {
+        let services = self.services.as_ref();
+        let of_s3 = services.and_then(|services| services.nested("s3", "endpoint_url"));
+        of_s3.or_else(|| self.value("endpoint_url"))
+    }
+
+    /// In the order of Amazon's tools: an identity to take on, the credentials file, a command, the other file.
+    fn credentials(&self) -> Result<Option<Credentials>> {
+        if let Some(setting) = IDENTITIES.iter().find(|name| self.value(name).is_some()) {
+            return Err(self.unsupported(setting));
+        }
+        let of_file = |section: &Option<Section<'a>>| {
+            let section = section.as_ref();
+            let value = |name| {
+                section
+                    .and_then(|section| section.value(name))
+                    .map(str::to_owned)
+            };
+            let token = value("aws_session_token").or_else(|| value("aws_security_token"));
+            pair(
+                value("aws_access_key_id"),
+                value("aws_secret_access_key"),
+                token,
+            )
+            .ok_or_else(|| self.invalid("has only one half of credentials"))
+        };
+        match of_file(&self.credentials)? {
+            Some(credentials) => Ok(Some(credentials)),
+            None if self.value("credential_process").is_some() => {
+                Err(self.unsupported("credential_process"))
+            }
+            None => of_file(&self.config),
+        }
+    }
+
+    fn unsupported(&self, setting: &str) -> Error {
+        let name = self.name.escape_debug();
+        let message = format!(
+            "the profile {name} gets its credentials by {setting}, which is not supported here; set those that `aws \
+             configure export-credentials --profile {name} --format env` prints"
+        );
+        Error::new(ErrorKind::Denied, message)
+    }
+
+    fn invalid(&self, what: &str) -> Error {
+        let name = self.name.escape_debug();
+        let [credentials, config] =
+            [CREDENTIALS, CONFIG].map(|(variable, name)| path(variable, name));
+        let both = |one: &Path, other: &Path| format!("{} and {}", one.display(), other.display());
+        let message = format!(
+            "the profile {name} of {} {what}",
+            both(&credentials, &config)
+        );
+        Error::new(ErrorKind::Invalid, message)
+    }
+}
+
+/// The name in a header such as `profile NAME`, which may be quoted.
+fn named<'h>(header: &'h str, kind: &str) -> Option<&'h str> {
+    let name = header.strip_prefix(kind)?.strip_prefix([' ', '\t'])?.trim();
+    let unquoted = |quote| name.strip_prefix(quote)?.strip_suffix(quote);
+    Some(unquoted('"').or_else(|| unquoted('\'')).unwrap_or(name))
 }
 
 fn from_variables() -> Result<Option<Credentials>> {
     let (key, secret) = (text("AWS_ACCESS_KEY_ID"), text("AWS_SECRET_ACCESS_KEY"));
-    pair(key, secret, text("AWS_SESSION_TOKEN")).ok_or_else(|| {
+    let token = text("AWS_SESSION_TOKEN").or_else(|| text("AWS_SECURITY_TOKEN"));
+    pair(key, secret, token).ok_or_else(|| {
         let message =
             "of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY only one is set, and only both are any use";
         Error::new(ErrorKind::Invalid, message)
     })
+}
+
+/// Says where credentials could be fetched by others.
+fn check_other_sources() -> Result<()> {
+    let Some(variable) = OTHER_SOURCES.into_iter().find(|name| text(name).is_some()) else {
+        return Ok(());
+    };
+    let message = format!(
+        "the credentials for S3 are to be got by {variable}, which is not supported here; set AWS_ACCESS_KEY_ID, \
+         AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
+    );
+    Err(Error::new(ErrorKind::Denied, message))
 }
 
 /// `None` for one half of them.
@@ -69,69 +263,6 @@ fn pair(
     }
 }
 
-fn from_file(named: Option<&str>) -> Result<Aws> {
-    let path = match set("AWS_SHARED_CREDENTIALS_FILE") {
-        Some(path) => PathBuf::from(path),
-        None => match set("HOME") {
-            Some(home) => PathBuf::from(home).join(".aws/credentials"),
-            None => PathBuf::new(),
-        },
-    };
-    let profile = named.unwrap_or("default");
-    let unusable = |what: &str| {
-        let profile = profile.escape_debug();
-        let message = format!("the profile {profile} of {} {what}", path.display());
-        Error::new(ErrorKind::Invalid, message)
-    };
-    let file = match read_file(&path) {
-        Ok(file) => file,
-        // Nobody asked for it.
-        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Aws::default());
-        }
-        Err(error) => return Err(unusable("can't be read").because(error)),
-    };
-    match section(&file, profile) {
-        Some(Some(said)) => Ok(said),
-        Some(None) => Err(unusable("has only one half of credentials")),
-        None if named.is_none() => Ok(Aws::default()),
-        None => Err(unusable("is not there")),
-    }
-}
-
-/// What a section of a credentials file says: the outer `None` where there is no such section, the inner one where
-/// it has a key without a secret, or the other way round.
-fn section(file: &str, profile: &str) -> Option<Option<Aws>> {
-    let lines = file.lines().map(str::trim);
-    let name = |line: &str| Some(line.strip_prefix('[')?.split(']').next()?.trim().to_owned());
-    let mut lines = lines.skip_while(|line| name(line).as_deref() != Some(profile));
-    lines.next()?;
-    let lines = lines.take_while(|line| !line.starts_with('['));
-    let settings: Vec<(&str, &str)> = lines
-        .filter(|line| !line.starts_with(['#', ';']))
-        .filter_map(|line| line.split_once('='))
-        .map(|(name, value)| (name.trim(), value.trim()))
-        .collect();
-    let value = |wanted: &str| {
-        let found = settings
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(wanted));
-        found
-            .map(|(_, value)| (*value).to_owned())
-            .filter(|value| !value.is_empty())
-    };
-    let credentials = pair(
-        value("aws_access_key_id"),
-        value("aws_secret_access_key"),
-        value("aws_session_token"),
-    );
-    Some(credentials.map(|credentials| Aws {
-        credentials,
-        region: value("region"),
-        endpoint: value("endpoint_url"),
-    }))
-}
-
 /// A variable's text, where it has any.
 fn text(name: &str) -> Option<String> {
     let text = Zeroizing::new(set(name)?.into_string().ok()?);
@@ -142,49 +273,73 @@ fn text(name: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    const FILE: &str = "\
-# comment = [default]
-[other]
-aws_access_key_id = AKIDOTHER
-[default]
-; aws_access_key_id = not this
-AWS_Access_Key_ID=AKIDDEFAULT
-aws_secret_access_key = a+b/c==
-region = eu-west-1
-[ team ]
-aws_access_key_id = AKIDTEAM
-aws_secret_access_key = secret
-aws_session_token = token=
-endpoint_url = http://localhost:9000
-[default]
-region = not this either
-";
+    fn files(credentials: &str, config: &str) -> Files {
+        Files {
+            credentials: Zeroizing::new(credentials.to_owned()),
+            config: Zeroizing::new(config.to_owned()),
+        }
+    }
 
-    #[test]
-    fn a_profile_is_a_section_of_the_file() {
-        let said = section(FILE, "default").flatten().expect("it is there");
-        let credentials = said.credentials.expect("it has them");
-        assert_eq!(
-            (credentials.key(), credentials.secret()),
-            ("AKIDDEFAULT", "a+b/c==")
-        );
-        assert_eq!(
-            (said.region.as_deref(), said.endpoint),
-            (Some("eu-west-1"), None)
-        );
-        let said = section(FILE, "team").flatten().expect("it is there");
-        assert_eq!(said.endpoint.as_deref(), Some("http://localhost:9000"));
-        assert_eq!(
-            said.credentials.expect("it has them").token(),
-            Some("token=")
-        );
+    fn keys(name: &str) -> String {
+        format!("aws_access_key_id = {name}\naws_secret_access_key = secret\n")
+    }
+
+    /// The access key's ID, or why there is none.
+    fn key(files: &Files, profile: &str) -> String {
+        match Profile::find(files, profile).credentials() {
+            Ok(credentials) => credentials.map_or_else(String::new, |found| found.key().to_owned()),
+            Err(error) => error.to_string(),
+        }
     }
 
     #[test]
-    fn half_of_the_credentials_is_not_none_of_them() {
-        assert!(section(FILE, "other").is_some_and(|said| said.is_none()));
-        assert!(section(FILE, "nobody").is_none());
-        let empty = section("[a]\n", "a").flatten().expect("it is there");
-        assert!(empty.credentials.is_none());
+    fn the_credentials_file_comes_before_the_other() {
+        let both = files(
+            &format!("[a]\n{}", keys("1")),
+            &format!(
+                "[profile a]\n{}region = r\n[profile \"b c\"]\n{}[a]\n[b c]\n",
+                keys("2"),
+                keys("3")
+            ),
+        );
+        assert_eq!(key(&both, "a"), "1");
+        assert_eq!(Profile::find(&both, "a").value("region"), Some("r"));
+        assert_eq!(key(&both, "b c"), "3");
+        assert!(!Profile::find(&both, "b").is_there());
+        let bare = format!("[default]\n{}", keys("4"));
+        assert_eq!(key(&files("", &bare), "default"), "4");
+        let both = bare + &format!("[profile default]\n{}", keys("5"));
+        assert_eq!(key(&files("", &both), "default"), "5");
+    }
+
+    #[test]
+    fn an_endpoint_for_s3_alone_comes_first() {
+        let config = "[profile a]\nservices = own\nendpoint_url = http://all\n[services own]\n\
+                      dynamodb =\n  endpoint_url = http://other\ns3 =\n  endpoint_url = http://s3\n";
+        let endpoint = |config: &str| {
+            let files = files("", config);
+            let endpoint = Profile::find(&files, "a").endpoint().map(str::to_owned);
+            endpoint.unwrap_or_default()
+        };
+        assert_eq!(endpoint(config), "http://s3");
+        assert_eq!(endpoint(&config.replace("s3 =", "ec2 =")), "http://all");
+        assert_eq!(endpoint(&config.replace("= own", "= lost")), "http://all");
+    }
+
+    #[test]
+    fn what_is_not_supported_is_named_and_half_of_the_credentials_is_not_none() {
+        for setting in IDENTITIES {
+            let config = format!("[profile a]\n{setting} = x\n");
+            let said = key(&files(&format!("[a]\n{}", keys("1")), &config), "a");
+            assert!(said.contains(&format!("by {setting}, ")), "{said}");
+        }
+        let process = format!("[profile a]\ncredential_process = x\n{}", keys("2"));
+        assert!(key(&files("", &process), "a").contains("credential_process"));
+        assert_eq!(
+            key(&files(&format!("[a]\n{}", keys("1")), &process), "a"),
+            "1"
+        );
+        let half = files("[a]\naws_access_key_id = 1\n", "");
+        assert!(key(&half, "a").contains("only one half"));
     }
 }

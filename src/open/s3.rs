@@ -21,7 +21,7 @@ pub(super) struct Settings {
 impl Settings {
     pub(super) fn open(&self, place: &str, network: &Network) -> Result<S3> {
         let said = match &self.environment {
-            Some(profile) => aws::aws(profile.as_deref())?,
+            Some(profile) => aws::aws(profile.as_deref(), self.credentials.is_none())?,
             None => aws::Aws::default(),
         };
         let server = Server {
@@ -32,7 +32,7 @@ impl Settings {
         let credentials = self.credentials.clone().or(said.credentials);
         let credentials = credentials.ok_or_else(|| {
             let message = "there are no credentials for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or choose \
-                           a profile of the shared credentials file";
+                           a profile of ~/.aws/credentials or ~/.aws/config";
             Error::new(ErrorKind::Denied, message)
         })?;
         let endpoint = server.endpoint.as_deref().unwrap_or_default();
@@ -88,9 +88,14 @@ impl Options {
     /// Takes what no other option sets from where Amazon's own tools find it, when an `s3://` place is opened.
     ///
     /// Credentials are those of the profile that is named here; else AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
-    /// AWS_SESSION_TOKEN; else those of the profile that AWS_PROFILE names, or of `default`, in the file that
-    /// AWS_SHARED_CREDENTIALS_FILE names, or `~/.aws/credentials`. The region is that of AWS_REGION or AWS_DEFAULT_REGION,
-    /// the endpoint that of AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL; else those of the profile.
+    /// AWS_SESSION_TOKEN; else those of the profile that AWS_PROFILE names, or of `default`. A profile is a section of the file
+    /// that AWS_SHARED_CREDENTIALS_FILE names, or `~/.aws/credentials`, and `[profile NAME]` in the one that AWS_CONFIG_FILE
+    /// names, or `~/.aws/config`. Only keys and temporary credentials are read there: one that gets others by `role_arn`,
+    /// `sso_session`, `credential_process` and the like is an error that says so.
+    ///
+    /// The region is that of AWS_REGION or AWS_DEFAULT_REGION, else that of the profile. The endpoint is that of
+    /// AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, else that for S3 in the `[services NAME]` that the profile names, else that of
+    /// the profile; none of them where AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is `true`.
     #[must_use]
     pub fn s3_from_env(mut self, profile: Option<&str>) -> Options {
         self.s3.environment = Some(profile.map(str::to_owned));

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use testkit::{Folder, S3Options, S3Server};
+use testkit::{Fault, Folder, S3Fault, S3Options, S3Server, When};
 
 use crate::home::{GOLDEN_RAW, Home, events, finish, sha256};
 
@@ -97,6 +97,122 @@ fn credentials_come_from_a_profile_too() {
     list("", &variables[..1])
         .expect(2)
         .says("AWS_SECRET_ACCESS_KEY");
+}
+
+#[test]
+fn credentials_region_and_endpoint_come_from_the_other_file_too() {
+    let home = Home::new();
+    let token = "token-of-the-session";
+    let server = server(S3Options::new().token(token).region("eu-west-1"));
+    let (key, secret) = (S3Server::ACCESS_KEY, S3Server::SECRET_KEY);
+    let keys = |secret: &str| {
+        format!(
+            "aws_access_key_id = {key}\naws_secret_access_key = {secret}\naws_session_token = {token}\n"
+        )
+    };
+    let (right, wrong) = (keys(secret), keys("wrong"));
+    let endpoint = server.endpoint();
+    let config = format!(
+        "[default]\nregion = eu-west-1\nendpoint_url = {endpoint}\n\
+         [profile team]\n{right}region = eu-west-1\nendpoint_url = {endpoint}\n\
+         [profile wrong]\n{wrong}region = eu-west-1\nservices = own\nendpoint_url = http://127.0.0.1:1\n\
+         [services own]\nec2 =\n  endpoint_url = http://127.0.0.1:2\ns3 =\n  endpoint_url = {endpoint}\n\
+         [profile sign-on]\nsso_session = own\nsso_account_id = 1\n\
+         [profile role]\nrole_arn = arn:aws:iam::1:role/x\nsource_profile = team\n\
+         [profile command]\ncredential_process = /bin/false\n"
+    );
+    home.write(".aws/config", &config);
+    let list = |arguments: &str, variables: &[(&str, &str)]| {
+        let place = S3Server::PLACE;
+        let mut command = home.command(&format!("list --repository {place} {arguments}"));
+        command.envs(variables.iter().copied());
+        finish(&mut command)
+    };
+    list("--profile team", &[]).expect(0);
+    list("", &[("AWS_PROFILE", "team")]).expect(0);
+    // With credentials from variables the rest is still the profile's.
+    let variables = [
+        ("AWS_ACCESS_KEY_ID", key),
+        ("AWS_SECRET_ACCESS_KEY", secret),
+        ("AWS_SESSION_TOKEN", token),
+    ];
+    list("", &variables).expect(0);
+    list("--profile wrong", &[])
+        .expect(4)
+        .says("secret access key");
+    // The file for credentials comes first.
+    home.write(".aws/credentials", format!("[wrong]\n{right}"));
+    list("--profile wrong", &[]).expect(0);
+    home.write("elsewhere", config.replace("profile team", "profile other"));
+    let other = [("AWS_CONFIG_FILE", "../elsewhere")];
+    list("--profile other", &other).expect(0);
+    list("--profile team", &other)
+        .expect(2)
+        .says("the profile team of");
+    for (profile, setting) in [
+        ("sign-on", "sso_session"),
+        ("role", "role_arn"),
+        ("command", "credential_process"),
+    ] {
+        list(&format!("--profile {profile}"), &[])
+            .expect(4)
+            .says(&format!(
+                "the profile {profile} gets its credentials by {setting}, which is not supported"
+            ));
+    }
+    list("", &[("AWS_WEB_IDENTITY_TOKEN_FILE", "/token")])
+        .expect(4)
+        .says("AWS_WEB_IDENTITY_TOKEN_FILE, which is not supported");
+    home.write(".aws/config", vec![b'#'; 5 << 20]);
+    list("", &[]).expect(2).says("cannot read the file");
+}
+
+#[test]
+fn a_listing_that_is_cut_restores_no_older_snapshot() {
+    let home = Home::new();
+    let entry =
+        |time| format!("<Contents><Key>store1/.cnt/vm/200/{time}/index.json.blob</Key></Contents>");
+    let namespace = "http://s3.amazonaws.com/doc/2006-03-01/";
+    // What was to come, a newer snapshot and the end, is cut off.
+    let cut = format!(
+        "<ListBucketResult xmlns=\"{namespace}\">{}",
+        entry("2024-06-10T10:00:00Z")
+    );
+    let fault = |text: &str| S3Fault::Web(Fault::Replace(text.as_bytes().to_vec()));
+    let busy = "<Error><Code>InternalError</Code></Error>";
+    for (answer, text) in [
+        (&cut[..], "it is cut, or no listing at all"),
+        (busy, "InternalError"),
+    ] {
+        let server = server(S3Options::new());
+        server.on_any(When::Always, fault(answer));
+        // Of two places each is asked less often before it is given up.
+        let places = format!("--repository {0} --repository {0}-copy", S3Server::PLACE);
+        let image = format!("image vm/200 drive-scsi0.img - {places}");
+        let image = finish(&mut command(&home, &server, &image))
+            .expect(1)
+            .says(text);
+        assert!(image.stdout.is_empty());
+    }
+}
+
+#[test]
+fn an_archived_bucket_is_not_salvaged_and_not_lost() {
+    let home = Home::new();
+    let server = server(S3Options::new());
+    let archived = S3Fault::Refusal {
+        status: 403,
+        code: "InvalidObjectState",
+        retry_after: None,
+    };
+    // All but the manifest and the index.
+    server.on_any(When::From(4), archived);
+    let snapshot = "vm/200/2024-06-10T10:00:00Z";
+    let image = format!("image {snapshot} drive-scsi0.img out.raw --salvage");
+    let image = finish(&mut command(&home, &server, &image)).expect(1);
+    image.says("restore the datastore's objects from there first");
+    let verify = finish(&mut command(&home, &server, &format!("verify {snapshot}"))).expect(1);
+    verify.says("archive tier");
 }
 
 #[test]

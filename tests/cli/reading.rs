@@ -159,7 +159,7 @@ fn what_only_others_may_read_is_denied_with_its_path_and_is_neither_absent_nor_l
         if rustix::process::geteuid().is_root() {
             chown(home.path("out"), Some(65534), Some(65534)).unwrap();
         }
-        fs::set_permissions(&path, Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o000)).unwrap();
         let run = run_as_nobody(&home, &format!("{arguments} {OTHER}"));
         fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
         let Some(run) = run else {

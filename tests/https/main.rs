@@ -1,8 +1,10 @@
 //! Restores from a web server: right bytes or a typed error, whatever the server does.
 
 mod faults;
+mod framing;
 mod identity;
 mod network;
+mod places;
 mod server;
 mod trust;
 
@@ -60,10 +62,15 @@ fn is_chunk(call: &Call) -> bool {
 
 /// Restores from a server that does one thing wrong with each chunk when it is asked for the first time.
 fn restore_with_first(fault: fn() -> Fault) -> Result<(Report, Digest)> {
+    restore_with(fault, |nth| nth == 1)
+}
+
+/// Restores from a server that does one thing wrong with each chunk at these times, counted from 1.
+fn restore_with(fault: fn() -> Fault, when: fn(usize) -> bool) -> Result<(Report, Digest)> {
     within(Duration::from_secs(60), move || {
         let identity = Identity::new();
         let server = Server::start(&identity, move |call| {
-            (is_chunk(call) && call.nth == 1).then(fault)
+            (is_chunk(call) && when(call.nth)).then(fault)
         });
         let options = pinned(&identity).progress_timeout(Duration::from_millis(600));
         restore(&options.open(&server.url())?, &Restore::new())

@@ -35,6 +35,11 @@ pub(crate) enum Fault {
     StallAt(usize),
     /// After so many bytes they come one by one, until the client has enough of it.
     TrickleAt(usize),
+    /// This text and nothing of the file.
+    Say(String),
+    /// This beginning of an answer, and then this piece again and again with so long a pause, until the client has enough
+    /// of it.
+    Endless(&'static str, String, Duration),
 }
 
 /// A request as the server saw it.
@@ -61,6 +66,8 @@ struct State {
     tls: Arc<ServerConfig>,
     script: Box<Script>,
     accepted: AtomicUsize,
+    /// Bytes of endless answers.
+    flooded: AtomicUsize,
     calls: Mutex<HashMap<String, usize>>,
     stop: AtomicBool,
     stalled: Sender<()>,
@@ -81,6 +88,7 @@ impl Server {
             tls: identity.server_config(),
             script: Box::new(script),
             accepted: AtomicUsize::new(0),
+            flooded: AtomicUsize::new(0),
             calls: Mutex::default(),
             stop: AtomicBool::new(false),
             stalled: stalled_sender,
@@ -113,6 +121,11 @@ impl Server {
     /// How many connections were made.
     pub(crate) fn accepted(&self) -> usize {
         self.state.accepted.load(Ordering::SeqCst)
+    }
+
+    /// How many bytes of endless answers the system took.
+    pub(crate) fn flooded(&self) -> usize {
+        self.state.flooded.load(Ordering::SeqCst)
     }
 
     /// How many requests were made.
@@ -179,6 +192,9 @@ impl State {
         call: &Call,
         fault: Option<Fault>,
     ) -> io::Result<bool> {
+        if let Some(Fault::Endless(start, piece, pause)) = &fault {
+            return self.flood(stream, start, piece, *pause);
+        }
         let (status, mut body) = match fs::read(self.root.join(&call.path[1..])) {
             Ok(body) => ("200 OK", body),
             Err(_) => ("404 Not Found", b"no".to_vec()),
@@ -191,6 +207,10 @@ impl State {
             Some(Fault::Status(status, headers)) => {
                 format!("HTTP/1.1 {status}\r\n{headers}Content-Length: 2\r\n\r\nno").into_bytes()
             }
+            Some(Fault::Say(ref text)) => {
+                let len = text.len();
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {len}\r\n\r\n{text}").into_bytes()
+            }
             Some(Fault::Unframed | Fault::UnframedCut) => {
                 format!("HTTP/1.1 {status}\r\nConnection: close\r\n\r\n").into_bytes()
             }
@@ -200,7 +220,7 @@ impl State {
             _ => format!("HTTP/1.1 {status}\r\nContent-Length: {len}\r\n\r\n").into_bytes(),
         };
         match fault {
-            Some(Fault::Status(..)) => {}
+            Some(Fault::Status(..) | Fault::Say(_)) => {}
             Some(Fault::Chunked) => {
                 for piece in body.chunks(10_000) {
                     bytes.extend(format!("{:x}\r\n", piece.len()).bytes());
@@ -246,6 +266,25 @@ impl State {
             }
             Some(Fault::CloseAt(_) | Fault::Unframed) => Ok(false),
             _ => Ok(true),
+        }
+    }
+
+    fn flood(
+        &self,
+        stream: &mut StreamOwned<ServerConnection, TcpStream>,
+        start: &str,
+        piece: &str,
+        pause: Duration,
+    ) -> io::Result<bool> {
+        stream.write_all(start.as_bytes())?;
+        stream.flush()?;
+        let _ = self.stalled.send(());
+        loop {
+            stream.write_all(piece.as_bytes())?;
+            stream.flush()?;
+            self.flooded.fetch_add(piece.len(), Ordering::SeqCst);
+            // The pause is the fault itself, where there is one.
+            thread::sleep(pause);
         }
     }
 }

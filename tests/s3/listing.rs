@@ -169,13 +169,120 @@ fn a_listing_that_is_none_is_an_error_and_not_an_empty_datastore() {
             server.on_any(When::Always, S3Fault::Web(fault));
             let error = open(&server).snapshots().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
-            assert!(chain(&error).contains("not a listing"), "{error:?}");
+            let text = chain(&error);
+            let is_page = answer.starts_with("<html>");
+            assert!(
+                text.contains("not a listing") && text.contains("web page") == is_page,
+                "{text}"
+            );
         }
         let server = S3Options::new().http(disk(1).0);
         let fault = Fault::Replace(vec![b' '; 9 << 20]);
         server.on_any(When::Always, S3Fault::Web(fault));
         let error = open(&server).snapshots().unwrap_err();
         assert!(chain(&error).contains("longer than it can be"), "{error:?}");
+    });
+}
+
+/// A page of a listing with these elements in it.
+fn page_of(elements: &str) -> String {
+    let namespace = "http://s3.amazonaws.com/doc/2006-03-01/";
+    format!("<ListBucketResult xmlns=\"{namespace}\">{elements}</ListBucketResult>")
+}
+
+fn answer(text: impl Into<String>) -> S3Fault {
+    S3Fault::Web(Fault::Replace(text.into().into_bytes()))
+}
+
+#[test]
+fn a_listing_that_is_cut_is_asked_for_again_and_never_taken_for_whole() {
+    within(LIMIT, || {
+        let entry = |day| {
+            let key = format!("store1/.cnt/vm/100/2026-01-{day:02}T03:04:05Z/index.json.blob");
+            format!("<Contents><Key>{key}</Key></Contents>")
+        };
+        let page = page_of(&(entry(1) + &entry(2)));
+        // The newer snapshot is gone with all that is behind it, or with a part of that.
+        let behind_one = page.find("</Contents>").unwrap() + "</Contents>".len();
+        for end in 0..page.len() {
+            if end % 41 != 0 && end != behind_one && end < page.len() - 3 {
+                continue;
+            }
+            let cut = answer(&page[..end]);
+            let server = S3Options::new().http(disk(1).0);
+            server.on_any(When::First(1), cut.clone());
+            let datastore = options(&server).attempts(2).open(S3Server::PLACE).unwrap();
+            let snapshot = datastore.snapshot("vm/100").unwrap();
+            assert_eq!(snapshot.name().to_string(), crate::SNAPSHOT, "{end}");
+
+            let server = S3Options::new().http(disk(1).0);
+            server.on_any(When::Always, cut);
+            let error = open(&server).snapshot("vm/100").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{end}: {error:?}");
+            assert!(
+                chain(&error).contains("not a listing: it is cut"),
+                "{error:?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_refusal_in_a_listing_s_place_is_taken_for_what_it_says() {
+    let refusal = |code| format!("<?xml version=\"1.0\"?>\n<Error><Code>{code}</Code></Error>");
+    for code in ["InternalError", "SlowDown", "ServiceUnavailable"] {
+        within(LIMIT, move || {
+            let server = S3Options::new().http(disk(1).0);
+            server.on_any(When::First(1), answer(refusal(code)));
+            let datastore = options(&server).attempts(2).open(S3Server::PLACE).unwrap();
+            assert_eq!(datastore.snapshots().unwrap().len(), 1);
+        });
+    }
+    for (code, kind) in [
+        ("InternalError", ErrorKind::Unavailable),
+        ("AccessDenied", ErrorKind::Denied),
+        ("NoSuchBucket", ErrorKind::NotFound),
+        ("NotImplemented", ErrorKind::Unavailable),
+    ] {
+        within(LIMIT, move || {
+            let server = S3Options::new().http(disk(1).0);
+            server.on_any(When::Always, answer(refusal(code)));
+            let error = open(&server).snapshots().unwrap_err();
+            assert_eq!(error.kind(), kind, "{error:?}");
+            let is_named = chain(&error).contains(code) || code == "NoSuchBucket";
+            assert!(is_named, "{error:?}");
+        });
+    }
+}
+
+#[test]
+fn a_listing_without_an_end_is_given_up() {
+    within(LIMIT, || {
+        let going_on = |token: &str, entries: &str| {
+            let next = format!("<NextContinuationToken>{token}</NextContinuationToken>");
+            answer(page_of(&format!(
+                "<IsTruncated>true</IsTruncated>{next}{entries}"
+            )))
+        };
+        let error_of = |answers: &[S3Fault]| {
+            let server = S3Options::new().http(disk(1).0);
+            for nth in 1..=20 {
+                let answer = answers[nth % answers.len()].clone();
+                server.on_any(When::Nth(nth as u64), answer);
+            }
+            let error = open(&server).snapshots().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+            assert!(server.counts().requests < 20, "{:?}", server.counts());
+            chain(&error)
+        };
+        let circle = ["YQ==", "Yg==", "Yw=="].map(|token| going_on(token, ""));
+        assert!(error_of(&circle[..1]).contains("in circles"));
+        assert!(error_of(&circle).contains("in circles"));
+        let long = going_on(&"YQ==".repeat(10_000), "");
+        assert!(error_of(&[long]).contains("continuation token"));
+        // Each entry takes ten times as much memory as in the text.
+        let many = "<Contents><Key/></Contents>".repeat(200_000);
+        assert!(error_of(&[going_on("YQ==", &many)]).contains("more than it may"));
     });
 }
 

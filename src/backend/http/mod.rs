@@ -4,42 +4,54 @@
     allow(dead_code, reason = "each kind of place uses a part of it")
 )]
 
+mod answer;
 mod hidden;
+mod page;
 mod status;
 mod transport;
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use ureq::http::header::{HeaderMap, HeaderName};
-use ureq::http::{Response, StatusCode};
-use ureq::{Agent, Body};
+use ureq::http::header::RANGE;
+use ureq::typestate::WithoutBody;
+use ureq::{Agent, RequestBuilder};
 
 use crate::backend::FetchError;
 use crate::backend::http::hidden::{HiddenQuery, PLACEHOLDER};
-use crate::backend::http::status::refusal;
 use crate::backend::http::transport::{Dial, NoResolver};
 use crate::backend::secret::SecretValue;
 use crate::backend::tls::Dialer;
-use crate::buffer::Buffer;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind};
+
+#[cfg(feature = "s3")]
+pub(crate) use answer::Refused;
+pub(crate) use answer::{Answer, Unfit};
 
 const USER_AGENT: &str = concat!("chunk-restore/", env!("CARGO_PKG_VERSION"));
 
 /// Servers commonly keep an idle connection for a minute or so. One that was closed meanwhile is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
-/// The most of a refusal's text that is read.
-const REFUSAL: u64 = 64 << 10;
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Want {
+    File,
+    /// Only whether there is a file.
+    Presence,
+}
 
 /// One client for one thread at a time: it keeps one connection alive, and drops it when it is dropped.
 pub(crate) struct Client {
     agent: Agent,
     is_authorized: bool,
     query: HiddenQuery,
+    /// How many bytes of bodies were read.
+    read: Arc<AtomicU64>,
 }
 
 impl Client {
@@ -76,16 +88,19 @@ impl Client {
             .build();
         let is_authorized = authorization.is_some();
         let query = HiddenQuery::default();
+        let read = Arc::new(AtomicU64::new(0));
         let dial = Dial {
             dialer,
             authorization,
             query: query.clone(),
+            read: Arc::clone(&read),
             cancel,
         };
         Client {
             agent: Agent::with_parts(config, dial, NoResolver),
             is_authorized,
             query,
+            read,
         }
     }
 
@@ -93,76 +108,53 @@ impl Client {
     ///
     /// # Errors
     /// [`FetchError::Missing`] and [`FetchError::Denied`] by the answer's status, and for an untrusted certificate;
-    /// [`FetchError::Transient`] for what may pass; [`FetchError::Fatal`] for all other answers;
+    /// [`FetchError::Unreachable`] where there is no connection, or it breaks or stalls; [`FetchError::Transient`] for
+    /// answers that may pass; [`FetchError::Fatal`] for all others;
     /// [`FetchError::Cancelled`].
-    pub(crate) fn get(&self, url: &str) -> Result<Answer, FetchError> {
+    pub(crate) fn get(&self, url: &str, want: Want) -> Result<Answer, Unfit> {
         let mut request = self.agent.get(url);
         if self.is_authorized {
             request = request.header("Authorization", PLACEHOLDER);
         }
-        let response = request.call().map_err(sort)?;
-        if let Some(error) = refusal(url, &response) {
-            drain(response.into_body());
-            return Err(error);
-        }
-        Ok(Answer::of(response))
+        self.call(url, request, want)
     }
 
     /// Asks for what lies at a URL that has no query, with a query that nobody may see. A client makes one such request
     /// at a time.
     ///
     /// # Errors
-    /// As [`get`](Client::get), where the status does not come into it.
+    /// As [`get`](Client::get).
     #[cfg(feature = "s3")]
     pub(crate) fn get_signed(
         &mut self,
         url: &str,
         query: SecretValue,
-    ) -> Result<Reply, FetchError> {
+        want: Want,
+    ) -> Result<Answer, Unfit> {
         self.query.set(query);
         let request = self.agent.get(format!("{url}?{PLACEHOLDER}"));
-        let response = request.call().map_err(sort)?;
-        let Some(error) = refusal(url, &response) else {
-            return Ok(Reply::Found(Answer::of(response)));
-        };
-        let (head, body) = response.into_parts();
-        let mut text = Vec::new();
-        // What it says is missed where it does not come whole; the status is there.
-        let _ = (body.into_reader().take(REFUSAL)).read_to_end(&mut text);
-        Ok(Reply::Refused(Refused {
-            error,
-            status: head.status,
-            date: status::date(&head.headers),
-            headers: head.headers,
-            text: String::from_utf8_lossy(&text).into_owned(),
-        }))
+        self.call(url, request, want)
     }
-}
 
-/// What a server says to a signed request.
-#[derive(Debug)]
-pub(crate) enum Reply {
-    Found(Answer),
-    Refused(Refused),
-}
-
-/// An answer of another status than 200.
-#[derive(Debug)]
-pub(crate) struct Refused {
-    /// What its status means.
-    pub(crate) error: FetchError,
-    pub(crate) status: StatusCode,
-    /// When it was given, by the server's clock.
-    pub(crate) date: Option<Timestamp>,
-    headers: HeaderMap,
-    /// Its body, or the beginning of it.
-    pub(crate) text: String,
-}
-
-impl Refused {
-    /// A header for a message: printable, and not too long.
-    pub(crate) fn header(&self, name: &'static str) -> Option<String> {
-        status::text(&self.headers, HeaderName::from_static(name))
+    fn call(
+        &self,
+        url: &str,
+        request: RequestBuilder<WithoutBody>,
+        want: Want,
+    ) -> Result<Answer, Unfit> {
+        let request = match want {
+            Want::File => request,
+            Want::Presence => request.header(RANGE, "bytes=0-0"),
+        };
+        let answer = Answer::of(url, request.call().map_err(sort)?, &self.read);
+        match (want, answer.status().as_u16()) {
+            // An empty file has no first byte, and some servers send all of it.
+            (Want::Presence, 200 | 206 | 416) => Ok(answer.drained()),
+            _ => match answer.refusal() {
+                None => Ok(answer),
+                Some(error) => Err(answer.refused(error, Vec::new())),
+            },
+        }
     }
 }
 
@@ -172,74 +164,22 @@ impl fmt::Debug for Client {
     }
 }
 
-/// An answer of status 200, whose body is still to be read. Read to its very end, the connection serves again.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    len: Option<u64>,
-    body: Body,
-}
-
-impl Answer {
-    fn of(response: Response<Body>) -> Answer {
-        let body = response.into_body();
-        Answer {
-            len: body.content_length(),
-            body,
+/// What a chunk is that is not there: [`FetchError::Missing`] where what was there before still is, in the order that is
+/// asked for here. Else the place no longer is what it was, and no chunk is lost by that; it may come back.
+pub(crate) fn absent(known: impl Iterator<Item = (String, Result<(), FetchError>)>) -> FetchError {
+    for (name, there) in known {
+        match there {
+            Ok(()) => {}
+            Err(FetchError::Missing) => {
+                let message = format!(
+                    "{name} is no longer there either; was the datastore, or the snapshot, moved, unmounted or deleted?"
+                );
+                return FetchError::transient(Error::new(ErrorKind::Unavailable, message));
+            }
+            Err(error) => return error,
         }
     }
-
-    /// Reads the body into a buffer.
-    ///
-    /// # Errors
-    /// [`FetchError::TooLong`] for one of more than `limit` bytes, which is not read;
-    /// [`FetchError::Transient`] where it ends early or stalls; [`FetchError::Cancelled`].
-    pub(crate) fn read_into(self, blob: &mut Buffer, limit: usize) -> Result<(), FetchError> {
-        let most = self.most(limit as u64)?;
-        let most = usize::try_from(most).map_err(|_| FetchError::TooLong)?;
-        let mut reader = self.body.into_reader();
-        blob.clear();
-        blob.fill(most, |space| reader.read(space).map_err(sort_io))?;
-        // Only a reader that has seen the end gives the connection back.
-        if blob.len() == most && reader.read(&mut [0]).map_err(sort_io)? > 0 {
-            return Err(FetchError::TooLong);
-        }
-        Ok(())
-    }
-
-    /// Reads the body into memory that grows as it comes.
-    ///
-    /// # Errors
-    /// As [`read_into`](Answer::read_into).
-    pub(crate) fn read(self, limit: u64) -> Result<Vec<u8>, FetchError> {
-        self.most(limit)?;
-        let mut bytes = Vec::new();
-        let mut reader = self.body.into_reader().take(limit.saturating_add(1));
-        reader.read_to_end(&mut bytes).map_err(sort_io)?;
-        if bytes.len() as u64 > limit {
-            return Err(FetchError::TooLong);
-        }
-        Ok(bytes)
-    }
-
-    fn most(&self, limit: u64) -> Result<u64, FetchError> {
-        match self.len {
-            Some(len) if len > limit => Err(FetchError::TooLong),
-            Some(len) => Ok(len),
-            None => Ok(limit),
-        }
-    }
-}
-
-/// Reads what a server says along with an error, so that the connection can serve again; but only a little of it.
-fn drain(body: Body) {
-    const MOST: usize = 16;
-    let mut reader = body.into_reader();
-    let mut piece = [0; 4096];
-    for _ in 0..MOST {
-        if !matches!(reader.read(&mut piece), Ok(1..)) {
-            return;
-        }
-    }
+    FetchError::Missing
 }
 
 /// Sorts what ureq says: errors of the connection are our own, carried through it.
@@ -263,13 +203,13 @@ fn sort_io(error: io::Error) -> FetchError {
         Ok(ours) => ours,
         Err(error) => match error.downcast::<ureq::Error>() {
             // One that is an `io::Error` again would have been unwrapped by ureq.
-            Ok(error @ ureq::Error::Io(_)) => FetchError::transient(error),
+            Ok(error @ ureq::Error::Io(_)) => FetchError::unreachable(error),
             Ok(error) => sort(error),
             Err(error) if kind == io::ErrorKind::UnexpectedEof => {
                 let message = "the server ended the connection before its answer was complete";
-                FetchError::transient(Error::new(ErrorKind::Unavailable, message).because(error))
+                FetchError::unreachable(Error::new(ErrorKind::Unavailable, message).because(error))
             }
-            Err(error) => FetchError::transient(error),
+            Err(error) => FetchError::unreachable(error),
         },
     }
 }

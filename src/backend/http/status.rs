@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
+use ureq::http::StatusCode;
 use ureq::http::header::{CONTENT_ENCODING, DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
-use ureq::http::{Response, StatusCode};
+use ureq::http::response::Parts;
 
 use crate::backend::FetchError;
 use crate::error::{Error, ErrorKind};
@@ -13,11 +14,9 @@ use crate::error::{Error, ErrorKind};
 /// The most of a header that is shown.
 const SHOWN: usize = 200;
 
-/// Why an answer's body is not what was asked for; `None` where it is.
-pub(super) fn refusal<T>(url: &str, response: &Response<T>) -> Option<FetchError> {
-    let status = response.status();
-    let headers = response.headers();
-    let host = url.split('/').nth(2).unwrap_or(url);
+/// Why an answer's body is not the file that was asked for; `None` where it may be.
+pub(super) fn refusal(host: &str, file: &str, head: &Parts) -> Option<FetchError> {
+    let (status, headers) = (head.status, &head.headers);
     let error = |kind, message: String| Error::new(kind, format!("{host} {message}"));
     let unavailable = |message| error(ErrorKind::Unavailable, message);
     let answered = || format!("answered {status}");
@@ -33,26 +32,29 @@ pub(super) fn refusal<T>(url: &str, response: &Response<T>) -> Option<FetchError
             ),
         },
         404 | 410 => FetchError::Missing,
-        401 | 403 => FetchError::Denied(error(ErrorKind::Denied, answered()).into()),
-        408 | 429 | 500..=599 => FetchError::Transient {
+        401 | 403 | 407 => FetchError::Denied(error(ErrorKind::Denied, answered()).into()),
+        408 | 425 | 429 | 500..=599 => FetchError::Transient {
             cause: unavailable(answered()).into(),
             retry_after: text(headers, RETRY_AFTER)
                 .and_then(|value| retry_after(&value, Timestamp::now())),
         },
-        300..=399 => FetchError::Fatal(unavailable(redirected(status, headers)).into()),
+        300..=399 => FetchError::Fatal(unavailable(redirected(file, status, headers)).into()),
         _ => FetchError::Fatal(unavailable(answered()).into()),
     })
 }
 
-fn redirected(status: StatusCode, headers: &HeaderMap) -> String {
-    match text(headers, LOCATION) {
-        Some(location) => {
-            // What follows the '?' of a signed URL is as good as a password.
-            let location = location.split('?').next().unwrap_or_default();
-            format!("answered {status}, pointing to {location}; name that place instead")
-        }
-        None => format!("answered {status}"),
-    }
+fn redirected(file: &str, status: StatusCode, headers: &HeaderMap) -> String {
+    let Some(location) = text(headers, LOCATION) else {
+        return format!("answered {status}");
+    };
+    // What follows the '?' of a signed URL is as good as a password.
+    let location = location.split('?').next().unwrap_or_default();
+    // A server that has moved still knows the file by its name.
+    let advice = match location.contains(file) {
+        true => "name that place instead",
+        false => "does it want a sign-in, or does the URL lead elsewhere?",
+    };
+    format!("answered {status}, pointing to {location}; {advice}")
 }
 
 /// A header for a message or a comparison: printable, and not too long.
@@ -78,6 +80,8 @@ fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use ureq::http::Response;
+
     use super::*;
 
     #[test]
@@ -93,18 +97,25 @@ mod tests {
     }
 
     #[test]
-    fn a_signed_location_is_not_shown() {
-        let response = Response::builder()
-            .status(302)
-            .header("Location", "https://elsewhere/x?signature=s3cret")
-            .body(())
-            .expect("it is well formed");
-        let Some(FetchError::Fatal(error)) = refusal("https://host/x", &response) else {
-            panic!("a redirect is not followed");
+    fn a_signed_location_is_not_shown_and_a_sign_in_is_no_other_place() {
+        let said = |location: &str| {
+            let response = Response::builder()
+                .status(302)
+                .header("Location", location)
+                .body(());
+            let (head, ()) = response.expect("it is well formed").into_parts();
+            let Some(FetchError::Fatal(error)) = refusal("host", "0123", &head) else {
+                panic!("a redirect is not followed");
+            };
+            error.to_string()
         };
         assert_eq!(
-            error.to_string(),
-            "host answered 302 Found, pointing to https://elsewhere/x; name that place instead"
+            said("https://elsewhere/0123?signature=s3cret"),
+            "host answered 302 Found, pointing to https://elsewhere/0123; name that place instead"
+        );
+        assert_eq!(
+            said("https://sso/login?next=0123"),
+            "host answered 302 Found, pointing to https://sso/login; does it want a sign-in, or does the URL lead elsewhere?"
         );
     }
 }

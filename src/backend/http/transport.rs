@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ureq::config::Config;
@@ -17,6 +19,7 @@ use crate::backend::tls::PlainStream;
 use crate::backend::tls::{Dialer, Patience, Received, TlsStream, Wait};
 use crate::buffer::Buffer;
 use crate::cancel::Cancel;
+use crate::error::{Error, ErrorKind};
 
 const HTTPS_PORT: u16 = 443;
 #[cfg(feature = "s3")]
@@ -25,12 +28,18 @@ const HTTP_PORT: u16 = 80;
 /// The longest piece of a request that is sent at once.
 const OUTPUT: usize = 16 << 10;
 
+/// The most bytes that may come without any of a body's among them: those of a head, or of what is around the pieces of a
+/// body. ureq takes no longer heads.
+const MOST_AROUND: u64 = 64 << 10;
+
 /// Connects ureq. Time-outs and cancelling are all done below it, so ureq itself is told of no time-outs.
 #[derive(Debug)]
 pub(super) struct Dial {
     pub(super) dialer: Dialer,
     pub(super) authorization: Option<SecretValue>,
     pub(super) query: HiddenQuery,
+    /// How many bytes of bodies were read by now.
+    pub(super) read: Arc<AtomicU64>,
     pub(super) cancel: Cancel,
 }
 
@@ -69,7 +78,9 @@ impl Connector for Dial {
             echo: Echo::default(),
             limit: self.dialer.progress(),
             patience: Patience::new(self.dialer.progress()),
-            received: 0,
+            read: Arc::clone(&self.read),
+            read_before: 0,
+            around: 0,
             cancel: self.cancel.clone(),
         }))
     }
@@ -100,8 +111,12 @@ pub(super) struct Line {
     limit: Duration,
     /// With the answer to the last request.
     patience: Patience,
-    /// Bytes, of all answers.
-    received: u64,
+    /// How many bytes of bodies were read by now: only they are progress.
+    read: Arc<AtomicU64>,
+    /// How many they were when it was last looked.
+    read_before: u64,
+    /// Bytes that came since.
+    around: u64,
     cancel: Cancel,
 }
 
@@ -122,7 +137,8 @@ impl Transport for Line {
             (filled, self.echo) = (Some(signed), echo);
         }
         let output = filled.as_ref().map_or(output, |bytes| bytes);
-        self.patience.renew(self.received);
+        self.patience.renew(self.read.load(Ordering::Relaxed));
+        self.around = 0;
         self.stream.send(output, wait).map_err(carry)
     }
 
@@ -132,10 +148,19 @@ impl Transport for Line {
             limit: self.limit,
             what: "an answer",
         };
+        // All of a body that had come was read before more is waited for.
+        let read = self.read.load(Ordering::Relaxed);
+        if read != self.read_before {
+            (self.read_before, self.around) = (read, 0);
+        }
+        if self.around > MOST_AROUND {
+            return Err(carry(endless(self.stream.peer())));
+        }
+        self.buffers.forget_consumed();
         let input = &mut self.buffers.input;
         let known = input.len();
         loop {
-            let Some(limit) = self.patience.left(self.received) else {
+            let Some(limit) = self.patience.left(read) else {
                 return Err(carry(wait.timed_out(self.stream.peer())));
             };
             let before = self.stream.waited();
@@ -146,10 +171,14 @@ impl Transport for Line {
                     input.extend_from_slice(bytes);
                 });
             self.patience.waited(self.stream.waited() - before);
-            if let Some(received) = received.map_err(carry)? {
-                self.received += (input.len() - known) as u64;
-                self.echo.blot(&mut input[known..]);
-                return Ok(received == Received::Data);
+            match received.map_err(carry)? {
+                None => {}
+                Some(Received::Closed) if known > 0 => return Err(carry(cut())),
+                Some(received) => {
+                    self.around += (input.len() - known) as u64;
+                    self.echo.blot(&mut input[known..]);
+                    return Ok(received == Received::Data);
+                }
             }
         }
     }
@@ -227,6 +256,19 @@ impl Stream {
     }
 }
 
+/// What comes without an end, and is no body.
+fn endless(peer: &str) -> FetchError {
+    let message =
+        format!("the answer of {peer} has a head, or something around its body, without an end");
+    FetchError::Fatal(Error::new(ErrorKind::Unavailable, message).into())
+}
+
+/// The connection ended, properly, in the middle of a line.
+fn cut() -> FetchError {
+    let message = "the server ended the connection before its answer was complete";
+    FetchError::unreachable(Error::new(ErrorKind::Unavailable, message))
+}
+
 struct LineBuffers {
     input: Buffer,
     /// How much of the input was used.
@@ -234,6 +276,18 @@ struct LineBuffers {
     /// Whether the last look at the input used any of it.
     progress: bool,
     output: Vec<u8>,
+}
+
+impl LineBuffers {
+    /// Moves what was not used to the front: it is no more than a part of a line.
+    fn forget_consumed(&mut self) {
+        if self.consumed > 0 {
+            let rest = self.input.len() - self.consumed;
+            self.input.copy_within(self.consumed.., 0);
+            self.input.truncate(rest);
+            self.consumed = 0;
+        }
+    }
 }
 
 impl Buffers for LineBuffers {

@@ -1,22 +1,33 @@
 //! What is in a datastore, by the keys of its objects. Knows nothing of signatures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
+use rusty_s3::Bucket;
 use rusty_s3::actions::{ListObjectsV2, ListObjectsV2Response};
 
-use crate::backend::http::Client;
+use crate::backend::http::{Client, Want};
 use crate::backend::retry::Retry;
 use crate::backend::s3::{Store, folder_of};
 use crate::backend::{FetchError, SnapshotInfo};
-use crate::error::{Error, ErrorKind};
+use crate::digest::Digest;
+use crate::error::{BoxError, Error, ErrorKind};
 use crate::format::name::{BackupType, GroupName, Namespace, SnapshotName};
 
 /// A page names 1,000 keys of at most 1,024 bytes, each of which takes three when it is encoded, and says some hundred
 /// bytes more of each.
 const MAX_PAGE: u64 = 8 << 20;
 
+/// A page of 1,000 keys has some 30,000 tags. Each takes memory when it is parsed, much more than in the text.
+const MAX_TAGS: usize = 100_000;
+
 /// Pages of one listing: those of a million snapshots.
 const MAX_PAGES: usize = 10_000;
+
+/// The most snapshots or namespaces of one listing.
+const MAX_FOUND: usize = 1_000_000;
+
+/// Servers say in some hundred bytes where to go on.
+const MAX_TOKEN: usize = 8 << 10;
 
 const MANIFEST: &str = "index.json.blob";
 
@@ -60,6 +71,7 @@ impl Lister<'_> {
                         *is_protected |= file == PROTECTED;
                     }
                 }
+                found.len()
             })?;
         }
         if found.is_empty() {
@@ -83,6 +95,7 @@ impl Lister<'_> {
                 // What has a name that no namespace can have is none that could be asked for.
                 names.extend(name.and_then(|name| parent.child(name).ok()));
             }
+            names.len()
         })?;
         if names.is_empty() {
             self.check(parent)?;
@@ -120,32 +133,45 @@ impl Lister<'_> {
         Ok(!self.page(&action)?.contents.is_empty())
     }
 
-    /// Shows all pages of a listing, each with what all keys of the datastore begin with.
+    /// Shows all pages of a listing, each with what all keys of the datastore begin with; is told how much was found.
     fn pages(
         &mut self,
         folder: &str,
         delimiter: Option<&str>,
-        mut see: impl FnMut(&ListObjectsV2Response, &str),
+        mut see: impl FnMut(&ListObjectsV2Response, &str) -> usize,
     ) -> Result<(), FetchError> {
         let prefix = format!("{}{folder}", self.store.prefix);
-        let mut token = None;
+        let mut token: Option<String> = None;
+        // Their digests, since tokens are as long as the server likes.
+        let mut tokens = HashSet::new();
         for _ in 0..MAX_PAGES {
             let mut action = self.action(&prefix);
             if let Some(delimiter) = delimiter {
                 action.with_delimiter(delimiter.to_owned());
             }
-            if let Some(token) = &token {
-                action.with_continuation_token(String::clone(token));
+            if let Some(token) = token {
+                action.with_continuation_token(token);
             }
             let page = self.page(&action)?;
-            see(&page, &self.store.prefix);
-            match page.next_continuation_token {
-                None => return Ok(()),
-                next if next == token => return Err(no_listing("it continues at itself")),
-                next => token = next,
+            if see(&page, &self.store.prefix) > MAX_FOUND {
+                return Err(self.no_listing(format!("it names more than {MAX_FOUND}")));
             }
+            let Some(next) = page.next_continuation_token else {
+                return Ok(());
+            };
+            if next.len() > MAX_TOKEN {
+                return Err(self.no_listing("its continuation token has no end"));
+            }
+            if !tokens.insert(Digest::of(next.as_bytes())) {
+                return Err(self.no_listing("it goes round in circles"));
+            }
+            token = Some(next);
         }
-        Err(no_listing("it does not come to an end"))
+        Err(self.no_listing("it does not come to an end"))
+    }
+
+    fn no_listing(&self, cause: impl Into<BoxError>) -> FetchError {
+        NoListing::new(cause).of(&self.store.bucket)
     }
 
     fn action<'b>(&self, prefix: &'b str) -> ListObjectsV2<'b>
@@ -162,21 +188,68 @@ impl Lister<'_> {
 
     fn page(&mut self, action: &ListObjectsV2<'_>) -> Result<ListObjectsV2Response, FetchError> {
         let (store, client) = (self.store, &mut self.client);
-        let read = (self.retry).run(|| store.get(client, action)?.read(MAX_PAGE));
-        let bytes = read.map_err(|error| match error {
-            FetchError::Missing => no_listing("nothing is there; is the endpoint right?"),
-            error => error,
-        })?;
-        let text = String::from_utf8(bytes).map_err(no_listing)?;
-        ListObjectsV2::parse_response(&text).map_err(|error| no_listing(format!("{error}")))
+        self.retry.run(|| {
+            let mut answer = store.get(client, action, Want::File)?;
+            let bytes = answer.read_any(MAX_PAGE).map_err(|error| match error {
+                FetchError::TooLong => NoListing::new(error).of(&store.bucket),
+                error => error,
+            })?;
+            parse(&bytes).map_err(|error| {
+                let error = answer.page(&bytes).map_or(error, NoListing::new);
+                let error = error.of(&store.bucket);
+                // A refusal can come with the status 200.
+                store.sort(answer.refused(error, bytes)).error
+            })
+        })
     }
 }
 
-fn no_listing(cause: impl Into<crate::error::BoxError>) -> FetchError {
-    let message = "the server's answer is not a listing";
-    FetchError::Fatal(
-        Error::new(ErrorKind::Unavailable, message)
-            .because(cause)
-            .into(),
-    )
+/// A page, if that is what all of the text is. One that was cut, wherever, may be whole on another try.
+fn parse(bytes: &[u8]) -> Result<ListObjectsV2Response, NoListing> {
+    let text = std::str::from_utf8(bytes).map_err(NoListing::new)?;
+    // The parser takes a listing that ends behind any entry for a whole one.
+    if !is_whole(text) {
+        return Err(NoListing {
+            cause: "it is cut, or no listing at all".into(),
+            may_pass: true,
+        });
+    }
+    if text.bytes().filter(|byte| *byte == b'<').count() > MAX_TAGS {
+        return Err(NoListing::new("a page of it names more than it may"));
+    }
+    ListObjectsV2::parse_response(text).map_err(|error| NoListing::new(error.to_string()))
+}
+
+/// Whether a text ends with the end of a listing. A name in it can't look like that.
+fn is_whole(text: &str) -> bool {
+    let end = (text.trim_end().strip_suffix('>')).and_then(|text| text.rsplit_once("</"));
+    end.is_some_and(|(_, name)| {
+        let name = name.trim_end();
+        name.split_once(':').map_or(name, |(_, name)| name) == "ListBucketResult"
+    })
+}
+
+/// Why an answer is no listing, and whether it may be one on another try.
+struct NoListing {
+    cause: BoxError,
+    may_pass: bool,
+}
+
+impl NoListing {
+    fn new(cause: impl Into<BoxError>) -> NoListing {
+        NoListing {
+            cause: cause.into(),
+            may_pass: false,
+        }
+    }
+
+    fn of(self, bucket: &Bucket) -> FetchError {
+        let host = bucket.base_url().authority();
+        let message = format!("the answer of {host} is not a listing");
+        let error = Error::new(ErrorKind::Unavailable, message).because(self.cause);
+        match self.may_pass {
+            true => FetchError::transient(error),
+            false => FetchError::Fatal(error.into()),
+        }
+    }
 }

@@ -10,6 +10,29 @@ use crate::error::{Error, ErrorKind};
 /// The most of a server's message that is shown.
 const SHOWN: usize = 300;
 
+/// The longest code that is taken for one.
+const LONGEST_CODE: usize = 64;
+
+/// What servers say when they are asked for too much.
+const SLOW_DOWN: [&str; 7] = [
+    "SlowDown",
+    "TooManyRequests",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "Throttling",
+    "ThrottlingException",
+    "BandwidthLimitExceeded",
+];
+
+/// What else may pass.
+const PASSING: [&str; 5] = [
+    "InternalError",
+    "InternalServerError",
+    "ServiceUnavailable",
+    "RequestTimeout",
+    "OperationAborted",
+];
+
 /// Clocks that differ by less are not to blame.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
 
@@ -35,88 +58,126 @@ impl From<Trouble> for FetchError {
     }
 }
 
-pub(super) fn sort(bucket: &str, url: &str, refused: Refused) -> Trouble {
-    let host = url.split('/').nth(2).unwrap_or(url);
-    let code = element(&refused.text, "Code").unwrap_or_default();
-    let answered = || {
-        let mut text = format!("{host} answered {}", refused.status);
-        for said in [Some(code.clone()), element(&refused.text, "Message")] {
-            if let Some(said) = said.filter(|said| !said.is_empty()) {
-                text += ": ";
-                text += said.trim_end_matches('.');
-            }
+/// What the server means. Nothing but its own word for it, and of this object, says that an object is not there: a proxy,
+/// or another server, can answer 404 too.
+pub(super) fn sort(bucket: &str, refused: Refused) -> Trouble {
+    let (code, status) = (code(&refused.text), refused.status.as_u16());
+    let is_slow_down = SLOW_DOWN.contains(&code) || matches!(status, 429 | 503);
+    let error = match code {
+        _ if is_slow_down || PASSING.contains(&code) => transient(&refused),
+        "NoSuchKey" if is_of(&refused) => FetchError::Missing,
+        "NoSuchBucket" => {
+            let message = format!("there is no bucket {bucket} at {}", refused.host);
+            fatal(ErrorKind::NotFound, message)
         }
-        text
-    };
-    let fatal = |kind, message: String| FetchError::Fatal(Error::new(kind, message).into());
-    let denied = |hint: &str| {
-        let hint = clocks(refused.date, Timestamp::now()).unwrap_or_else(|| hint.to_owned());
-        let separator = if hint.is_empty() { "" } else { "; " };
-        let message = format!("{}{separator}{hint}", answered());
-        FetchError::Denied(Error::new(ErrorKind::Denied, message).into())
-    };
-    let is_slow_down = matches!(
-        (code.as_str(), refused.status.as_u16()),
-        ("SlowDown" | "TooManyRequests" | "RequestLimitExceeded", _) | (_, 429 | 503)
-    );
-    let retry_after = match refused.error {
-        FetchError::Transient { retry_after, .. } => retry_after,
-        _ => None,
-    };
-    let transient = || FetchError::Transient {
-        cause: Error::new(ErrorKind::Unavailable, answered()).into(),
-        retry_after,
-    };
-    let error = match code.as_str() {
-        _ if is_slow_down => transient(),
-        "RequestTimeout" => transient(),
-        "NoSuchBucket" => fatal(
-            ErrorKind::NotFound,
-            format!("there is no bucket {bucket} at {host}"),
-        ),
-        "NoSuchKey" => FetchError::Missing,
         "InvalidObjectState" => {
             let message = format!(
-                "{host} keeps the object in an archive (InvalidObjectState); have it restored there, to a storage \
-                 class that can be read, and try again"
+                "{} keeps the object in an archive tier (InvalidObjectState); restore the datastore's objects from there \
+                 first, and try again",
+                refused.host
             );
-            FetchError::Unreadable(Error::new(ErrorKind::Unreadable, message).into())
-        }
-        "SignatureDoesNotMatch" => denied("is the secret access key right?"),
-        "InvalidAccessKeyId" => denied("is the access key ID right, and of this server?"),
-        "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => {
-            denied("get new temporary credentials")
-        }
-        "RequestTimeTooSkewed" => denied("set the clock of this machine"),
-        "AuthorizationHeaderMalformed" | "AuthorizationQueryParametersError" => {
-            denied("is the region right?")
-        }
-        // Without the right to list, a server won't say that something is not there.
-        "AccessDenied" => {
-            denied("the credentials need the rights to list the bucket and to read its objects")
+            fatal(ErrorKind::Unavailable, message)
         }
         "PermanentRedirect" | "TemporaryRedirect" => {
             let region = refused.header("x-amz-bucket-region");
             let region = region.map(|region| format!("; it is in the region {region}"));
-            fatal(
-                ErrorKind::Unavailable,
-                format!("{}{}", answered(), region.unwrap_or_default()),
-            )
+            let message = answered(&refused) + &region.unwrap_or_default();
+            fatal(ErrorKind::Unavailable, message)
         }
-        "" => match refused.error {
-            FetchError::Denied(_) => denied(""),
-            error => error,
-        },
-        _ => match refused.error {
-            FetchError::Missing => FetchError::Missing,
-            FetchError::Denied(_) => denied(""),
-            FetchError::Transient { .. } => transient(),
-            _ => fatal(ErrorKind::Unavailable, answered()),
+        _ => match (hint(code), &refused.error) {
+            (Some(hint), _) => denied(&refused, hint),
+            (None, FetchError::Denied(_)) => denied(&refused, ""),
+            (None, FetchError::Missing) => {
+                let message = format!("{}; is the endpoint right?", answered(&refused));
+                fatal(ErrorKind::Unavailable, message)
+            }
+            (None, _) if code.is_empty() => refused.error,
+            // That of an error in an object's place says nothing.
+            (None, FetchError::Transient { .. }) if status != 200 => transient(&refused),
+            (None, _) => fatal(ErrorKind::Unavailable, answered(&refused)),
         },
     };
     Trouble {
         error,
         is_slow_down,
+    }
+}
+
+/// What to do about credentials that a server refuses by this code.
+fn hint(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "SignatureDoesNotMatch" => "is the secret access key right?",
+        "InvalidAccessKeyId" => "is the access key ID right, and of this server?",
+        "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "InvalidToken" => {
+            "get new temporary credentials"
+        }
+        "RequestTimeTooSkewed" => "set the clock of this machine",
+        "AuthorizationHeaderMalformed" | "AuthorizationQueryParametersError" => {
+            "is the region right?"
+        }
+        // Without the right to list, a server won't say that something is not there.
+        "AccessDenied" => {
+            "the credentials need the rights to list the bucket and to read its objects"
+        }
+        _ => return None,
+    })
+}
+
+/// The code of an error in S3's own form; else nothing.
+fn code(text: &str) -> &str {
+    let rest = text.split_once("<Error").map(|(_, rest)| rest);
+    let code = rest
+        .and_then(|rest| raw(rest, "Code"))
+        .unwrap_or_default()
+        .trim();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    match code.len() <= LONGEST_CODE && code.bytes().all(is_plain) {
+        true => code,
+        false => "",
+    }
+}
+
+/// Whether it is said of the object that was asked for, as far as the server says of which. One that serves a page for what
+/// is missing, and lacks that too, says so of the page.
+fn is_of(refused: &Refused) -> bool {
+    raw(&refused.text, "Key").is_none_or(|key| key.trim().ends_with(&refused.file))
+}
+
+/// The answer, by its status and what it says of itself.
+fn answered(refused: &Refused) -> String {
+    let mut text = format!("{} answered {}", refused.host, refused.status);
+    let code = Some(code(&refused.text).to_owned());
+    // Only what comes with a refusal was searched for secrets that the server repeats.
+    let message = element(&refused.text, "Message").filter(|_| refused.status != 200);
+    for said in [code, message]
+        .into_iter()
+        .flatten()
+        .filter(|said| !said.is_empty())
+    {
+        text += ": ";
+        text += said.trim_end_matches('.');
+    }
+    text
+}
+
+fn fatal(kind: ErrorKind, message: String) -> FetchError {
+    FetchError::Fatal(Error::new(kind, message).into())
+}
+
+fn denied(refused: &Refused, hint: &str) -> FetchError {
+    let hint = clocks(refused.date, Timestamp::now()).unwrap_or_else(|| hint.to_owned());
+    let separator = if hint.is_empty() { "" } else { "; " };
+    let message = format!("{}{separator}{hint}", answered(refused));
+    FetchError::Denied(Error::new(ErrorKind::Denied, message).into())
+}
+
+fn transient(refused: &Refused) -> FetchError {
+    FetchError::Transient {
+        cause: Error::new(ErrorKind::Unavailable, answered(refused)).into(),
+        retry_after: match refused.error {
+            FetchError::Transient { retry_after, .. } => retry_after,
+            _ => None,
+        },
     }
 }
 
@@ -139,8 +200,7 @@ fn clocks(server: Option<Timestamp>, here: Timestamp) -> Option<String> {
 
 /// The text of the first element with this name, as far as it is fit to be shown.
 fn element(xml: &str, name: &str) -> Option<String> {
-    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
-    let (text, _) = rest.split_once(&format!("</{name}>"))?;
+    let text = raw(xml, name)?;
     let shown = text.chars().filter(|c| !c.is_control()).take(SHOWN);
     let text: String = shown.collect();
     let entities = [
@@ -154,6 +214,11 @@ fn element(xml: &str, name: &str) -> Option<String> {
     ];
     let plain = |text: String, (entity, character): (&str, &str)| text.replace(entity, character);
     Some(entities.into_iter().fold(text.trim().to_owned(), plain))
+}
+
+fn raw<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    Some(rest.split_once(&format!("</{name}>"))?.0)
 }
 
 #[cfg(test)]

@@ -74,6 +74,13 @@ pub enum Fault {
     Unauthorized401,
     /// This status, with a short text.
     Status(u16),
+    /// 200 with this text of this type instead, as a server that wants a sign-in.
+    Say {
+        /// Such as `text/html`.
+        content_type: &'static str,
+        /// The body.
+        text: String,
+    },
     /// 503 with a Retry-After of so many seconds.
     Busy {
         /// The seconds.

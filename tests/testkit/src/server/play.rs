@@ -110,6 +110,9 @@ impl Play {
             Fault::Missing400 => missing(name),
             Fault::Unauthorized401 => Play::text(401, format!("download chunk {name} not allowed")),
             Fault::Status(status) => Play::text(status, format!("status {status} was asked for")),
+            Fault::Say { content_type, text } => {
+                Play::text(200, text).header("content-type", content_type)
+            }
             Fault::Busy { retry_after } => {
                 Play::text(503, "busy").header("retry-after", retry_after.to_string())
             }

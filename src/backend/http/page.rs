@@ -1,0 +1,148 @@
+//! Whether a body is something that a server says, such as a page to sign in with, where a file was asked for. Knows
+//! nothing of what is in files, but that none of a datastore begins like a text.
+
+use crate::error::{Error, ErrorKind};
+
+/// So much of a body tells what it is.
+pub(super) const TELLING: usize = 512;
+
+/// How pages and S3's errors begin. No file of a datastore does.
+const BEGINNINGS: [&str; 10] = [
+    "<!doctype",
+    "<html",
+    "<head",
+    "<body",
+    "<title",
+    "<meta",
+    "<script",
+    "<!--",
+    "<?xml",
+    "<error",
+];
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The marks of UTF-16, in which no file of a datastore is written.
+const OTHER_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
+
+/// What a server says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    Page,
+    /// XML, JSON.
+    Other,
+}
+
+impl Said {
+    pub(super) fn error(self, host: &str) -> Error {
+        let message = match self {
+            Said::Page => format!(
+                "{host} answered with a web page instead of the file; does the server or the network want a sign-in, \
+                 or does the URL lead elsewhere?"
+            ),
+            Said::Other => {
+                format!("{host} answered with a text instead of the file; is the URL right?")
+            }
+        };
+        Error::new(ErrorKind::Unavailable, message)
+    }
+}
+
+/// What is said by a body that has this type and begins so; `None` where it may be a file.
+pub(super) fn said(content_type: Option<&str>, body: &[u8]) -> Option<Said> {
+    let content_type = content_type.unwrap_or_default();
+    let content_type = content_type.split(';').next().unwrap_or_default().trim();
+    let is_type = |types: &[&str]| {
+        types
+            .iter()
+            .any(|one| one.eq_ignore_ascii_case(content_type))
+    };
+    let is_page = is_type(&["text/html", "application/xhtml+xml"]);
+    let is_other = is_type(&[
+        "application/json",
+        "application/problem+json",
+        "application/xml",
+        "text/xml",
+    ]);
+    let start = &body[..body.len().min(TELLING)];
+    let begins = beginning(start);
+    // A type alone proves nothing: some servers call every file so whose name tells them nothing.
+    match begins {
+        Some("<?xml" | "<error") if !is_page => Some(Said::Other),
+        Some(_) => Some(Said::Page),
+        None if is_page && is_text(start) => Some(Said::Page),
+        None if is_other && is_text(start) && !start.is_empty() => Some(Said::Other),
+        None => None,
+    }
+}
+
+fn beginning(start: &[u8]) -> Option<&'static str> {
+    let start = start
+        .strip_prefix(BYTE_ORDER_MARK)
+        .unwrap_or(start)
+        .trim_ascii_start();
+    let begins = |text: &&str| {
+        let same = |(one, other): (&u8, u8)| one.eq_ignore_ascii_case(&other);
+        start.len() >= text.len() && start.iter().zip(text.bytes()).all(same)
+    };
+    BEGINNINGS.into_iter().find(begins)
+}
+
+fn is_text(start: &[u8]) -> bool {
+    if OTHER_MARKS.iter().any(|mark| start.starts_with(mark)) {
+        return true;
+    }
+    let text = match std::str::from_utf8(start) {
+        Ok(text) => text,
+        // The last character may be cut.
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(&start[..error.valid_up_to()]).unwrap_or_default()
+        }
+        Err(_) => return false,
+    };
+    text.chars()
+        .all(|c| !c.is_control() || c.is_ascii_whitespace())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_and_texts_are_told_from_files() {
+        let page = Some(Said::Page);
+        let other = Some(Said::Other);
+        for (content_type, body, expected) in [
+            (None, &b"<!DOCTYPE html><html>"[..], page),
+            (None, b"\xef\xbb\xbf \r\n<HTML><head><title>f\xfcr", page),
+            (Some("text/html; charset=utf-8"), b"<p>Sign in</p>", page),
+            (Some("text/html"), b"", page),
+            (Some("text/html"), b"\xff\xfe<\0p\0", page),
+            (Some("text/html"), b"<?xml version=\"1.0\"?><html>", page),
+            (None, b"<?xml version=\"1.0\"?><Error>", other),
+            (None, b"<Error><Code>", other),
+            (Some("Application/JSON"), b"{\"error\":\"no\"}", other),
+            (Some("application/json"), b"", None),
+            (Some("application/octet-stream"), b"", None),
+            (Some("text/plain"), b"no chunk", None),
+            // Damaged files, of servers that call all files pages.
+            (Some("text/html"), &[0; 4096], None),
+            (
+                Some("text/html"),
+                &[66, 171, 56, 7, 190, 131, 112, 161],
+                None,
+            ),
+            (
+                Some("text/html"),
+                &[123, 103, 133, 190, 34, 45, 76, 240],
+                None,
+            ),
+        ] {
+            assert_eq!(
+                said(content_type, body),
+                expected,
+                "{content_type:?} {body:?}"
+            );
+        }
+    }
+}
