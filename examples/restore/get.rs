@@ -36,18 +36,18 @@ pub(crate) fn run(
     check_names(get, &snapshot, &names)?;
     content::check_key(&snapshot, &names)?;
     let job = Job::new(options, interrupt, output).salvaging(get.writing.salvage);
-    let _running = interrupt.run()?;
     make(&get.folder)?;
     // All before the first byte, so that what stands in the way of the last is found at once. One after the other, since there
     // may be thousands.
     for name in &names {
-        match check(get, options, &snapshot, name) {
+        match check(get, options, &snapshot, name, interrupt) {
             Err(failure) if failure.exit() != Exit::Integrity => return Err(failure),
             _ => {}
         }
     }
     let mut exit = Exit::Done;
     for name in &names {
+        interrupt.check()?;
         let content = match Content::open(&snapshot, name) {
             Ok(content) => content,
             // Nothing of it can be had, and the rest can.
@@ -58,6 +58,8 @@ pub(crate) fn run(
             }
             Err(failure) => return Err(failure),
         };
+        // What is fetched above may take its time, and leaves nothing to put in order.
+        let _running = interrupt.run()?;
         let path = get.folder.join(content.name());
         let destination = match is_there(&path, options) {
             // It may be there because an earlier run was cut off after it.
@@ -96,9 +98,17 @@ fn check_names(get: &Get, snapshot: &Snapshot, names: &[String]) -> Result<(), F
 }
 
 /// Whether something can be restored to where it goes.
-fn check(get: &Get, options: &Options, snapshot: &Snapshot, name: &str) -> Result<(), Failure> {
+fn check(
+    get: &Get,
+    options: &Options,
+    snapshot: &Snapshot,
+    name: &str,
+    interrupt: &Interrupt,
+) -> Result<(), Failure> {
+    interrupt.check()?;
     let path = get.folder.join(content::name_of(snapshot, name));
     if !is_there(&path, options) {
+        let _running = interrupt.run()?;
         return Destination::open(path, false, None, &get.writing, options).map(drop);
     }
     match snapshot.manifest().file(name) {

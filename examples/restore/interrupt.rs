@@ -83,15 +83,24 @@ impl Interrupt {
         &self.0.cancel
     }
 
+    /// Before something that may wait, after a restore that was perhaps done when it was cancelled.
+    ///
+    /// # Errors
+    /// There was a signal.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        match self.0.cancel.is_cancelled() {
+            true => Err(Failure::interrupted()),
+            false => Ok(()),
+        }
+    }
+
     /// From here on, until what is returned is dropped, a signal cancels and does not end the program.
     ///
     /// # Errors
     /// There was a signal before.
     pub(crate) fn run(&self) -> Result<Running<'_>, Failure> {
         let mut running = self.0.running.lock();
-        if self.0.cancel.is_cancelled() {
-            return Err(Failure::interrupted());
-        }
+        self.check()?;
         *running += 1;
         Ok(Running(self))
     }

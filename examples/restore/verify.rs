@@ -22,6 +22,7 @@ pub(crate) fn run(
     let job = Job::new(options, interrupt, output);
     let mut exit = Exit::Done;
     for name in &names {
+        interrupt.check()?;
         match Content::open(&snapshot, name).and_then(|content| job.verify(&content)) {
             Ok(()) => {}
             Err(failure) if failure.exit() == Exit::Integrity => {

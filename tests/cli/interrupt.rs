@@ -172,6 +172,28 @@ fn a_server_that_does_not_answer_is_not_waited_for() {
 }
 
 #[test]
+fn between_two_archives_nothing_is_waited_for_either() {
+    within(NEVER, || {
+        let home = Home::new();
+        let server = golden_server();
+        server.on_file("drive-scsi1.img.fidx", When::Always, Fault::Stall);
+        let child = spawn_on(&home, &server, "get vm/200 out --quiet");
+        wait_until(|| home.path("out/drive-scsi0.img").exists());
+        let begun = Instant::now();
+        signal("INT", child.id());
+        // Whether it heard that as the first one ended, or before the second one began.
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130));
+        assert!(output.stderr.ends_with(b"interrupted\n"));
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        assert_eq!(home.names_in("out"), ["drive-scsi0.img"]);
+        let child = spawn_on(&home, &server, "verify vm/200 drive-scsi1.img");
+        wait_until(|| server.counts().listings == 2);
+        assert_ends_at_once(child, "TERM", "verify");
+    });
+}
+
+#[test]
 fn a_signal_before_anything_is_opened_is_told_too() {
     within(NEVER, || {
         let home = Home::new();
