@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 /// How long a pipe may be without anybody who writes to it.
@@ -57,7 +58,7 @@ pub(crate) fn read_small(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8
             Ok(0) => return Ok(bytes),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                poll(&mut [PollFd::new(&file, PollFlags::IN)], None)?;
+                wait_for(&file, None)?;
             }
             Err(error) => return Err(error),
         }
@@ -70,7 +71,7 @@ fn await_writer(file: &File, bytes: &mut Vec<u8>) -> io::Result<()> {
     loop {
         match read_some(file, bytes) {
             Ok(0) if begun.elapsed() < PATIENCE => {
-                poll(&mut [PollFd::new(file, PollFlags::IN)], Some(&LOOK))?;
+                wait_for(file, Some(&LOOK))?;
             }
             Ok(0) => {
                 let message = "it is a pipe, and nobody writes to it";
@@ -79,6 +80,14 @@ fn await_writer(file: &File, bytes: &mut Vec<u8>) -> io::Result<()> {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
             _ => return Ok(()),
         }
+    }
+}
+
+/// Waits until something can be read, or a signal came, or for so long.
+fn wait_for(file: &File, limit: Option<&Timespec>) -> io::Result<()> {
+    match poll(&mut [PollFd::new(file, PollFlags::IN)], limit) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
