@@ -27,7 +27,13 @@ fn every_golden_archive_comes_through_a_server() {
         for namespace in ["", "team/a"] {
             let remote = remote.in_namespace(namespace.parse().unwrap());
             let local = local.in_namespace(namespace.parse().unwrap());
-            assert_eq!(remote.snapshots().unwrap(), local.snapshots().unwrap());
+            // A server tells more of each than a folder does.
+            let listed = [&remote, &local].map(|datastore| {
+                let snapshots = datastore.snapshots().unwrap().into_iter();
+                let known = snapshots.map(|snapshot| (snapshot.name, snapshot.is_finished));
+                known.collect::<Vec<_>>()
+            });
+            assert_eq!(listed[0], listed[1]);
             for listed in remote.snapshots().unwrap() {
                 let name = listed.name.to_string();
                 let (remote, local) = (
