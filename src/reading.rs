@@ -58,7 +58,7 @@ pub(crate) fn read_small(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8
             Ok(0) => return Ok(bytes),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                await_more(&file, None)?;
+                wait_for(&file, None)?;
             }
             Err(error) => return Err(error),
         }
@@ -71,7 +71,7 @@ fn await_writer(file: &File, bytes: &mut Vec<u8>) -> io::Result<()> {
     loop {
         match read_some(file, bytes) {
             Ok(0) if begun.elapsed() < PATIENCE => {
-                await_more(file, Some(&LOOK))?;
+                wait_for(file, Some(&LOOK))?;
             }
             Ok(0) => {
                 let message = "it is a pipe, and nobody writes to it";
@@ -83,8 +83,8 @@ fn await_writer(file: &File, bytes: &mut Vec<u8>) -> io::Result<()> {
     }
 }
 
-/// Waits until there is more, or for so long. A signal that somebody else hears is no reason to fail.
-fn await_more(file: &File, limit: Option<&Timespec>) -> io::Result<()> {
+/// Waits until something can be read, or a signal came, or for so long.
+fn wait_for(file: &File, limit: Option<&Timespec>) -> io::Result<()> {
     match poll(&mut [PollFd::new(file, PollFlags::IN)], limit) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),

@@ -310,6 +310,13 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "SIZE", value_parser = size::parse)]
     pub(crate) rate: Option<u64>,
 
+    /// How many seconds places may give nothing before the program gives up
+    ///
+    /// A place that can't be reached is tried each second meanwhile. Where nothing was ever had of a server, a refused
+    /// connection or an unknown name is a failure at once.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub(crate) patience: u64,
+
     /// Ask for a chunk that others wait for once more when it is late: of the next place, or over another connection
     ///
     /// Late is a quarter longer than nine in ten take, and 50 ms at the least. The first answer counts. At most one chunk

@@ -70,7 +70,8 @@ pub(crate) fn run(
         )?;
     }
     let limit = Duration::from_secs(bench.seconds);
-    let mut restore = Restore::new().threads(options.threads);
+    let patience = Duration::from_secs(options.patience);
+    let mut restore = Restore::new().threads(options.threads).patience(patience);
     if let Some(bytes) = options.memory {
         restore = restore.memory(bytes);
     }

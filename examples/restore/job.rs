@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chunk_restore::{Error, ErrorKind, Report, Restore, Seed, StreamTarget, Target};
 use serde_json::{Value, json};
@@ -37,6 +38,7 @@ impl<'a> Job<'a> {
             .threads(options.threads)
             .in_flight(options.streams)
             .race(options.race)
+            .patience(Duration::from_secs(options.patience))
             .cancel(interrupt.cancel());
         if let Some(bytes) = options.rate {
             restore = restore.rate(bytes);

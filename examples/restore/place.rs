@@ -1,5 +1,7 @@
 //! From the command line and the environment to an open datastore. Knows nothing of what is done with it.
 
+use std::time::Duration;
+
 use chunk_restore::{Datastore, Fingerprint, GroupName, Key, Snapshot};
 use serde_json::json;
 
@@ -175,7 +177,7 @@ fn open<T>(
 ) -> Result<(Datastore, Result<T, Failure>), Failure> {
     let mut known = None;
     if repository.is_remote() {
-        opening = reach(options, opening);
+        opening = reach(options, opening).patience(Duration::from_secs(options.patience));
         if let Some(given) = fingerprint(options)? {
             opening = opening.fingerprint(given);
         } else if let (Some(server), Some(file)) = (repository.server(), Known::file()) {

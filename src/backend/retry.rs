@@ -1,6 +1,8 @@
 //! When to ask again after a failure that may pass. Knows nothing of what was asked for.
 
 use std::time::Duration;
+#[cfg(feature = "tls")]
+use std::time::Instant;
 
 #[cfg(feature = "tls")]
 use crate::backend::FetchError;
@@ -31,6 +33,8 @@ pub(crate) fn pause(attempt: u32, chance: u8, retry_after: Option<Duration>) -> 
 pub(crate) struct Retry {
     /// At least 1 is done.
     pub(crate) attempts: u32,
+    /// After so long no further one is begun.
+    pub(crate) patience: Duration,
     /// Ends the pauses.
     pub(crate) cancel: Cancel,
 }
@@ -45,12 +49,16 @@ impl Retry {
         &self,
         mut fetch: impl FnMut() -> Result<T, FetchError>,
     ) -> Result<T, FetchError> {
+        let begun = Instant::now();
         let mut attempt = 1;
         loop {
             match fetch() {
                 Err(error) if error.may_pass() && attempt < self.attempts => {
-                    let retry_after = error.retry_after();
-                    if self.cancel.wait(pause(attempt, 0, retry_after)) {
+                    let pause = pause(attempt, 0, error.retry_after());
+                    if begun.elapsed().saturating_add(pause) >= self.patience {
+                        return Err(error);
+                    }
+                    if self.cancel.wait(pause) {
                         return Err(FetchError::Cancelled);
                     }
                     attempt += 1;

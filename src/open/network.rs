@@ -21,6 +21,7 @@ use crate::reading::read_small;
 const MAX_CA_FILE: u64 = 1 << 20;
 
 const DEFAULT_ATTEMPTS: u32 = 5;
+const DEFAULT_PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Clone)]
 pub(super) struct Network {
@@ -52,6 +53,7 @@ impl Default for Network {
             secret: None,
             retry: Retry {
                 attempts: DEFAULT_ATTEMPTS,
+                patience: DEFAULT_PATIENCE,
                 cancel: Cancel::new(),
             },
         }
@@ -165,9 +167,19 @@ impl Options {
 
     /// How many times a manifest, an index or a listing is asked for, where a failure may pass; 5 by default, and 1 at
     /// the least. Chunks have [`attempts of their own`](crate::Restore::attempts).
+    ///
+    /// Whatever the number, no further attempt is begun after the [`patience`](Options::patience).
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Options {
         self.network.retry.attempts = attempts;
+        self
+    }
+
+    /// How long to go on with attempts for a manifest, an index or a listing; 120 seconds by default. For chunks it is
+    /// [`Restore::patience`](crate::Restore::patience).
+    #[must_use]
+    pub fn patience(mut self, limit: Duration) -> Options {
+        self.network.retry.patience = limit;
         self
     }
 

@@ -142,7 +142,10 @@ impl<'a> Writer<'a> {
         // The one place that says so: every position was committed.
         self.check_cancelled()?;
         let finished = self.target.finish(!self.report.damage.is_empty());
-        finished.map_err(|error| target_error("finish", self.report.committed, error))?;
+        if let Err(error) = finished {
+            self.check_cancelled()?;
+            return Err(target_error("finish", self.report.committed, error));
+        }
         self.tell_progress();
         Ok(self.report)
     }
@@ -213,13 +216,13 @@ impl<'a> Writer<'a> {
                 line.ahead.hang_up_after(limit);
             }
             // Where nothing has come over any connection, another one is tried, once.
-            None if self.progress.is_first() && self.progress.waited() >= patience / FIRST_MAX => {
-                if !self.tried_another {
+            None => {
+                let is_late = self.progress.waited() >= patience / FIRST_MAX;
+                if is_late && self.progress.is_first() && !self.tried_another {
                     self.tried_another = true;
                     line.ahead.hang_up_on(turn);
                 }
             }
-            None => {}
         }
         Ok(())
     }

@@ -16,7 +16,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chunk_restore::{Error, ErrorKind, Event, Options, Report, Restore, Result, StreamTarget};
+use chunk_restore::{
+    Cancel, Error, ErrorKind, Event, Options, Report, Restore, Result, StreamTarget,
+};
 use testkit::{
     ArchiveInfo, Gate, Image, InMemory, PbsOptions, PbsServer, Raw, SessionFault, SnapshotBuilder,
     SnapshotInfo, When, Workload, raw, sha256,
@@ -103,6 +105,24 @@ impl Peer {
         })?;
         assert_eq!(sha256(&target.into_inner()), self.disk().sha256);
         Ok((report, retries))
+    }
+
+    /// Restores until something fails, which may pass; its kind, the position of its chunk, and what is said of it.
+    fn first_failure(&self, restore: &Restore) -> (ErrorKind, Option<usize>, String) {
+        let of = |error: &Error| (error.kind(), error.position(), format!("{error:?}"));
+        let datastore = self.options().open(&self.server.repository("store1"));
+        let snapshot = datastore.unwrap().snapshot(SNAPSHOT).unwrap();
+        let archive = snapshot.archive(DISK).unwrap();
+        let (cancel, mut first) = (Cancel::new(), None);
+        let mut target = StreamTarget::new(Vec::new());
+        let restore = restore.clone().cancel(&cancel);
+        let result = restore.run_with(&archive, &mut target, |event| {
+            if let Event::Retried(error) = event {
+                first.get_or_insert_with(|| of(error));
+                cancel.cancel();
+            }
+        });
+        first.unwrap_or_else(|| of(&result.unwrap_err()))
     }
 
     /// A session that answers as it should until the first chunk is asked for, on stream 5, and then does this.

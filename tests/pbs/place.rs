@@ -27,10 +27,20 @@ fn every_golden_archive_comes_through_a_server() {
         for namespace in ["", "team/a"] {
             let remote = remote.in_namespace(namespace.parse().unwrap());
             let local = local.in_namespace(namespace.parse().unwrap());
-            // A folder tells the rest when it is asked.
-            let mut listed = local.snapshots().unwrap();
-            assert!(local.describe(&mut listed).is_empty());
-            assert_eq!(remote.snapshots().unwrap(), listed);
+            let (told, mut read) = (remote.snapshots().unwrap(), local.snapshots().unwrap());
+            assert!(local.describe(&mut read).is_empty());
+            for (told, read) in told.iter().zip(&read) {
+                assert_eq!(
+                    (&told.name, told.is_finished),
+                    (&read.name, read.is_finished)
+                );
+                assert_eq!(
+                    (&told.files, told.crypt_mode),
+                    (&read.files, read.crypt_mode)
+                );
+                assert_eq!(told.key_fingerprint, read.key_fingerprint);
+            }
+            assert_eq!(told.len(), read.len());
             for listed in remote.snapshots().unwrap() {
                 let name = listed.name.to_string();
                 let (remote, local) = (

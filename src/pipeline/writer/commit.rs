@@ -141,7 +141,11 @@ impl Writer<'_> {
         let begun = Instant::now();
         let written = write(self.target);
         self.report.writing += begun.elapsed();
-        written.map_err(|error| target_error("write", self.report.committed, error))?;
+        if let Err(error) = written {
+            // A target that waits for somebody may have stopped because of the cancel.
+            self.check_cancelled()?;
+            return Err(target_error("write", self.report.committed, error));
+        }
         self.report.committed += len;
         Ok(())
     }
