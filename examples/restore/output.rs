@@ -25,6 +25,8 @@ fn look_at_stdout() {
     STDOUT_WAS_CLOSED.store(flags.is_err(), Ordering::Relaxed);
 }
 
+const CLOSED: &str = "standard output is closed: redirect it, as to a file or to /dev/null";
+
 const CANNOT_WRITE: &str = "cannot write to standard output";
 
 /// Where the program says things, and in which form.
@@ -65,10 +67,8 @@ impl Output {
     pub(crate) fn check(&self, command: &Command) -> Result<(), Failure> {
         let is_answer = matches!(command, Command::List(_) | Command::Bench(_));
         match STDOUT_WAS_CLOSED.load(Ordering::Relaxed) {
-            true if self.stdout_is_taken => Err(Failure::refused(CANNOT_WRITE).because(&closed())),
-            true if is_answer || !self.is_quiet => {
-                Err(Failure::output(CANNOT_WRITE).because(&closed()))
-            }
+            true if self.stdout_is_taken => Err(Failure::refused(CLOSED)),
+            true if is_answer || !self.is_quiet => Err(Failure::output(CLOSED)),
             _ => Ok(()),
         }
     }
@@ -76,7 +76,7 @@ impl Output {
     /// What was asked for, in whatever form it has.
     pub(crate) fn print(&self, text: impl Display) -> Result<(), Failure> {
         if STDOUT_WAS_CLOSED.load(Ordering::Relaxed) {
-            return Err(Failure::output(CANNOT_WRITE).because(&closed()));
+            return Err(Failure::output(CLOSED));
         }
         let mut stdout = io::stdout();
         let written = write!(stdout, "{text}").and_then(|()| stdout.flush());
@@ -158,10 +158,6 @@ impl Output {
         };
         heard(written)
     }
-}
-
-fn closed() -> io::Error {
-    io::Error::other("it is closed: redirect it, as to a file or to /dev/null")
 }
 
 /// Where nobody reads on, whoever read has read enough; that changes nothing about a restore.

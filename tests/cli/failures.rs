@@ -195,7 +195,7 @@ fn what_can_not_be_said_is_no_success() {
         );
         closed(&home, arguments)
             .expect(1)
-            .says("because: it is closed");
+            .says("standard output is closed");
     }
     // What was restored is there all the same.
     assert_eq!(home.sha256_of("out/drive-scsi0.img"), GOLDEN_RAW);
@@ -203,7 +203,7 @@ fn what_can_not_be_said_is_no_success() {
 
     closed(&home, "image vm/200 drive-scsi0.img -")
         .expect(8)
-        .says("because: it is closed");
+        .says("standard output is closed");
     closed(&home, "get vm/200 quiet --quiet").expect(0);
 }
 

@@ -1,7 +1,7 @@
 //! Signals: the first stops a restore cleanly, and everything else at once, as the second does.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -18,7 +18,7 @@ use testkit::{Fault, Folder, PbsServer, SessionFault, When};
 
 use crate::home::{GOLDEN_LEN, Home, events};
 
-const NEVER: Duration = Duration::from_secs(120);
+pub(crate) const NEVER: Duration = Duration::from_secs(120);
 
 #[test]
 fn an_interrupted_restore_stops_before_its_end() {
@@ -245,73 +245,12 @@ fn what_a_script_runs_beside_itself_hears_what_it_does_not_ignore() {
     });
 }
 
-#[test]
-fn an_interrupted_question_leaves_the_terminal_as_it_was() {
-    within(NEVER, || {
-        let home = Home::new();
-        let verify = "verify vm/204 --keyfile ../golden/keys/pbkdf2.key";
-        let verify = home.command(verify);
-        asks_and_is_interrupted(&home, verify, "Passphrase of ");
-        let server = golden_server();
-        let mut list = on_server(home.command("list"), &server);
-        list.env_remove("PBS_FINGERPRINT");
-        asks_and_is_interrupted(&home, list, "[y/N]");
-        let mut list = on_server(home.command("list"), &server);
-        list.env_remove("PBS_PASSWORD");
-        asks_and_is_interrupted(&home, list, "Secret of ");
-    });
-}
-
-/// Runs a command on a terminal of its own, presses Ctrl-C once it asks, and looks at the terminal afterwards.
-fn asks_and_is_interrupted(home: &Home, asking: Command, question: &str) {
-    let arguments = asking.get_args().map(|argument| argument.to_str().unwrap());
-    let arguments: Vec<&str> = arguments.collect();
-    let program = asking.get_program().to_str().unwrap();
-    let line = format!(
-        "trap : INT; {program} {}; echo \"code $?\"; stty -a",
-        arguments.join(" ")
-    );
-    let mut script = Command::new("script");
-    script.args(["-qec", &line, "/dev/null"]);
-    home.settle(&mut script);
-    for (name, value) in asking.get_envs() {
-        match value {
-            Some(value) => script.env(name, value),
-            None => script.env_remove(name),
-        };
-    }
-    script.env("PATH", std::env::var_os("PATH").unwrap());
-    let mut script = script
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut terminal = script.stdout.take().unwrap();
-    let mut shown = String::new();
-    while !shown.contains(question) {
-        let mut byte = [0];
-        assert_eq!(terminal.read(&mut byte).unwrap(), 1, "{shown}");
-        shown.push(byte[0].into());
-    }
-    let mut keys = script.stdin.take().unwrap();
-    keys.write_all(b"\x03").unwrap();
-    let mut rest = String::new();
-    terminal.read_to_string(&mut rest).unwrap();
-    script.wait().unwrap();
-    assert!(rest.contains("interrupted\r\n"), "{rest}");
-    assert!(rest.contains("code 130\r\n"), "{rest}");
-    assert!(
-        rest.contains(" echo ") && rest.contains(" icanon "),
-        "{rest}"
-    );
-}
-
-fn golden_server() -> PbsServer {
+pub(crate) fn golden_server() -> PbsServer {
     let datastore = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/datastore");
     PbsServer::start(Arc::new(Folder::new(datastore)))
 }
 
-fn on_server(mut command: Command, server: &PbsServer) -> Command {
+pub(crate) fn on_server(mut command: Command, server: &PbsServer) -> Command {
     command
         .env("PBS_REPOSITORY", server.repository("store1"))
         .env("PBS_PASSWORD", PbsServer::SECRET)
@@ -399,7 +338,10 @@ fn signal(name: &str, id: u32) {
 }
 
 /// Fails instead of hanging.
-fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) fn within<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
     let (sender, receiver) = mpsc::channel();
     let worker = thread::spawn(move || drop(sender.send(work())));
     match receiver.recv_timeout(limit) {

@@ -17,6 +17,7 @@ mod interrupt;
 mod keys;
 mod listing;
 mod network;
+mod prompt;
 mod range;
 mod reach;
 mod reading;
