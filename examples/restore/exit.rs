@@ -30,7 +30,7 @@ Exit codes:
   4    sign-in, TLS or permission
   5    no such datastore, namespace, snapshot or archive
   6    a key is missing, wrong or locked, or a snapshot is not signed by it
-  7    stored data is damaged, missing or unreadable
+  7    stored data itself is damaged, missing or unreadable
   8    the target can't be created or written
   130  interrupted";
 
