@@ -115,84 +115,103 @@ pub(super) fn judge(
     places: &Places,
     now: Instant,
 ) -> Verdict {
-    // A byte of the digest is as good as chance.
-    let chance = job.chunk.digest.as_bytes()[job.attempt as usize % 32];
-    let may_pass = failure.fetch_error().is_some_and(FetchError::may_pass);
     let after = match failure.scope() {
-        None => return Verdict::Final(error_of(job, failure)),
-        Some(Scope::Ours) => {
-            job.shortages += 1;
-            if job.shortages == SHORTAGES {
-                return Verdict::Final(error_of(job, failure));
-            }
-            retry::pause(job.shortages, chance, None)
+        None => None,
+        Some(Scope::Ours) => job.after_shortage(),
+        Some(Scope::Place) if failure.fetch_error().is_some_and(FetchError::may_pass) => {
+            Some(job.after_refusal(&failure, places, now))
         }
-        Some(Scope::Place) if may_pass => {
-            job.failed = Some(job.place);
-            job.refusals += 1;
-            let count = u32::try_from(places.count()).unwrap_or(u32::MAX);
-            let rounds = job.refusals / count;
-            let asked_for = failure.fetch_error().and_then(FetchError::retry_after);
-            let is_round = job.refusals.is_multiple_of(count);
-            if !is_round && places.has_another(job.place, job.lacking, now) {
-                Duration::ZERO
-            } else if failure.is_unreachable() {
-                // One connection may break. When a place that can't be reached is asked again, its circuit breaker says;
-                // but it may just be this chunk that breaks each.
-                let pause = retry::pause(rounds.saturating_sub(1), chance, None);
-                if rounds <= 1 {
-                    Duration::ZERO
-                } else {
-                    pause.min(LONGEST_RECONNECT)
-                }
-            } else {
-                // A place that asks for no pause gets one all the same when it goes on to refuse.
-                let least = retry::pause(rounds.saturating_sub(FREE), chance, None);
-                match asked_for {
-                    Some(asked_for) if rounds <= FREE => asked_for,
-                    Some(asked_for) => asked_for.max(least.min(LONGEST_PAUSE)),
-                    None => retry::pause(rounds, chance, None).min(LONGEST_PAUSE),
-                }
-            }
-        }
-        Some(Scope::Place) => {
-            job.lacking.insert(job.place);
-            job.refused.insert(job.place);
-            if places.are_all_in(job.lacking) {
-                let error = error_of(job, failure);
-                return Verdict::Final(job.remembered(error));
-            }
-            Duration::ZERO
-        }
-        Some(Scope::Chunk) => {
-            job.lacking.insert(job.place);
-            if !places.are_all_in(job.lacking) {
-                Duration::ZERO
-            } else if job.look < rules.looks(&failure) {
-                let pause = match failure.is_unreadable() {
-                    true => retry::pause(job.look, chance, None),
-                    false => Duration::ZERO,
-                };
-                job.look += 1;
-                job.lacking = job.refused;
-                // Damage on the way is cured by another connection, damage in the store is not.
-                job.fresh_connection = matches!(
-                    failure,
-                    Failure::Corrupt(_) | Failure::Fetch(FetchError::TooLong)
-                );
-                pause
-            } else {
-                let error = error_of(job, failure);
-                return Verdict::Final(job.remembered(error));
-            }
-        }
+        Some(Scope::Place) => job.elsewhere(places),
+        Some(Scope::Chunk) => job.after_damage(&failure, rules, places),
     };
+    let is_remembered = matches!(failure.scope(), Some(Scope::Place | Scope::Chunk));
     let why = error_of(job, failure);
-    job.attempt += 1;
-    Verdict::Again { after, why }
+    match after {
+        Some(after) => {
+            job.attempt += 1;
+            Verdict::Again { after, why }
+        }
+        None if is_remembered => Verdict::Final(job.remembered(why)),
+        None => Verdict::Final(why),
+    }
 }
 
 impl Job {
+    /// How long to wait after this machine lacked something; `None` where it lacked it too often.
+    fn after_shortage(&mut self) -> Option<Duration> {
+        self.shortages += 1;
+        (self.shortages < SHORTAGES).then(|| retry::pause(self.shortages, self.chance(), None))
+    }
+
+    /// How long to wait for a place that refused for now, or could not be reached.
+    fn after_refusal(&mut self, failure: &Failure, places: &Places, now: Instant) -> Duration {
+        self.failed = Some(self.place);
+        self.refusals += 1;
+        let count = u32::try_from(places.count()).unwrap_or(u32::MAX);
+        let (rounds, chance) = (self.refusals / count, self.chance());
+        // Where all were asked and failed, none is asked again at once.
+        let is_round = self.refusals.is_multiple_of(count);
+        if !is_round && places.has_another(self.place, self.lacking, now) {
+            return Duration::ZERO;
+        }
+        if failure.is_unreachable() {
+            // One connection may break. When a place that can't be reached is asked again, its circuit breaker says; but
+            // it may just be this chunk that breaks each.
+            return match rounds {
+                0 | 1 => Duration::ZERO,
+                _ => retry::pause(rounds - 1, chance, None).min(LONGEST_RECONNECT),
+            };
+        }
+        match failure.fetch_error().and_then(FetchError::retry_after) {
+            None => retry::pause(rounds, chance, None).min(LONGEST_PAUSE),
+            Some(asked_for) if rounds <= FREE => asked_for,
+            // A place that asks for no pause gets one all the same when it goes on to refuse.
+            Some(asked_for) => {
+                let least = retry::pause(rounds - FREE, chance, None);
+                asked_for.max(least.min(LONGEST_PAUSE))
+            }
+        }
+    }
+
+    /// The place will never give it: another may, at once.
+    fn elsewhere(&mut self, places: &Places) -> Option<Duration> {
+        self.lacking.insert(self.place);
+        self.refused.insert(self.place);
+        (!places.are_all_in(self.lacking)).then_some(Duration::ZERO)
+    }
+
+    /// What the place has is not right: another place may have it, or a second look find it.
+    fn after_damage(
+        &mut self,
+        failure: &Failure,
+        rules: Rules,
+        places: &Places,
+    ) -> Option<Duration> {
+        self.lacking.insert(self.place);
+        if !places.are_all_in(self.lacking) {
+            return Some(Duration::ZERO);
+        }
+        if self.look >= rules.looks(failure) {
+            return None;
+        }
+        self.look += 1;
+        self.lacking = self.refused;
+        // Damage on the way is cured by another connection, damage in the store is not.
+        self.fresh_connection = matches!(
+            failure,
+            Failure::Corrupt(_) | Failure::Fetch(FetchError::TooLong)
+        );
+        Some(match failure.is_unreadable() {
+            true => retry::pause(self.look - 1, self.chance(), None),
+            false => Duration::ZERO,
+        })
+    }
+
+    /// A byte of the digest is as good as chance.
+    fn chance(&self) -> u8 {
+        self.chunk.digest.as_bytes()[self.attempt as usize % 32]
+    }
+
     /// Of this error and those before it, at other places, the one that is worth telling: a place that could not be
     /// asked may have the chunk, so that it is not lost.
     fn remembered(&mut self, error: Error) -> Error {

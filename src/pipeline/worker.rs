@@ -1,9 +1,9 @@
 //! A worker: pulls jobs, fetches, decodes, answers. Knows nothing of order.
 
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use std::{iter, mem, thread};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
@@ -15,6 +15,7 @@ use crate::datastore::snapshot::Source;
 use crate::format::blob::{ChunkDecoder, Verified};
 use crate::format::index::Chunk;
 use crate::pipeline::hang_up::HangUp;
+use crate::pipeline::held::{Arrival, Held, Spent};
 use crate::pipeline::retry::Failure;
 use crate::pipeline::seed::Seeds;
 use crate::pipeline::turns::Turns;
@@ -26,24 +27,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// How long a worker that is not needed by now sleeps until it looks again. What is in flight grows no faster.
 const IDLE: Duration = Duration::from_millis(200);
-
-/// A job that comes back.
-#[derive(Debug)]
-pub(super) struct Arrival {
-    pub(super) job: Job,
-    /// The size of the blob that came, in bytes; `None` where none was fetched.
-    pub(super) fetched: Option<usize>,
-    /// What the worker spent its time with since its last arrival.
-    pub(super) spent: Spent,
-    pub(super) outcome: Result<Verified, Failure>,
-}
-
-/// Time of one worker.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Spent {
-    pub(super) fetching: Duration,
-    pub(super) decoding: Duration,
-}
 
 /// One thread's work, with its own connection.
 pub(super) struct Worker<'a> {
@@ -383,62 +366,6 @@ impl<'a> Worker<'a> {
         let errors = iter::once(error).chain(iter::repeat_with(consequence));
         for (id, error) in lost.into_iter().zip(errors) {
             self.held.fail(id, Failure::Connection(error));
-        }
-    }
-}
-
-/// The jobs that a worker has taken and not answered. Every one is answered, also when the worker stops or
-/// unwinds: the writer waits for each.
-struct Held {
-    jobs: Vec<Job>,
-    /// Not yet told.
-    spent: Spent,
-    arrivals: Sender<Arrival>,
-}
-
-impl Held {
-    fn has(&self, id: u64) -> bool {
-        self.jobs.iter().any(|job| job.id == id)
-    }
-
-    /// Notes how long it took, unless it came another way: then the slot may be another's by now.
-    fn came(&mut self, id: u64, turns: &Turns) {
-        let mut jobs = self.jobs.iter_mut();
-        if let Some(job) = jobs.find(|job| job.id == id && !job.is_race)
-            && !turns.has_come(job.turn)
-        {
-            job.took = turns.age(job.turn);
-        }
-    }
-
-    fn fail(&mut self, id: u64, failure: Failure) {
-        self.answer(id, None, Err(failure));
-    }
-
-    fn answer(&mut self, id: u64, fetched: Option<usize>, outcome: Result<Verified, Failure>) {
-        let Some(at) = self.jobs.iter().position(|job| job.id == id) else {
-            return;
-        };
-        let arrival = Arrival {
-            job: self.jobs.swap_remove(at),
-            fetched,
-            spent: mem::take(&mut self.spent),
-            outcome,
-        };
-        // Without a receiver the restore has ended, and nobody waits.
-        let _ = self.arrivals.send(arrival);
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        while let Some(job) = self.jobs.last() {
-            let failure = if thread::panicking() {
-                Failure::Panicked
-            } else {
-                Failure::Fetch(FetchError::Cancelled)
-            };
-            self.answer(job.id, None, Err(failure));
         }
     }
 }

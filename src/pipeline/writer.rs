@@ -2,13 +2,13 @@
 //! fetched.
 
 mod commit;
+mod patience;
 
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, never, select};
-use jiff::{SignedDuration, Timestamp};
 
 use crate::error::{Error, ErrorKind, Result, Scope};
 use crate::format::blob::Verified;
@@ -17,12 +17,12 @@ use crate::pipeline::ahead::Ahead;
 use crate::pipeline::arrivals::{Arrivals, Arrived};
 use crate::pipeline::cache::Cache;
 use crate::pipeline::growth::Growth;
+use crate::pipeline::held::Arrival;
 use crate::pipeline::plan::{Plan, Step};
 use crate::pipeline::progress::ProgressTimer;
 use crate::pipeline::race::Race;
-use crate::pipeline::retry::{Failure, Rules, Verdict, judge, name_of};
+use crate::pipeline::retry::{Failure, Rules, Verdict, judge};
 use crate::pipeline::scan::{Finding, Scan};
-use crate::pipeline::worker::Arrival;
 use crate::pipeline::{Common, Job, Settings};
 use crate::report::{Damage, Event, PlaceReport, Report};
 use crate::target::{ReadAt, Target};
@@ -32,14 +32,6 @@ const GLANCE: Duration = Duration::from_millis(200);
 
 /// How long the observer may hear nothing. Less than the second that is promised, as it is only seen at a glance.
 const SILENCE: Duration = Duration::from_millis(500);
-
-/// A chunk that takes so many times as long as nine in ten do, and a quarter of the patience with places at the least, is asked
-/// for over a new connection.
-const SLOW_FACTOR: u32 = 10;
-const SLOW_MIN: u32 = 4;
-
-/// Where no chunk has come at all in a half of the patience, the first is asked for over a new connection.
-const FIRST_MAX: u32 = 2;
 
 /// Zeros are given to the target in pieces, so that it can be cancelled in between.
 const ZEROS_AT_ONCE: u64 = 4 << 20;
@@ -196,62 +188,6 @@ impl<'a> Writer<'a> {
             self.tell_progress();
         }
         Ok(())
-    }
-
-    /// Nothing came for so long. Ends connections that are of no use, and the restore when no place gives anything any more.
-    fn lose_patience(&mut self, waited: Duration, line: &mut Line<'_, '_, '_>) -> Result<()> {
-        let turn = self.arrivals.next_turn();
-        if !line.ahead.is_asked(turn) || self.common.settings.throttle.is_holding() {
-            return Ok(());
-        }
-        let bytes = self.common.spares.received();
-        self.progress.record_wait(waited, bytes);
-        if self.progress.is_over() {
-            return Err(self.gave_up(turn, line));
-        }
-        let patience = self.common.settings.patience;
-        match line.race.usual() {
-            Some(usual) => {
-                let limit = (patience / SLOW_MIN).max(usual.saturating_mul(SLOW_FACTOR));
-                line.ahead.hang_up_after(limit);
-            }
-            // Where nothing has come over any connection, another one is tried, once.
-            None => {
-                let is_late = self.progress.waited() >= patience / FIRST_MAX;
-                if is_late && self.progress.is_first() && !self.tried_another {
-                    self.tried_another = true;
-                    line.ahead.hang_up_on(turn);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Why the restore ends when no place gives anything any more.
-    fn gave_up(&self, turn: usize, line: &Line<'_, '_, '_>) -> Error {
-        let waited = self.progress.waited();
-        let since = Timestamp::now() - SignedDuration::try_from(waited).unwrap_or_default();
-        let since = since.strftime("%Y-%m-%dT%H:%M:%SZ");
-        let seconds = waited.as_secs();
-        let of_chunk = |error: Error| match line.ahead.asked(turn) {
-            Some((position, chunk)) => error
-                .of_chunk(chunk.digest)
-                .at_position(position)
-                .at_offset(chunk.offset),
-            None => error,
-        };
-        let what = match line.ahead.asked(turn) {
-            Some((position, chunk)) => name_of(&chunk, position),
-            None => "the next chunk".to_owned(),
-        };
-        let message = format!(
-            "gave up waiting for {what}: for {seconds} s, since {since}, nothing came; the same command goes on from here"
-        );
-        let error = Error::new(ErrorKind::Unavailable, message).of_scope(Scope::Place);
-        of_chunk(match &self.last_failure {
-            Some(cause) => error.because(cause.clone()),
-            None => error,
-        })
     }
 
     fn rules(&self) -> Rules {
