@@ -164,6 +164,27 @@ fn no_async_runtime_is_among_the_normal_dependencies() {
     }
 }
 
+#[test]
+fn no_threads_are_shared_with_the_program_that_embeds_the_library() {
+    let mut files = Vec::new();
+    collect(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        &mut files,
+    );
+    for (module, text) in files {
+        // Rayon's parallel iterators and slices run in its global pool, which panics where it can't have its threads.
+        for call in [
+            ".par_",
+            "into_par_iter",
+            "rayon::join",
+            "rayon::scope",
+            "rayon::spawn",
+        ] {
+            assert!(!text.contains(call), "{module} calls {call}");
+        }
+    }
+}
+
 /// The files below a folder, as module names such as `format/blob`, without their tests.
 fn collect(folder: &Path, files: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).expect("the source folder can be read") {

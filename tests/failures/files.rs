@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
-use chunk_restore::{ErrorKind, Options};
+use chunk_restore::{ErrorKind, Options, Restore, Scope};
 use tempfile::TempDir;
 use testkit::{Folder, Image, SnapshotBuilder, Workload};
 
-use crate::support::{DISK, SNAPSHOT};
+use crate::support::{DISK, Memory, SNAPSHOT};
 use crate::{CHUNK, chain, folder, image, open};
 
 #[test]
@@ -181,4 +182,41 @@ fn a_folder_that_is_no_datastore_is_not_opened() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(!Path::new(&nowhere).exists());
+}
+
+#[test]
+fn of_a_datastore_that_went_away_nothing_is_lost() {
+    for comes_another in [false, true] {
+        let (folder, _, digests) = folder();
+        let archive = open(&folder).snapshot(SNAPSHOT).unwrap();
+        let archive = archive.archive(DISK).unwrap();
+        let chunks = folder.path().join(".chunks");
+        let salvage = Restore::new()
+            .salvage(true)
+            .patience(Duration::from_millis(300));
+        // As when a disk is pulled out, or another file system is mounted in its place.
+        fs::rename(&chunks, folder.path().join("away")).unwrap();
+        if comes_another {
+            fs::create_dir_all(chunks.join("0000")).unwrap();
+        }
+        let error = salvage.run(&archive, &mut Memory::default()).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.scope()),
+            (ErrorKind::Unavailable, Some(Scope::Place)),
+            "{error:?}"
+        );
+        assert!(chain(&error).contains("out of reach"), "{error:?}");
+
+        // It comes back, with one chunk less: that one is lost, and nothing else.
+        if comes_another {
+            fs::remove_dir_all(&chunks).unwrap();
+        }
+        fs::rename(folder.path().join("away"), &chunks).unwrap();
+        let name = testkit::hex(&digests[3]);
+        fs::remove_file(chunks.join(&name[..4]).join(&name)).unwrap();
+        let report = salvage.run(&archive, &mut Memory::default()).unwrap();
+        let lost = report.damage.iter();
+        let lost: Vec<_> = lost.map(|damage| (damage.position, damage.kind)).collect();
+        assert_eq!(lost, [(3, ErrorKind::Missing)]);
+    }
 }
