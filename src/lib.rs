@@ -36,11 +36,12 @@
 //! certificate has the fingerprint in `Options::fingerprint`. A program can find out the fingerprint of a certificate
 //! that is not trusted, to ask somebody: `UntrustedCertificate` is the cause of the error.
 //!
-//! What fails because of the place, such as a lost connection or an overloaded server, is tried again for as long as there is
-//! [`patience`](Restore::patience) with it. What is wrong with a chunk alone is looked at twice, and counts as damage then:
-//! [`Error::scope`] tells the two apart, and what this machine itself lacks. While a restore has a session with a Proxmox Backup Server, its snapshot can't be pruned;
-//! the session that a snapshot was opened with is ended when it was not used for 10 seconds. S3 gives no such lock: a chunk
-//! that a garbage collection deletes meanwhile is an error of kind [`ErrorKind::Missing`].
+//! What fails because of the place, such as a lost connection or an overloaded server, is tried again for as long as there
+//! is [`patience`](Restore::patience) with it. What is wrong with a chunk alone is looked at twice, and counts as damage
+//! then: [`Error::scope`] tells the two apart, and what this machine itself lacks. While a restore has a session with a
+//! Proxmox Backup Server, its snapshot can't be pruned; the session that a snapshot was opened with is ended when it was
+//! not used for 10 seconds. S3 gives no such lock: a chunk that a garbage collection deletes meanwhile is an error of kind
+//! [`ErrorKind::Missing`].
 //!
 //! # The road of a chunk
 //!
