@@ -6,7 +6,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chunk_restore::{Error, ErrorKind, Report, Restore, Seed, StreamTarget, Target};
+use chunk_restore::target::Target;
+use chunk_restore::{Error, ErrorKind, Report, Restore, Seed, StreamTarget};
 use serde_json::{Value, json};
 
 use crate::arguments::Options;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use chunk_restore::{ErrorKind, Options, Restore, Scope};
+use chunk_restore::{ErrorKind, OpenOptions, Restore, Scope};
 use tempfile::TempDir;
 use testkit::{Folder, Image, SnapshotBuilder, Workload};
 
@@ -171,13 +171,13 @@ fn a_small_file_that_was_changed_is_refused() {
 #[test]
 fn a_folder_that_is_no_datastore_is_not_opened() {
     let folder = TempDir::new().unwrap();
-    let error = Options::new()
+    let error = OpenOptions::new()
         .open(&format!("dir:{}", folder.path().display()))
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(chain(&error).contains(".chunks"), "{error:?}");
     let nowhere = folder.path().join("no/such");
-    let error = Options::new()
+    let error = OpenOptions::new()
         .open(&nowhere.display().to_string())
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
