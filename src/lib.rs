@@ -95,12 +95,12 @@ mod datastore;
 mod digest;
 pub mod environment;
 mod error;
+mod fetch;
 pub mod format;
 mod memory;
 #[cfg(feature = "tls")]
 mod net;
 mod open;
-mod pipeline;
 mod rate_limit;
 mod reading;
 mod report;
@@ -114,12 +114,12 @@ pub use datastore::listing::GroupInfo;
 pub use datastore::snapshot::{Archive, Snapshot};
 pub use digest::{Digest, Fingerprint};
 pub use error::{Error, ErrorKind, Result, Scope};
+pub use fetch::seed::Seed;
 pub use format::Key;
 #[cfg(feature = "tls")]
 pub use net::UntrustedCertificate;
 pub use open::OpenOptions;
-pub use pipeline::plan::Plan;
-pub use pipeline::seed::Seed;
 pub use report::{Damage, Event, PlaceReport, Report};
 pub use restore::Restore;
+pub use restore::plan::Plan;
 pub use target::{DeviceTarget, FileTarget, StreamTarget};

@@ -10,22 +10,57 @@ use parking_lot::Mutex;
 use crate::cancel::{Cancel, Cancelled};
 
 /// The most that is read at once.
-const PIECE: u64 = 64 << 10;
+const READ_MAX: u64 = 64 << 10;
 
 /// Less than that is not worth a system call.
-const SMALLEST_PIECE: u64 = 1 << 10;
+const READ_MIN: u64 = 1 << 10;
 
 /// A hundredth of a second's bytes are read at once, so that the flow is even.
-const PIECES_A_SECOND: u64 = 100;
+const READS_PER_SECOND: u64 = 100;
 
 /// Time that was not used is made up for, but no more than so much of it.
-const CREDIT: Duration = Duration::from_millis(100);
+const CREDIT_MAX: Duration = Duration::from_millis(100);
 
 /// Limits how many bytes all connections of a restore fetch in a second. Cheap to clone; clones share the limit.
 ///
-/// Whoever reads asks first how much it [may read](RateLimit::may_read), which waits, and says afterwards how much came.
+/// A connection asks first how much it [may read](RateLimit::may_read), which waits, and [records](RateLimit::record_read)
+/// afterwards how much came.
 #[derive(Clone, Default)]
-pub struct RateLimit(Option<Arc<Limit>>);
+pub struct RateLimit {
+    limit: Option<Arc<Limit>>,
+    /// Counts how long this clone, and clones of it, were held back.
+    held: Arc<HeldTime>,
+}
+
+/// How long somebody was held back by a limit.
+#[derive(Debug, Default)]
+pub(crate) struct HeldTime(Mutex<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    before: Duration,
+    since: Option<Instant>,
+}
+
+impl HeldTime {
+    fn begin(&self, now: Instant) {
+        self.0.lock().since = Some(now);
+    }
+
+    fn end(&self, now: Instant) {
+        let mut held = self.0.lock();
+        if let Some(since) = held.since.take() {
+            held.before += now.saturating_duration_since(since);
+        }
+    }
+
+    /// The time in all, with what goes on now.
+    pub(crate) fn total(&self, now: Instant) -> Duration {
+        let held = self.0.lock();
+        let going_on = held.since.map(|since| now.saturating_duration_since(since));
+        held.before + going_on.unwrap_or_default()
+    }
+}
 
 struct Limit {
     started: Instant,
@@ -42,7 +77,23 @@ impl RateLimit {
             schedule: Mutex::new(Schedule::new(bytes_per_second)),
             held: AtomicUsize::new(0),
         };
-        RateLimit((bytes_per_second > 0).then(|| Arc::new(limit())))
+        RateLimit {
+            limit: (bytes_per_second > 0).then(|| Arc::new(limit())),
+            held: Arc::default(),
+        }
+    }
+
+    /// The same limit, for one worker: how long it is held back is counted apart from others.
+    pub(crate) fn for_worker(&self) -> RateLimit {
+        RateLimit {
+            limit: self.limit.clone(),
+            held: Arc::default(),
+        }
+    }
+
+    /// How long whoever uses this clone was held back.
+    pub(crate) fn held(&self) -> &Arc<HeldTime> {
+        &self.held
     }
 
     /// Waits until something may be read, and says how many bytes: `wanted` at the most.
@@ -50,13 +101,15 @@ impl RateLimit {
     /// # Errors
     /// [`Cancelled`] where it was cancelled meanwhile.
     pub fn may_read(&self, wanted: usize, cancel: &Cancel) -> Result<usize, Cancelled> {
-        let Some(limit) = &self.0 else {
+        let Some(limit) = &self.limit else {
             return Ok(wanted);
         };
         let now = limit.started.elapsed();
         let (piece, from) = limit.schedule.lock().reserve(now, wanted as u64);
         limit.held.fetch_add(1, Ordering::Relaxed);
+        self.held.begin(Instant::now());
         let is_cancelled = cancel.wait(from.saturating_sub(now));
+        self.held.end(Instant::now());
         limit.held.fetch_sub(1, Ordering::Relaxed);
         if is_cancelled {
             return Err(Cancelled);
@@ -66,12 +119,12 @@ impl RateLimit {
 
     /// Whether somebody waits until they may read.
     pub(crate) fn is_holding(&self) -> bool {
-        (self.0.as_ref()).is_some_and(|limit| limit.held.load(Ordering::Relaxed) > 0)
+        (self.limit.as_ref()).is_some_and(|limit| limit.held.load(Ordering::Relaxed) > 0)
     }
 
     /// Of what might be read, `count` bytes came.
-    pub fn came(&self, allowed: usize, count: usize) {
-        if let Some(limit) = &self.0 {
+    pub fn record_read(&self, allowed: usize, count: usize) {
+        if let Some(limit) = &self.limit {
             let unused = allowed.saturating_sub(count);
             limit.schedule.lock().give_back(unused as u64);
         }
@@ -80,7 +133,7 @@ impl RateLimit {
 
 impl fmt::Debug for RateLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rate = self.0.as_ref().map(|limit| limit.schedule.lock().rate);
+        let rate = self.limit.as_ref().map(|limit| limit.schedule.lock().rate);
         f.debug_tuple("RateLimit").field(&rate).finish()
     }
 }
@@ -103,9 +156,9 @@ impl Schedule {
 
     /// How many bytes may be read, and from when on.
     fn reserve(&mut self, now: Duration, wanted: u64) -> (u64, Duration) {
-        let piece = (self.rate / PIECES_A_SECOND).clamp(SMALLEST_PIECE, PIECE);
+        let piece = (self.rate / READS_PER_SECOND).clamp(READ_MIN, READ_MAX);
         let piece = piece.min(wanted);
-        let from = self.next.max(now.saturating_sub(CREDIT));
+        let from = self.next.max(now.saturating_sub(CREDIT_MAX));
         self.next = from + self.time_of(piece);
         (piece, from)
     }
@@ -157,7 +210,7 @@ mod tests {
                 let error = (all as f64 / (30 * rate) as f64 - 1.0).abs();
                 assert!(error < 0.03, "{rate}: {error}");
                 // Each tenth but the first has its share, a piece more or less.
-                let piece = (rate / PIECES_A_SECOND).clamp(SMALLEST_PIECE, PIECE);
+                let piece = (rate / READS_PER_SECOND).clamp(READ_MIN, READ_MAX);
                 let most = rate / 10 + 2 * piece;
                 assert!(tenths[1..].iter().all(|bytes| *bytes <= most), "{rate}");
             }
@@ -176,7 +229,7 @@ mod tests {
             }
             bytes += piece;
         }
-        assert!(bytes <= (1 << 20) / 10 + PIECE, "{bytes} at once");
+        assert!(bytes <= (1 << 20) / 10 + READ_MAX, "{bytes} at once");
     }
 
     #[test]
@@ -184,7 +237,7 @@ mod tests {
         let cancel = Cancel::new();
         assert_eq!(RateLimit::default().may_read(1 << 30, &cancel), Ok(1 << 30));
         let slow = RateLimit::new(1);
-        assert_eq!(slow.may_read(1 << 20, &cancel), Ok(SMALLEST_PIECE as usize));
+        assert_eq!(slow.may_read(1 << 20, &cancel), Ok(READ_MIN as usize));
         cancel.cancel();
         assert_eq!(slow.may_read(1 << 20, &cancel), Err(Cancelled));
     }

@@ -86,7 +86,8 @@ impl Socket {
         let allowed = self.throttle.may_read(space.len(), cancel)?;
         let read = self.read_some(&mut space[..allowed], deadline, cancel);
         let count = read.as_ref().ok().copied().flatten();
-        self.throttle.came(allowed, count.unwrap_or_default());
+        self.throttle
+            .record_read(allowed, count.unwrap_or_default());
         read
     }
 

@@ -1,6 +1,5 @@
 //! A datastore in an S3 bucket, as PBS 4 keeps it. Knows nothing of what the files mean.
 
-mod in_flight;
 mod listing;
 mod place;
 mod refusal;
@@ -14,7 +13,6 @@ use zeroize::Zeroizing;
 
 use crate::backend::http::{Answer, Client, Unfit, Want, absent};
 use crate::backend::retry::Retry;
-use crate::backend::s3::in_flight::InFlightLimit;
 use crate::backend::s3::listing::Lister;
 use crate::backend::s3::refusal::Trouble;
 use crate::backend::secret::SecretValue;
@@ -44,7 +42,6 @@ pub(crate) struct S3 {
     store: Store,
     dialer: Dialer,
     retry: Retry,
-    in_flight: InFlightLimit,
     /// Clients for whole objects, each with its connection.
     idle: Mutex<Vec<Client>>,
 }
@@ -79,7 +76,6 @@ impl S3 {
             store,
             dialer,
             retry,
-            in_flight: InFlightLimit::new(),
             idle: Mutex::default(),
         })
     }
@@ -190,7 +186,6 @@ impl Backend for S3 {
             index: key_of(&archive.snapshot, &archive.file),
             last: None,
             client: Client::signing(dialer, cancel.clone()),
-            cancel,
             requested: None,
         }))
     }
@@ -204,7 +199,6 @@ struct Chunks<'a> {
     /// The key of the last chunk that came.
     last: Option<String>,
     client: Client,
-    cancel: &'a Cancel,
     requested: Option<Request>,
 }
 
@@ -230,7 +224,6 @@ impl Connection for Chunks<'_> {
 
 impl Chunks<'_> {
     fn fetch(&mut self, request: &mut Request) -> Result<(), FetchError> {
-        let turn = self.place.in_flight.acquire(self.cancel)?;
         let store = &self.place.store;
         let key = chunk_key(&request.digest);
         let read = match store.object(&mut self.client, &key, Want::File) {
@@ -240,19 +233,13 @@ impl Chunks<'_> {
         };
         match read {
             Ok(()) => {
-                turn.succeeded();
                 self.last = Some(key);
                 Ok(())
             }
-            Err(trouble) => {
-                if trouble.is_slow_down {
-                    turn.slow_down();
-                }
-                Err(match trouble.error {
-                    FetchError::Missing => self.missing(),
-                    error => error,
-                })
-            }
+            Err(trouble) => Err(match trouble.error {
+                FetchError::Missing => self.missing(),
+                error => error,
+            }),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Ending a worker's connection from outside, where what was asked for does not come over it. Knows nothing of why.
+//! Ends a worker's connection from outside, when a chunk does not come over it.
 
 use parking_lot::Mutex;
 
@@ -9,12 +9,12 @@ use crate::cancel::Cancel;
 pub(super) struct HangUp(Mutex<Option<Cancel>>);
 
 impl HangUp {
-    /// From now on the worker's connection is one that this ends.
+    /// From now on the worker uses the connection that this cancel ends.
     pub(super) fn arm(&self, connection: &Cancel) {
         *self.0.lock() = Some(connection.clone());
     }
 
-    /// Ends the connection, if there is one: whatever waits for it ends soon, and the worker makes a new one.
+    /// Ends the connection, if there is one: whatever waits for it ends soon, and the worker makes a new connection.
     pub(super) fn pull(&self) {
         if let Some(connection) = self.0.lock().take() {
             connection.cancel();

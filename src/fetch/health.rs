@@ -1,23 +1,24 @@
-//! Which place a chunk is asked for at: a circuit breaker for each place. Knows places by their number alone; the first is
-//! preferred. Has no clock.
+//! Which place a chunk is asked for at: a circuit breaker for each place. Places are numbers here; the first is preferred.
+//! The time is an argument.
 
 use std::time::{Duration, Instant};
 
-/// After so many failures in a row a place's circuit breaker opens: it is left aside.
+/// After so many failures in a row a place's circuit breaker opens: the place is left aside.
 const FAILURES_TO_OPEN: u32 = 3;
 
-/// Where others are well, a place is left aside for so long at first, and for twice as long after each further failure.
-const FIRST_PAUSE: Duration = Duration::from_secs(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(80);
+/// Where another place is well, a place is left aside for so long at first, and for twice as long after each further failure.
+const OPEN_MIN: Duration = Duration::from_secs(10);
+const OPEN_MAX: Duration = Duration::from_secs(80);
 
-/// Where no other place is well, one chunk is asked for this often, to see whether the place is back.
+/// Where no other place is well, a place that is left aside is asked for one chunk this often, to see whether it is back.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
+/// The circuit breakers of all places of an archive.
 #[derive(Debug)]
-pub(super) struct Places(Vec<Breaker>);
+pub(super) struct CircuitBreakers(Vec<CircuitBreaker>);
 
 #[derive(Clone, Copy, Debug)]
-enum Breaker {
+enum CircuitBreaker {
     Closed {
         failures: u32,
     },
@@ -45,9 +46,9 @@ pub(super) enum Choice {
 
 /// A set of places, of which a datastore has at most 64.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Set(u64);
+pub(super) struct PlaceSet(u64);
 
-impl Set {
+impl PlaceSet {
     pub(super) fn insert(&mut self, place: usize) {
         self.0 |= 1 << place;
     }
@@ -57,9 +58,9 @@ impl Set {
     }
 }
 
-impl Places {
-    pub(super) fn new(count: usize) -> Places {
-        Places(vec![Breaker::Closed { failures: 0 }; count])
+impl CircuitBreakers {
+    pub(super) fn new(count: usize) -> CircuitBreakers {
+        CircuitBreakers(vec![CircuitBreaker::Closed { failures: 0 }; count])
     }
 
     pub(super) fn count(&self) -> usize {
@@ -67,14 +68,14 @@ impl Places {
     }
 
     /// Where to ask for a chunk, rather not where it just failed.
-    pub(super) fn choose(&self, lacking: Set, failed: Option<usize>, now: Instant) -> Choice {
+    pub(super) fn choose(&self, lacking: PlaceSet, failed: Option<usize>, now: Instant) -> Choice {
         let candidates = || (0..self.0.len()).filter(|place| !lacking.contains(*place));
         let rank = |place: usize| match self.0[place] {
-            Breaker::Closed { .. } if Some(place) == failed => Some(1),
-            Breaker::Closed { .. } => Some(0),
-            Breaker::Open { .. } if Some(place) == failed => None,
+            CircuitBreaker::Closed { .. } if Some(place) == failed => Some(1),
+            CircuitBreaker::Closed { .. } => Some(0),
+            CircuitBreaker::Open { .. } if Some(place) == failed => None,
             // Before the others, so that the preferred place is not forgotten.
-            Breaker::Open {
+            CircuitBreaker::Open {
                 until, is_probed, ..
             } => (!is_probed && until <= now).then_some(0),
         };
@@ -83,8 +84,8 @@ impl Places {
             return Choice::Ask(place);
         }
         let probe = |place: usize| match self.0[place] {
-            Breaker::Closed { .. } => now,
-            Breaker::Open { next_probe, .. } => next_probe,
+            CircuitBreaker::Closed { .. } => now,
+            CircuitBreaker::Open { next_probe, .. } => next_probe,
         };
         let next = candidates().map(|place| (probe(place).max(now), Some(place) == failed, place));
         match next.min() {
@@ -95,12 +96,12 @@ impl Places {
     }
 
     /// Whether all places are in a set.
-    pub(super) fn are_all_in(&self, set: Set) -> bool {
+    pub(super) fn are_all_in(&self, set: PlaceSet) -> bool {
         (0..self.0.len()).all(|place| set.contains(place))
     }
 
     /// Whether a chunk that a place refused for now may be asked for at another at once.
-    pub(super) fn has_another(&self, place: usize, lacking: Set, now: Instant) -> bool {
+    pub(super) fn has_another(&self, place: usize, lacking: PlaceSet, now: Instant) -> bool {
         match self.choose(lacking, Some(place), now) {
             Choice::Ask(other) => other != place,
             Choice::Wait(_) | Choice::Nowhere => false,
@@ -108,8 +109,8 @@ impl Places {
     }
 
     /// A chunk is asked for at a place. At one that was left aside it will show whether that is well again.
-    pub(super) fn asked(&mut self, place: usize, now: Instant) {
-        if let Breaker::Open {
+    pub(super) fn record_request(&mut self, place: usize, now: Instant) {
+        if let CircuitBreaker::Open {
             next_probe,
             is_probed,
             ..
@@ -120,7 +121,7 @@ impl Places {
     }
 
     /// Another place that is well and may have a chunk; the same, over another connection, where there is none.
-    pub(super) fn another(&self, place: usize, lacking: Set) -> usize {
+    pub(super) fn another(&self, place: usize, lacking: PlaceSet) -> usize {
         let may_have = |other: &usize| *other != place && !lacking.contains(*other);
         let mut others = (0..self.0.len()).filter(may_have);
         others.find(|other| self.is_closed(*other)).unwrap_or(place)
@@ -128,17 +129,17 @@ impl Places {
 
     /// Whether a place gives what it is asked for, as far as is known.
     pub(super) fn is_closed(&self, place: usize) -> bool {
-        matches!(self.0[place], Breaker::Closed { .. })
+        matches!(self.0[place], CircuitBreaker::Closed { .. })
     }
 
     /// A place answered, if only that it lacks a chunk.
-    pub(super) fn answered(&mut self, place: usize) {
-        self.0[place] = Breaker::Closed { failures: 0 };
+    pub(super) fn record_answer(&mut self, place: usize) {
+        self.0[place] = CircuitBreaker::Closed { failures: 0 };
     }
 
-    /// A chunk came without the place, before that was asked: so nothing is known of it yet.
+    /// A chunk came without the place, before the place was asked: so nothing is known of it yet.
     pub(super) fn unprobed(&mut self, place: usize, now: Instant) {
-        if let Breaker::Open {
+        if let CircuitBreaker::Open {
             until,
             next_probe,
             is_probed,
@@ -152,28 +153,30 @@ impl Places {
 
     /// A place failed. What is the only place is left aside only where it can't be reached: to one that refuses, each chunk
     /// keeps its own distance.
-    pub(super) fn failed(&mut self, place: usize, is_unreachable: bool, now: Instant) {
+    pub(super) fn record_failure(&mut self, place: usize, is_unreachable: bool, now: Instant) {
         if self.0.len() == 1 && !is_unreachable {
             return;
         }
         self.0[place] = match self.0[place] {
-            Breaker::Closed { failures } if failures + 1 < FAILURES_TO_OPEN => Breaker::Closed {
-                failures: failures + 1,
-            },
-            Breaker::Closed { .. } => Breaker::Open {
-                until: now + FIRST_PAUSE,
-                pause: FIRST_PAUSE,
+            CircuitBreaker::Closed { failures } if failures + 1 < FAILURES_TO_OPEN => {
+                CircuitBreaker::Closed {
+                    failures: failures + 1,
+                }
+            }
+            CircuitBreaker::Closed { .. } => CircuitBreaker::Open {
+                until: now + OPEN_MIN,
+                pause: OPEN_MIN,
                 next_probe: now,
                 is_probed: false,
             },
-            Breaker::Open {
+            CircuitBreaker::Open {
                 pause,
                 next_probe,
                 is_probed: true,
                 ..
             } => {
-                let pause = LONGEST_PAUSE.min(2 * pause);
-                Breaker::Open {
+                let pause = OPEN_MAX.min(2 * pause);
+                CircuitBreaker::Open {
                     until: now + pause,
                     pause,
                     next_probe,
@@ -192,9 +195,9 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn opened(count: usize, place: usize, now: Instant) -> Places {
-        let mut places = Places::new(count);
-        (0..FAILURES_TO_OPEN).for_each(|_| places.failed(place, true, now));
+    fn opened(count: usize, place: usize, now: Instant) -> CircuitBreakers {
+        let mut places = CircuitBreakers::new(count);
+        (0..FAILURES_TO_OPEN).for_each(|_| places.record_failure(place, true, now));
         assert!(!places.is_closed(place));
         places
     }
@@ -203,19 +206,20 @@ mod tests {
     fn the_only_place_is_probed_at_once_and_then_each_second_until_it_answers() {
         let begun = Instant::now();
         let mut places = opened(1, 0, begun);
-        let choose = |places: &Places, now| places.choose(Set::default(), Some(0), now);
+        let choose =
+            |places: &CircuitBreakers, now| places.choose(PlaceSet::default(), Some(0), now);
         for probes in 0..200 {
             let now = begun + probes * SECOND;
             assert_eq!(choose(&places, now), Choice::Ask(0));
-            places.asked(0, now);
+            places.record_request(0, now);
             assert_eq!(choose(&places, now), Choice::Wait(now + SECOND));
-            places.failed(0, true, now + SECOND / 2);
+            places.record_failure(0, true, now + SECOND / 2);
             assert_eq!(
                 choose(&places, now + SECOND / 2),
                 Choice::Wait(now + SECOND)
             );
         }
-        places.answered(0);
+        places.record_answer(0);
         assert_eq!(choose(&places, begun), Choice::Ask(0));
         assert!(places.is_closed(0));
     }
@@ -226,16 +230,19 @@ mod tests {
         let mut places = opened(1, 0, begun);
         for probes in 0..10 {
             let now = begun + probes * SECOND;
-            assert_eq!(places.choose(Set::default(), None, now), Choice::Ask(0));
-            places.asked(0, now);
+            assert_eq!(
+                places.choose(PlaceSet::default(), None, now),
+                Choice::Ask(0)
+            );
+            places.record_request(0, now);
         }
     }
 
     #[test]
     fn the_only_place_is_never_left_aside_for_refusing() {
         let now = Instant::now();
-        let mut places = Places::new(1);
-        (0..100).for_each(|_| places.failed(0, false, now));
+        let mut places = CircuitBreakers::new(1);
+        (0..100).for_each(|_| places.record_failure(0, false, now));
         assert!(places.is_closed(0));
     }
 
@@ -243,16 +250,16 @@ mod tests {
     fn of_several_places_one_that_fails_is_left_aside_and_tried_again_with_one_chunk() {
         let now = Instant::now();
         let mut places = opened(2, 0, now);
-        let choose = |places: &Places, now| places.choose(Set::default(), None, now);
+        let choose = |places: &CircuitBreakers, now| places.choose(PlaceSet::default(), None, now);
         assert_eq!(choose(&places, now + 9 * SECOND), Choice::Ask(1));
         let later = now + 10 * SECOND;
         assert_eq!(choose(&places, later), Choice::Ask(0));
-        places.asked(0, later);
+        places.record_request(0, later);
         assert_eq!(choose(&places, later), Choice::Ask(1));
-        places.failed(0, true, later);
+        places.record_failure(0, true, later);
         assert_eq!(choose(&places, later + 19 * SECOND), Choice::Ask(1));
         assert_eq!(choose(&places, later + 20 * SECOND), Choice::Ask(0));
-        places.asked(0, later + 20 * SECOND);
+        places.record_request(0, later + 20 * SECOND);
         places.unprobed(0, later + 20 * SECOND);
         assert_eq!(choose(&places, later + 20 * SECOND), Choice::Ask(0));
     }
@@ -261,26 +268,26 @@ mod tests {
     fn where_all_are_left_aside_each_is_probed_in_turn() {
         let now = Instant::now();
         let mut places = opened(2, 0, now);
-        (0..FAILURES_TO_OPEN).for_each(|_| places.failed(1, true, now));
+        (0..FAILURES_TO_OPEN).for_each(|_| places.record_failure(1, true, now));
         let mut choices = Vec::new();
         for _ in 0..2 {
-            let Choice::Ask(place) = places.choose(Set::default(), None, now) else {
+            let Choice::Ask(place) = places.choose(PlaceSet::default(), None, now) else {
                 panic!("one of them is to be probed");
             };
-            places.asked(place, now);
+            places.record_request(place, now);
             choices.push(place);
         }
         assert_eq!(choices, [0, 1]);
         assert_eq!(
-            places.choose(Set::default(), None, now),
+            places.choose(PlaceSet::default(), None, now),
             Choice::Wait(now + SECOND)
         );
     }
 
     #[test]
     fn a_chunk_that_all_places_lack_is_asked_for_nowhere() {
-        let places = Places::new(2);
-        let mut lacking = Set::default();
+        let places = CircuitBreakers::new(2);
+        let mut lacking = PlaceSet::default();
         (0..2).for_each(|place| lacking.insert(place));
         assert!(places.are_all_in(lacking));
         assert_eq!(

@@ -1,12 +1,12 @@
-//! Patience with places: how long nothing came while something was waited for. Has no clock.
+//! Patience with places: how long nothing came while something was waited for. The time is an argument.
 
 use std::time::Duration;
 
 /// So many bytes of chunks in a second are progress, even while no chunk comes to its end: a slow line is no dead one.
-const SLOWEST: u64 = 8 << 10;
+const PROGRESS_BYTES_PER_SECOND: u64 = 8 << 10;
 
-/// The longest time that one look counts for: what is more, this machine slept through.
-const LONGEST_LOOK: Duration = Duration::from_secs(1);
+/// The longest time that one wait counts for: this machine slept through the rest of a longer one.
+const WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Measures how long nothing has come, by the time that was spent with waiting for it. Time in which the target was written,
 /// or a rate limit held everybody back, is not told of and does not count.
@@ -37,11 +37,15 @@ impl ProgressTimer {
 
     /// For so long places were waited for; so many bytes of all chunks have come by now.
     pub(super) fn record_wait(&mut self, time: Duration, bytes: u64) {
-        let enough = self.patience.as_secs().max(1).saturating_mul(SLOWEST);
+        let enough = self
+            .patience
+            .as_secs()
+            .max(1)
+            .saturating_mul(PROGRESS_BYTES_PER_SECOND);
         if bytes.saturating_sub(self.bytes_before) >= enough {
             (self.waited, self.bytes_before) = (Duration::ZERO, bytes);
         }
-        self.waited += time.min(LONGEST_LOOK);
+        self.waited += time.min(WAIT_MAX);
     }
 
     /// How long nothing has come.
@@ -78,8 +82,8 @@ mod tests {
     #[test]
     fn silence_and_a_trickle_are_over_after_the_patience_and_a_slow_line_never_is() {
         assert_eq!(seconds(0), Some(120));
-        assert_eq!(seconds(SLOWEST / 2), Some(120));
-        assert_eq!(seconds(SLOWEST + 100), None);
+        assert_eq!(seconds(PROGRESS_BYTES_PER_SECOND / 2), Some(120));
+        assert_eq!(seconds(PROGRESS_BYTES_PER_SECOND + 100), None);
         assert_eq!(seconds(256 << 10), None);
     }
 
@@ -102,6 +106,6 @@ mod tests {
     fn a_machine_that_slept_has_not_waited() {
         let mut timer = ProgressTimer::new(PATIENCE);
         timer.record_wait(3600 * SECOND, 0);
-        assert!(!timer.is_over() && timer.waited() == LONGEST_LOOK);
+        assert!(!timer.is_over() && timer.waited() == WAIT_MAX);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::datastore::snapshot::Archive;
 use crate::format::index::Chunk;
-use crate::pipeline::repeats::Occurrences;
+use crate::format::index::occurrences::Occurrences;
 use crate::target::ReadAt;
 
 /// Another image at hand, such as yesterday's restore, from which a restore takes the chunks that it finds there instead of
@@ -45,29 +45,30 @@ impl fmt::Debug for Seed {
 
 /// The seeds of a restore, and where to look in them.
 #[derive(Debug)]
-pub(super) struct Seeds<'a> {
-    seeds: Vec<(&'a Seed, Option<Occurrences<'a>>)>,
-}
+pub(super) struct Seeds(Vec<(Seed, Option<Occurrences>)>);
 
-impl<'a> Seeds<'a> {
-    pub(super) fn new(seeds: &'a [Seed]) -> Seeds<'a> {
-        let occurrences = |base: &'a Archive| {
+impl Seeds {
+    pub(super) fn new(seeds: &[Seed]) -> Seeds {
+        let occurrences = |base: &Archive| {
             let index = base.index();
             Occurrences::new(index, 0..index.count())
         };
         let seeds = seeds.iter();
-        Seeds {
-            seeds: seeds
-                .map(|seed| (seed, seed.base.as_ref().map(occurrences)))
+        Seeds(
+            seeds
+                .map(|seed| (seed.clone(), seed.base.as_ref().map(occurrences)))
                 .collect(),
-        }
+        )
     }
 
-    /// What may be the chunk, and where it begins.
-    pub(super) fn places(&self, chunk: &Chunk) -> impl Iterator<Item = (&'a dyn ReadAt, u64)> {
-        self.seeds.iter().filter_map(|(seed, occurrences)| {
+    /// The images that may hold a chunk, each with the offset at which the chunk would begin.
+    pub(super) fn candidates(&self, chunk: &Chunk) -> impl Iterator<Item = (&dyn ReadAt, u64)> {
+        self.0.iter().filter_map(|(seed, occurrences)| {
             let offset = match (&seed.base, occurrences) {
-                (Some(base), Some(known)) => base.index().chunk(known.find(&chunk.digest)?)?.offset,
+                (Some(base), Some(known)) => {
+                    let index = base.index();
+                    index.chunk(known.find(index, &chunk.digest)?)?.offset
+                }
                 _ => chunk.offset,
             };
             Some((&*seed.image, offset))

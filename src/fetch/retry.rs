@@ -1,31 +1,31 @@
-//! Which failures are worth another try, and when. Knows nothing of threads, and has no clock.
+//! Which failures are worth another try, and when. The time is an argument.
 
 use std::time::{Duration, Instant};
 
-use crate::backend::{FetchError, retry};
-use crate::error::{Error, ErrorKind, Scope};
+use crate::backend::retry::pause;
+use crate::error::{Error, ErrorKind, FetchError, Scope};
+use crate::fetch::dispatcher::Rules;
+use crate::fetch::health::CircuitBreakers;
+use crate::fetch::task::Task;
 use crate::format::index::Chunk;
-use crate::pipeline::Job;
-use crate::pipeline::places::Places;
 
-/// How often a chunk that is missing or corrupt is asked for at each place: once more than it takes to fail, since what is
-/// said only once may be a slip.
-const LOOKS: u32 = 2;
+/// How often a chunk that is missing or corrupt is asked for at each place: a place that says so only once may have made a slip.
+const DAMAGED_LOOKS: u32 = 2;
 
-/// How often one that can't be read is, which a disk or a network file system may get over.
-const LOOKS_AT_UNREADABLE: u32 = 3;
+/// How often a chunk that can't be read is, which a disk or a network file system may get over.
+const UNREADABLE_LOOKS: u32 = 3;
 
 /// How often a chunk may meet a lack of this machine's own, such as of file descriptors.
-const SHORTAGES: u32 = 4;
+const SHORTAGES_MAX: u32 = 4;
 
-/// The longest pause for a chunk that a place refuses for now, where it does not ask for more.
-const LONGEST_PAUSE: Duration = Duration::from_secs(16);
+/// The longest pause for a chunk that a place refuses for now, where the place does not ask for a longer one.
+const REFUSAL_PAUSE_MAX: Duration = Duration::from_secs(16);
 
 /// So often a place may ask for no pause at all.
-const FREE: u32 = 3;
+const NO_PAUSE_MAX: u32 = 3;
 
 /// The longest pause for a chunk whose connections break one after the other.
-const LONGEST_RECONNECT: Duration = Duration::from_secs(1);
+const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Why a job came back without its chunk.
 #[derive(Debug)]
@@ -75,28 +75,19 @@ impl Failure {
     }
 }
 
-/// How often what is tried.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Rules {
-    /// Most looks for a chunk at each place.
-    pub(super) attempts: u32,
-    /// Nothing is replaced by zeros that was not looked for twice.
-    pub(super) salvage: bool,
+/// How many times a chunk is looked for at each place that fails so.
+fn looks(rules: Rules, failure: &Failure) -> u32 {
+    let most = if failure.is_unreadable() {
+        UNREADABLE_LOOKS
+    } else {
+        DAMAGED_LOOKS
+    };
+    // Nothing is replaced by zeros that was not looked for twice.
+    let least = if rules.salvage { DAMAGED_LOOKS } else { 1 };
+    rules.attempts.clamp(least, most.max(least))
 }
 
-impl Rules {
-    fn looks(self, failure: &Failure) -> u32 {
-        let most = if failure.is_unreadable() {
-            LOOKS_AT_UNREADABLE
-        } else {
-            LOOKS
-        };
-        let least = if self.salvage { LOOKS } else { 1 };
-        self.attempts.clamp(least, most.max(least))
-    }
-}
-
-/// What to do about a failed job.
+/// What to do about a failed task.
 pub(super) enum Verdict {
     /// Ask again after this time, as soon as a place that may have it can be asked.
     Again { after: Duration, why: Error },
@@ -109,42 +100,47 @@ pub(super) enum Verdict {
 /// What is wrong with the chunk counts against the chunk, at one place after the other. What is wrong with a place that may
 /// come back counts against the place alone: how long to wait for it is decided elsewhere.
 pub(super) fn judge(
-    job: &mut Job,
+    task: &mut Task,
     failure: Failure,
     rules: Rules,
-    places: &Places,
+    places: &CircuitBreakers,
     now: Instant,
 ) -> Verdict {
     let after = match failure.scope() {
         None => None,
-        Some(Scope::Ours) => job.after_shortage(),
+        Some(Scope::Ours) => task.after_shortage(),
         Some(Scope::Place) if failure.fetch_error().is_some_and(FetchError::may_pass) => {
-            Some(job.after_refusal(&failure, places, now))
+            Some(task.after_refusal(&failure, places, now))
         }
-        Some(Scope::Place) => job.elsewhere(places),
-        Some(Scope::Chunk) => job.after_damage(&failure, rules, places),
+        Some(Scope::Place) => task.elsewhere(places),
+        Some(Scope::Chunk) => task.after_damage(&failure, rules, places),
     };
     let is_remembered = matches!(failure.scope(), Some(Scope::Place | Scope::Chunk));
-    let why = error_of(job, failure);
+    let why = error_of(&task.want.chunk, task.want.position, task.attempt, failure);
     match after {
         Some(after) => {
-            job.attempt += 1;
+            task.attempt += 1;
             Verdict::Again { after, why }
         }
-        None if is_remembered => Verdict::Final(job.remembered(why)),
+        None if is_remembered => Verdict::Final(task.remembered(why)),
         None => Verdict::Final(why),
     }
 }
 
-impl Job {
+impl Task {
     /// How long to wait after this machine lacked something; `None` where it lacked it too often.
     fn after_shortage(&mut self) -> Option<Duration> {
         self.shortages += 1;
-        (self.shortages < SHORTAGES).then(|| retry::pause(self.shortages, self.chance(), None))
+        (self.shortages < SHORTAGES_MAX).then(|| pause(self.shortages, self.chance(), None))
     }
 
     /// How long to wait for a place that refused for now, or could not be reached.
-    fn after_refusal(&mut self, failure: &Failure, places: &Places, now: Instant) -> Duration {
+    fn after_refusal(
+        &mut self,
+        failure: &Failure,
+        places: &CircuitBreakers,
+        now: Instant,
+    ) -> Duration {
         self.failed = Some(self.place);
         self.refusals += 1;
         let count = u32::try_from(places.count()).unwrap_or(u32::MAX);
@@ -159,22 +155,22 @@ impl Job {
             // it may just be this chunk that breaks each.
             return match rounds {
                 0 | 1 => Duration::ZERO,
-                _ => retry::pause(rounds - 1, chance, None).min(LONGEST_RECONNECT),
+                _ => pause(rounds - 1, chance, None).min(RECONNECT_PAUSE_MAX),
             };
         }
         match failure.fetch_error().and_then(FetchError::retry_after) {
-            None => retry::pause(rounds, chance, None).min(LONGEST_PAUSE),
-            Some(asked_for) if rounds <= FREE => asked_for,
+            None => pause(rounds, chance, None).min(REFUSAL_PAUSE_MAX),
+            Some(asked_for) if rounds <= NO_PAUSE_MAX => asked_for,
             // A place that asks for no pause gets one all the same when it goes on to refuse.
             Some(asked_for) => {
-                let least = retry::pause(rounds - FREE, chance, None);
-                asked_for.max(least.min(LONGEST_PAUSE))
+                let least = pause(rounds - NO_PAUSE_MAX, chance, None);
+                asked_for.max(least.min(REFUSAL_PAUSE_MAX))
             }
         }
     }
 
     /// The place will never give it: another may, at once.
-    fn elsewhere(&mut self, places: &Places) -> Option<Duration> {
+    fn elsewhere(&mut self, places: &CircuitBreakers) -> Option<Duration> {
         self.lacking.insert(self.place);
         self.refused.insert(self.place);
         (!places.are_all_in(self.lacking)).then_some(Duration::ZERO)
@@ -185,13 +181,13 @@ impl Job {
         &mut self,
         failure: &Failure,
         rules: Rules,
-        places: &Places,
+        places: &CircuitBreakers,
     ) -> Option<Duration> {
         self.lacking.insert(self.place);
         if !places.are_all_in(self.lacking) {
             return Some(Duration::ZERO);
         }
-        if self.look >= rules.looks(failure) {
+        if self.look >= looks(rules, failure) {
             return None;
         }
         self.look += 1;
@@ -202,14 +198,14 @@ impl Job {
             Failure::Corrupt(_) | Failure::Fetch(FetchError::TooLong)
         );
         Some(match failure.is_unreadable() {
-            true => retry::pause(self.look - 1, self.chance(), None),
+            true => pause(self.look - 1, self.chance(), None),
             false => Duration::ZERO,
         })
     }
 
     /// A byte of the digest is as good as chance.
     fn chance(&self) -> u8 {
-        self.chunk.digest.as_bytes()[self.attempt as usize % 32]
+        self.want.chunk.digest.as_bytes()[self.attempt as usize % 32]
     }
 
     /// Of this error and those before it, at other places, the one that is worth telling: a place that could not be
@@ -235,8 +231,10 @@ pub(super) fn name_of(chunk: &Chunk, position: usize) -> String {
     format!("chunk {digest} (position {position}, offset {offset})")
 }
 
-fn error_of(job: &Job, failure: Failure) -> Error {
-    let chunk = name_of(&job.chunk, job.position);
+/// The error that tells of a failure to get a chunk, at the attempt of this number.
+pub(super) fn error_of(chunk: &Chunk, position: usize, attempt: u32, failure: Failure) -> Error {
+    let (digest, offset) = (chunk.digest, chunk.offset);
+    let chunk = name_of(chunk, position);
     let scope = failure.scope();
     let fetch = |verb: &str, error: FetchError| {
         // The sort of failure is in the sentence already: only its cause is news.
@@ -273,7 +271,7 @@ fn error_of(job: &Job, failure: Failure) -> Error {
             let message = format!("cannot connect to the place of {chunk}");
             Error::new(ErrorKind::Unavailable, message).because(error)
         }
-        Failure::Fetch(error) | Failure::Connection(error) => match job.attempt {
+        Failure::Fetch(error) | Failure::Connection(error) => match attempt {
             1 => fetch("cannot fetch", error),
             attempt => fetch(&format!("in {attempt} attempts cannot fetch"), error),
         },
@@ -284,7 +282,7 @@ fn error_of(job: &Job, failure: Failure) -> Error {
     };
     error
         .of_scope(scope)
-        .of_chunk(job.chunk.digest)
-        .at_position(job.position)
-        .at_offset(job.chunk.offset)
+        .of_chunk(digest)
+        .at_position(position)
+        .at_offset(offset)
 }

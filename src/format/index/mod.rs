@@ -1,5 +1,7 @@
 //! The list of an archive's chunks. Knows nothing of where the chunks are.
 
+pub(crate) mod occurrences;
+
 use std::fmt;
 
 use crate::digest::Digest;

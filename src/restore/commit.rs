@@ -1,38 +1,39 @@
-//! The ways in which the writer commits: zeros, what the target holds, what came, what came before, and what is lost.
+//! The ways in which the writer commits a chunk: as zeros, kept in the target, fetched, repeated, or lost.
 
 use std::io;
 use std::time::Instant;
 
 use crate::error::Result;
 use crate::format::index::Chunk;
-use crate::pipeline::arrivals::Arrived;
-use crate::pipeline::plan::Step;
-use crate::pipeline::writer::{Line, Writer, ZEROS_AT_ONCE, target_error};
 use crate::report::{Damage, Event};
+use crate::restore::plan::Step;
+use crate::restore::window::{Settled, Window};
+use crate::restore::writer::{Writer, target_error};
 use crate::target::Target;
+
+/// Zeros are given to the target in pieces of so many bytes, so that it can be cancelled in between.
+const ZEROS_AT_ONCE: u64 = 4 << 20;
 
 impl Writer<'_> {
     /// Commits a run of zero chunks as one, and says where it ends.
-    pub(super) fn commit_zeros(
-        &mut self,
-        first: usize,
-        line: &mut Line<'_, '_, '_>,
-    ) -> Result<usize> {
+    pub(super) fn commit_zeros(&mut self, first: usize, window: &mut Window<'_>) -> Result<usize> {
         let mut end = first;
         let mut left = 0;
-        while let (Some(Step::Zero), Some(chunk)) = (self.plan.step(end), self.index.chunk(end)) {
+        while let (Some(Step::Zero), Some(chunk)) =
+            (self.plan.step(end), self.archive.index().chunk(end))
+        {
             left += self.plan.piece(&chunk).len() as u64;
             end += 1;
         }
         while left > 0 {
             self.check_cancelled()?;
-            self.ask(line)?;
+            window.fill()?;
             let piece = left.min(ZEROS_AT_ONCE);
             self.give(piece, |target| target.write_zeros(piece))?;
             left -= piece;
             self.report.zeros += piece;
-            self.tell_progress();
-            self.hear(line)?;
+            self.tell_progress(window);
+            self.take_answers(window)?;
         }
         Ok(end)
     }
@@ -45,28 +46,28 @@ impl Writer<'_> {
     }
 
     /// Waits for the chunk of a position, and commits it.
-    pub(super) fn commit_arrival(
+    pub(super) fn commit_next(
         &mut self,
         position: usize,
         chunk: &Chunk,
-        line: &mut Line<'_, '_, '_>,
+        window: &mut Window<'_>,
     ) -> Result<()> {
-        let arrived = loop {
-            if let Some(arrived) = self.arrivals.take_next() {
-                break arrived;
+        let settled = loop {
+            if let Some(settled) = window.take_next() {
+                break settled;
             }
-            self.wait(line)?;
+            self.wait(window)?;
         };
-        let verified = match arrived {
-            Arrived::Fetched(verified) => {
+        let verified = match settled {
+            Settled::Fetched(verified) => {
                 self.report.chunks += 1;
                 verified
             }
-            Arrived::Seeded(verified) => {
+            Settled::Seeded(verified) => {
                 self.report.seeded += self.plan.piece(chunk).len() as u64;
                 verified
             }
-            Arrived::Lost(damage) => return self.lose(chunk, damage),
+            Settled::Lost(damage) => return self.lose(chunk, damage),
         };
         let data = &verified.data()[self.plan.piece(chunk)];
         self.give(data.len() as u64, |target| target.write(data))?;
@@ -75,7 +76,12 @@ impl Writer<'_> {
     }
 
     /// Commits a chunk that occurred before.
-    pub(super) fn commit_repeat(&mut self, position: usize, chunk: &Chunk) -> Result<()> {
+    pub(super) fn commit_repeat(
+        &mut self,
+        position: usize,
+        chunk: &Chunk,
+        window: &Window<'_>,
+    ) -> Result<()> {
         self.check_cancelled()?;
         let origin = self.plan.origin(position);
         if let Some(lost) = origin.and_then(|origin| self.lost.binary_search(&origin).ok()) {
@@ -91,19 +97,19 @@ impl Writer<'_> {
             self.give(len, |target| target.write(verified.data()))?;
             self.cache.keep(position, verified);
         } else {
-            let from = (origin.and_then(|origin| self.index.chunk(origin)))
+            let from = (origin.and_then(|origin| self.archive.index().chunk(origin)))
                 .map(|origin| self.plan.offset_in_target(&origin))
                 .expect("a repeat has a chunk that it repeats");
-            self.copy(chunk, from)?;
+            self.copy(chunk, from, window)?;
         }
         self.report.repeated += len;
         Ok(())
     }
 
     /// Copies a chunk that the target holds at another offset.
-    fn copy(&mut self, chunk: &Chunk, from: u64) -> Result<()> {
+    fn copy(&mut self, chunk: &Chunk, from: u64, window: &Window<'_>) -> Result<()> {
         let readable = self.readable.clone();
-        let common = self.common;
+        let archive = self.archive;
         let len = u64::from(chunk.len);
         self.give(len, |target| {
             if target.copy(from, len)? {
@@ -111,10 +117,10 @@ impl Writer<'_> {
             }
             let unreadable = || io::Error::from(io::ErrorKind::Unsupported);
             let readable = readable.ok_or_else(unreadable)?;
-            let mut buffer = common.spares.buffer();
+            let mut buffer = window.pool().buffer();
             readable.read_exact_at(buffer.space(chunk.len as usize), from)?;
             // Somebody else, or a failing disk, may have changed it since it was written there.
-            if common.archive.digest_of(&buffer) != chunk.digest {
+            if archive.digest_of(&buffer) != chunk.digest {
                 let message = format!("what was written at offset {from} has changed since");
                 return Err(io::Error::other(message));
             }

@@ -12,7 +12,7 @@ use crate::datastore::snapshot::Archive;
 use crate::digest::Hasher;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::index::Chunk;
-use crate::pipeline::plan::{Plan, Step};
+use crate::restore::plan::{Plan, Step};
 use crate::target::ReadAt;
 
 /// Small enough to stay in a core's cache between reading and hashing.
@@ -32,13 +32,13 @@ pub(super) enum Finding {
 
 /// A scan of the target, shared by the threads that do it and the writer. A chunk's bytes are read only before the writer
 /// knows what was found, and it writes only after.
-pub(super) struct Scan<'a> {
-    archive: &'a Archive,
-    plan: &'a Plan,
+pub(super) struct Scan {
+    archive: Archive,
+    plan: Arc<Plan>,
     target: Arc<dyn ReadAt>,
     /// Whether to go on however much differs.
     is_whole: bool,
-    stop: &'a Cancel,
+    stop: Cancel,
     /// For each step of the plan.
     findings: Vec<AtomicU8>,
     /// The step that the next free thread looks at. Together they go through the target in the order that the writer does.
@@ -51,23 +51,23 @@ pub(super) struct Scan<'a> {
     pool: ThreadPool,
 }
 
-impl<'a> Scan<'a> {
+impl Scan {
     pub(super) fn new(
-        archive: &'a Archive,
-        plan: &'a Plan,
+        archive: &Archive,
+        plan: &Arc<Plan>,
         target: Arc<dyn ReadAt>,
         is_whole: bool,
-        stop: &'a Cancel,
-    ) -> Result<Scan<'a>> {
+        stop: &Cancel,
+    ) -> Result<Scan> {
         let name = |number| format!("restore-scan-{number}");
         let pool = ThreadPoolBuilder::new().thread_name(name).build();
         let steps = plan.positions().len();
         Ok(Scan {
-            archive,
-            plan,
+            archive: archive.clone(),
+            plan: Arc::clone(plan),
             target,
             is_whole,
-            stop,
+            stop: stop.clone(),
             findings: (0..steps).map(|_| AtomicU8::new(0)).collect(),
             next: AtomicUsize::new(0),
             differed_in_a_row: AtomicUsize::new(0),
@@ -174,7 +174,7 @@ impl<'a> Scan<'a> {
 }
 
 /// What was not found out when the threads have ended, or panicked, counts as different: nobody waits for it.
-struct EndOnDrop<'a>(&'a Scan<'a>);
+struct EndOnDrop<'a>(&'a Scan);
 
 impl Drop for EndOnDrop<'_> {
     fn drop(&mut self) {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::digest::Digest;
 use crate::format::index::{Chunk, Index};
 use crate::format::key::Key;
-use crate::pipeline::repeats::{Repeat, find_repeats};
+use crate::restore::repeats::{Repeat, find_repeats};
 
 /// What a restore will do, known before it starts.
 ///

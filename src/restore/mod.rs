@@ -1,38 +1,40 @@
-//! `Restore`: how an archive is restored, and doing it. Knows nothing of how the pipeline works.
+//! Restores an archive into a target: [`Restore`] with its options, and what a run consists of.
+
+mod cache;
+mod commit;
+pub(crate) mod plan;
+mod repeats;
+mod run;
+mod scan;
+mod window;
+mod writer;
 
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
-use crate::backend::Concurrency;
 use crate::cancel::Cancel;
 use crate::datastore::snapshot::Archive;
 use crate::error::Result;
+use crate::fetch::seed::Seed;
+use crate::fetch::{FetchSettings, HedgeRules, Rules, Staff, hedging_lanes, lanes_of};
 use crate::memory::{MemoryBudget, Share};
-use crate::pipeline::plan::Plan;
-use crate::pipeline::seed::Seed;
-use crate::pipeline::{self, Crew, Settings};
 use crate::rate_limit::RateLimit;
 use crate::report::{Event, Report};
+use crate::restore::plan::Plan;
 use crate::target::{Existing, ReadAt, Target};
 
-const DEFAULT_MEMORY: u64 = 256 << 20;
-const DEFAULT_ATTEMPTS: u32 = 3;
-const DEFAULT_PATIENCE: Duration = Duration::from_secs(120);
+const MEMORY_DEFAULT: u64 = 256 << 20;
+const ATTEMPTS_DEFAULT: u32 = 3;
+const PATIENCE_DEFAULT: Duration = Duration::from_secs(120);
 
-/// Threads for a place that gives one chunk at a time to each connection.
-const MOST_THREADS: usize = 32;
+/// The buffers that hedged requests may take at each place, and late answers whose chunks came another way in all.
+const HEDGE_BUFFERS: usize = 2;
+const ABANDONED_MAX: usize = 8;
 
-/// Threads for a folder, of which only so many work as bring something.
-const MOST_LOCAL: usize = 16;
-
-/// Late chunks that are asked for a second time at once, at each place.
-const RACING: usize = 2;
-
-/// Late answers that may be outstanding although their chunks came another way. Each holds a buffer.
-const ABANDONED: usize = 8;
+/// A share of the memory for fewer chunks than this is not made for a restore of fewer.
+const SLOTS_USEFUL_MIN: usize = 96;
 
 /// How to restore: options that all have good defaults, and [`run`](Restore::run).
 ///
@@ -53,7 +55,7 @@ pub struct Restore {
     budget: Arc<MemoryBudget>,
     attempts: u32,
     patience: Duration,
-    throttle: RateLimit,
+    rate_limit: RateLimit,
     range: Range<u64>,
     salvage: bool,
     race: bool,
@@ -66,10 +68,10 @@ impl Default for Restore {
         Restore {
             threads: 0,
             in_flight: 0,
-            budget: MemoryBudget::new(DEFAULT_MEMORY),
-            attempts: DEFAULT_ATTEMPTS,
-            patience: DEFAULT_PATIENCE,
-            throttle: RateLimit::default(),
+            budget: MemoryBudget::new(MEMORY_DEFAULT),
+            attempts: ATTEMPTS_DEFAULT,
+            patience: PATIENCE_DEFAULT,
+            rate_limit: RateLimit::default(),
             range: 0..u64::MAX,
             salvage: false,
             race: false,
@@ -150,7 +152,7 @@ impl Restore {
     #[must_use]
     pub fn rate(self, bytes_per_second: u64) -> Restore {
         Restore {
-            throttle: RateLimit::new(bytes_per_second),
+            rate_limit: RateLimit::new(bytes_per_second),
             ..self
         }
     }
@@ -233,8 +235,16 @@ impl Restore {
         mut observer: impl FnMut(Event<'_>),
     ) -> Result<Report> {
         let plan = self.plan(archive);
-        let (settings, share) = self.choose(archive);
-        pipeline::run(archive, plan, settings, share, target, &mut observer)
+        let (settings, share) = self.choose(archive, &plan);
+        run::run(
+            archive,
+            plan,
+            settings,
+            share,
+            &self.cancel,
+            target,
+            &mut observer,
+        )
     }
 
     /// Does everything but the writing: fetches, decrypts and checks every chunk.
@@ -248,86 +258,40 @@ impl Restore {
         self.run_with(archive, &mut Nowhere, observer)
     }
 
-    fn choose(&self, archive: &Archive) -> (Settings, Share) {
+    fn choose(&self, archive: &Archive, plan: &Plan) -> (FetchSettings, Share) {
         let largest = archive.index().largest_chunk();
-        // An index never has more chunks to offer; and rings of so many slots are made at once.
-        let useful = 3 * archive.index().count().max(MOST_THREADS);
+        let useful = 3 * archive.index().count().max(SLOTS_USEFUL_MIN / 3);
         // A chunk takes one buffer from its request to its commit.
         let mut share = (self.budget).join(u64::from(largest), useful);
-        let sources = archive.sources().iter().enumerate();
-        let most = (share.most() / 2 / sources.len()).max(1);
-        let mut crews: Vec<Crew> = sources
-            .map(|(source, place)| self.crew(source, place.backend().concurrency(), most))
-            .collect();
-        for crew in &mut crews {
-            crew.in_flight = crew.in_flight.min(share.most());
-            crew.most = crew.most.clamp(crew.in_flight, share.most());
-        }
-        let mut abandoned = 0;
-        let reserved = RACING * crews.len() + ABANDONED;
-        if (self.race || crews.len() > 1) && share.adjust(0) > 2 * reserved {
+        let staff = Staff {
+            threads: self.threads,
+            in_flight: self.in_flight,
+        };
+        let mut lanes = lanes_of(archive, staff, share.most());
+        let places = lanes.len();
+        let reserved = HEDGE_BUFFERS * places + ABANDONED_MAX;
+        let may_hedge = (self.race || places > 1) && share.adjust(0) > 2 * reserved;
+        if may_hedge {
             share.set_aside(reserved);
-            abandoned = ABANDONED;
-            crews.extend((0..crews.len()).map(|source| Crew {
-                source,
-                workers: RACING,
-                in_flight: RACING,
-                most: RACING,
-                is_racing: true,
-            }));
+            lanes.extend(hedging_lanes(places));
         }
-        let settings = Settings {
-            crews,
+        let rules = Rules {
             attempts: self.attempts.max(1),
-            patience: self.patience,
             salvage: self.salvage,
+            patience: self.patience,
+            hedge: HedgeRules {
+                is_on: self.race,
+                chunks: plan.chunks_to_fetch(),
+                abandoned_max: if may_hedge { ABANDONED_MAX } else { 0 },
+            },
+        };
+        let settings = FetchSettings {
+            lanes,
+            rules,
             seeds: self.seeds.clone(),
-            race: self.race,
-            abandoned,
-            throttle: self.throttle.clone(),
-            cancel: self.cancel.clone(),
+            rate_limit: self.rate_limit.clone(),
         };
         (settings, share)
-    }
-
-    /// The workers for a place.
-    fn crew(&self, source: usize, access: Concurrency, most: usize) -> Crew {
-        let or = |set: usize, chosen: usize| if set == 0 { chosen } else { set };
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let workers = match access {
-            // One chunk for each connection: threads that wait cost little.
-            Concurrency::OneByOne => MOST_THREADS,
-            Concurrency::Local => MOST_LOCAL,
-            Concurrency::Multiplexed => cores.clamp(4, 16),
-        };
-        let workers = or(self.threads, workers).min(most);
-        let ahead = match access {
-            // What the page cache holds is there at once, and more threads than cores would only spread the work over
-            // more memory. Where there is a disk to wait for, more of them bring more.
-            Concurrency::Local => or(self.threads, cores).min(workers),
-            _ => 16.max(2 * workers),
-        };
-        let in_flight = or(self.in_flight, ahead);
-        let grows = self.in_flight == 0
-            && source == 0
-            && match access {
-                Concurrency::Local => self.threads == 0,
-                // Over a connection for each chunk it is threads that it takes.
-                Concurrency::OneByOne => false,
-                Concurrency::Multiplexed => true,
-            };
-        let most = match access {
-            _ if !grows => in_flight,
-            Concurrency::Local => workers,
-            _ => usize::MAX,
-        };
-        Crew {
-            source,
-            workers: workers.min(most),
-            in_flight,
-            most,
-            is_racing: false,
-        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::format::blob::Verified;
-use crate::pipeline::repeats::Repeat;
+use crate::restore::repeats::Repeat;
 
 #[derive(Debug, Default)]
 pub(super) struct Cache {

@@ -1,0 +1,417 @@
+//! The dispatcher decides which chunk is asked for next, and at which place. It has no threads, does no I/O, and has no clock:
+//! the time is an argument.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::fetch::health::{Choice, CircuitBreakers, PlaceSet};
+use crate::fetch::hedge::{HedgeRules, Hedging};
+use crate::fetch::job::{Job, Stage, Urgency};
+use crate::fetch::lanes::LaneSettings;
+use crate::fetch::latency::LatencyWindow;
+use crate::fetch::patience::ProgressTimer;
+use crate::fetch::ramp::InFlightRamp;
+use crate::fetch::task::{Sent, Task, Want};
+use crate::format::blob::Verified;
+use crate::report::PlaceReport;
+
+/// What a dispatcher keeps to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// How many times a chunk that is not right is asked for at each place; at least 1.
+    pub(crate) attempts: u32,
+    /// Whether a failed chunk is replaced by zeros: then every chunk is looked at twice before it is given up.
+    pub(crate) salvage: bool,
+    /// How long the places may give nothing while something is waited for.
+    pub(crate) patience: Duration,
+    pub(crate) hedge: HedgeRules,
+}
+
+/// What became of something.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// A wanted chunk is there.
+    Came {
+        ticket: u64,
+        chunk: Verified,
+        /// Whether a seed had it.
+        is_seeded: bool,
+    },
+    /// A wanted chunk can't be had.
+    Failed { ticket: u64, error: Error },
+    /// A worker panicked: its panic is raised again when the threads are joined.
+    Broken(Error),
+}
+
+/// What was done so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    /// The bytes of all blobs that came, and of those whose chunks had come another way.
+    pub(crate) fetched: u64,
+    pub(crate) surplus: u64,
+    /// How often a chunk was asked for again because it failed, and how often because it was late.
+    pub(crate) retries: u64,
+    pub(crate) hedges: u64,
+    /// The time of all workers.
+    pub(crate) fetching: Duration,
+    pub(crate) decoding: Duration,
+    pub(crate) places: Vec<PlaceReport>,
+}
+
+/// Decides what is asked for, where and when, and what becomes of the answers.
+#[derive(Debug)]
+pub(super) struct Dispatcher {
+    pub(super) rules: Rules,
+    pub(super) breakers: CircuitBreakers,
+    /// The first ones serve a place each, in the order of the places.
+    pub(super) lanes: Vec<LaneState>,
+    /// The most chunks that may be in flight, by the memory that there is.
+    slots: usize,
+    /// All wants that are not settled, by their tickets.
+    pub(super) tasks: BTreeMap<u64, Task>,
+    /// Those that were never asked for.
+    fresh: BTreeSet<(Urgency, u64)>,
+    /// Those that are to be asked for again.
+    retries: BTreeSet<u64>,
+    /// Jobs that are ready to be given out.
+    ready: VecDeque<Job>,
+    next_id: u64,
+    /// How many chunks were asked for.
+    asked: usize,
+    pub(super) latency: LatencyWindow,
+    pub(super) hedging: Hedging,
+    pub(super) progress: ProgressTimer,
+    /// Why a place failed the last time that one did.
+    pub(super) last_failure: Option<String>,
+    /// Whether a connection was ended before anything had come over any.
+    pub(super) tried_another: bool,
+    /// The workers whose connections are to be ended: lane and number.
+    pub(super) hang_ups: Vec<(usize, usize)>,
+    pub(super) outcomes: VecDeque<Outcome>,
+    pub(super) tally: Tally,
+}
+
+/// A lane, as the dispatcher sees it.
+#[derive(Debug)]
+pub(super) struct LaneState {
+    pub(super) settings: LaneSettings,
+    pub(super) ramp: InFlightRamp,
+    /// Jobs that are with the workers, or on the way to them, by urgency.
+    queued: [usize; 2],
+    /// Whether jobs were withdrawn that may still wait for a worker.
+    has_unwanted: bool,
+}
+
+impl LaneState {
+    fn new(settings: LaneSettings) -> LaneState {
+        let LaneSettings {
+            in_flight,
+            in_flight_max,
+            adapts,
+            ..
+        } = settings;
+        LaneState {
+            settings,
+            ramp: InFlightRamp::new(in_flight, in_flight_max, adapts),
+            queued: [0; 2],
+            has_unwanted: false,
+        }
+    }
+
+    pub(super) fn queued(&self) -> usize {
+        self.queued.iter().sum()
+    }
+}
+
+impl Dispatcher {
+    /// For so many places, with a lane for each and perhaps others for hedged requests.
+    pub(super) fn new(places: usize, lanes: &[LaneSettings], rules: Rules) -> Dispatcher {
+        Dispatcher {
+            rules,
+            breakers: CircuitBreakers::new(places),
+            lanes: lanes.iter().copied().map(LaneState::new).collect(),
+            slots: 1,
+            tasks: BTreeMap::new(),
+            fresh: BTreeSet::new(),
+            retries: BTreeSet::new(),
+            ready: VecDeque::new(),
+            next_id: 0,
+            asked: 0,
+            latency: LatencyWindow::default(),
+            hedging: Hedging::new(rules.hedge),
+            progress: ProgressTimer::new(rules.patience),
+            last_failure: None,
+            tried_another: false,
+            hang_ups: Vec::new(),
+            outcomes: VecDeque::new(),
+            tally: Tally {
+                places: vec![PlaceReport::default(); places],
+                ..Tally::default()
+            },
+        }
+    }
+
+    /// From now on so many chunks may be in flight at the most; at least 1.
+    pub(super) fn set_slots(&mut self, slots: usize) {
+        self.slots = slots.max(1);
+    }
+
+    /// How many requests a lane may have in flight.
+    pub(super) fn in_flight(&self, lane: usize) -> usize {
+        self.lanes[lane].ramp.limit().min(self.slots)
+    }
+
+    /// Asks for a chunk. The ticket must be of no other want that is not settled.
+    pub(super) fn want(&mut self, want: Want) {
+        self.fresh.insert((want.urgency, want.ticket));
+        self.tasks.insert(want.ticket, Task::new(want));
+    }
+
+    /// Takes a want back: it will not be settled.
+    #[cfg_attr(not(test), expect(dead_code, reason = "random reads need it"))]
+    pub(super) fn forget(&mut self, ticket: u64) {
+        if let Some(task) = self.remove(ticket) {
+            self.discard(&task);
+        }
+    }
+
+    /// The next job to give to the workers of its lane; `None` where they have as many as they may, or there is nothing to
+    /// ask for now.
+    pub(super) fn next_job(&mut self, now: Instant) -> Option<Job> {
+        (self.ready.pop_front())
+            .or_else(|| self.next_retry(now))
+            .or_else(|| self.next_fresh(now))
+    }
+
+    /// The lanes that may hold jobs which were withdrawn; asked once.
+    pub(super) fn lanes_to_sweep(&mut self) -> Vec<usize> {
+        let lanes = self.lanes.iter_mut().enumerate();
+        lanes
+            .filter_map(|(number, lane)| mem::take(&mut lane.has_unwanted).then_some(number))
+            .collect()
+    }
+
+    /// How long until something may be asked for again, `limit` at the most.
+    pub(super) fn next_due(&self, limit: Duration, now: Instant) -> Duration {
+        let due = self.retries.iter().filter_map(|ticket| {
+            let task = self.tasks.get(ticket)?;
+            let place = match self.breakers.choose(task.lacking, task.failed, now) {
+                Choice::Wait(until) => until,
+                Choice::Ask(_) | Choice::Nowhere => now,
+            };
+            let at = place.max(task.retry_at.unwrap_or(now));
+            Some(at.saturating_duration_since(now))
+        });
+        due.fold(limit, Duration::min)
+    }
+
+    /// Asks a second time for each late chunk that somebody waits for, and says in how long the next of them will be late.
+    pub(super) fn hedge(&mut self, now: Instant) -> Option<Duration> {
+        let waited_for: Vec<u64> = self.waited_for().collect();
+        let mut next = None;
+        for ticket in waited_for {
+            let Some((limit, age)) = self.lateness(ticket, now) else {
+                continue;
+            };
+            if age >= limit {
+                self.hedge_one(ticket, now);
+            } else {
+                let left = limit - age;
+                next = Some(next.map_or(left, |next: Duration| next.min(left)));
+            }
+        }
+        next
+    }
+
+    /// The oldest want, and all that are urgent.
+    pub(super) fn waited_for(&self) -> impl Iterator<Item = u64> {
+        let oldest = self.tasks.keys().next().copied();
+        let is_waited_for = move |task: &&Task| {
+            Some(task.want.ticket) == oldest || task.want.urgency == Urgency::Now
+        };
+        let tasks = self.tasks.values().filter(is_waited_for);
+        tasks.map(|task| task.want.ticket)
+    }
+
+    /// The age from which on a chunk is late, and its age.
+    fn lateness(&self, ticket: u64, now: Instant) -> Option<(Duration, Duration)> {
+        let task = self.tasks.get(&ticket).filter(|task| !task.is_hedged)?;
+        let sent = task.sent.as_ref()?;
+        // A chunk that a sick place was asked for will fail sooner or later, and be asked for again all the same.
+        let is_in_doubt = !self.breakers.is_closed(sent.place);
+        let limit = (self.hedging).late_after(&self.latency, is_in_doubt, self.asked)?;
+        Some((limit, sent.stage.age(now)?))
+    }
+
+    /// Asks a second time, unless no lane for that is free.
+    fn hedge_one(&mut self, ticket: u64, now: Instant) {
+        let Some(task) = self.tasks.get(&ticket) else {
+            return;
+        };
+        let Some(sent) = &task.sent else {
+            return;
+        };
+        let place = self.breakers.another(sent.place, task.lacking);
+        // A second request to a place that is left aside would wait as the first does.
+        if !self.breakers.is_closed(place) {
+            return;
+        }
+        let is_free = |lane: &LaneState| {
+            let LaneSettings {
+                place: of,
+                workers,
+                is_hedging,
+                ..
+            } = lane.settings;
+            is_hedging && of == place && lane.queued() < workers
+        };
+        let Some(lane) = self.lanes.iter().position(is_free) else {
+            return;
+        };
+        let job = self.job(ticket, lane, place, Urgency::Now, true, now);
+        self.ready.extend(job);
+        self.hedging.record_hedge();
+        self.tally.hedges += 1;
+    }
+
+    fn has_room(&self, lane: usize, urgency: Urgency) -> bool {
+        // As many jobs wait as are in flight, since a worker takes its next one the moment an answer comes, and while it
+        // waits for another answer it hears of no new job.
+        let most = 2 * self.in_flight(lane);
+        let lane = &self.lanes[lane];
+        match urgency {
+            // Those that somebody waits for don't wait until others have gone.
+            Urgency::Now => lane.queued[Urgency::Now as usize] < most,
+            Urgency::Ahead => lane.queued() < most,
+        }
+    }
+
+    fn next_retry(&mut self, now: Instant) -> Option<Job> {
+        // The oldest is waited for soonest.
+        let due = self.retries.iter().find_map(|ticket| {
+            let task = self.tasks.get(ticket)?;
+            let is_due = task.retry_at.is_none_or(|at| at <= now);
+            match self.breakers.choose(task.lacking, task.failed, now) {
+                Choice::Ask(place) if is_due && self.has_room(place, Urgency::Now) => {
+                    Some((*ticket, place))
+                }
+                _ => None,
+            }
+        });
+        let (ticket, place) = due?;
+        self.retries.remove(&ticket);
+        self.job(ticket, place, place, Urgency::Now, false, now)
+    }
+
+    fn next_fresh(&mut self, now: Instant) -> Option<Job> {
+        let (urgency, ticket) = *self.fresh.first()?;
+        let Choice::Ask(place) = self.breakers.choose(PlaceSet::default(), None, now) else {
+            return None;
+        };
+        if !self.has_room(place, urgency) {
+            return None;
+        }
+        self.fresh.pop_first();
+        self.asked += 1;
+        self.job(ticket, place, place, urgency, false, now)
+    }
+
+    /// Makes the job for a want, which counts as given to its lane from now on.
+    fn job(
+        &mut self,
+        ticket: u64,
+        lane: usize,
+        place: usize,
+        urgency: Urgency,
+        is_hedge: bool,
+        now: Instant,
+    ) -> Option<Job> {
+        let task = self.tasks.get_mut(&ticket)?;
+        let id = self.next_id;
+        self.next_id += 1;
+        let stage = Arc::new(Stage::default());
+        let sent = Sent {
+            id,
+            lane,
+            place,
+            stage: Arc::clone(&stage),
+        };
+        if is_hedge {
+            task.is_hedged = true;
+            task.hedge = Some(sent);
+        } else {
+            task.place = place;
+            task.sent = Some(sent);
+        }
+        self.breakers.record_request(place, now);
+        self.lanes[lane].queued[urgency as usize] += 1;
+        Some(Job {
+            id,
+            ticket,
+            chunk: task.want.chunk,
+            lane,
+            urgency,
+            may_be_seeded: task.attempt == 1 && !is_hedge,
+            fresh_connection: task.fresh_connection && !is_hedge,
+            is_hedge,
+            stage,
+        })
+    }
+
+    /// A job came back, or was taken back. Says whether the want's first request was this one.
+    pub(super) fn record_return(&mut self, job: &Job) -> bool {
+        self.lanes[job.lane].queued[job.urgency as usize] -= 1;
+        self.hedging.record_return(job.id);
+        let Some(task) = self.tasks.get_mut(&job.ticket) else {
+            return false;
+        };
+        let is = |sent: &mut Sent| sent.id == job.id;
+        task.hedge.take_if(is);
+        task.sent.take_if(is).is_some()
+    }
+
+    /// The want is to be asked for again, not before a time.
+    pub(super) fn retry(&mut self, ticket: u64, at: Instant) {
+        if let Some(task) = self.tasks.get_mut(&ticket) {
+            task.retry_at = Some(at);
+            self.retries.insert(ticket);
+        }
+    }
+
+    /// A place is left aside: what waits for its workers may be asked for elsewhere.
+    pub(super) fn withdraw_from(&mut self, place: usize, now: Instant) {
+        for task in self.tasks.values_mut() {
+            let sent = task
+                .sent
+                .take_if(|sent| sent.place == place && sent.stage.withdraw());
+            if let Some(sent) = sent {
+                task.failed = Some(place);
+                task.retry_at = Some(now);
+                self.retries.insert(task.want.ticket);
+                self.lanes[sent.lane].has_unwanted = true;
+            }
+        }
+    }
+
+    /// Takes a want out of the books.
+    pub(super) fn remove(&mut self, ticket: u64) -> Option<Task> {
+        let task = self.tasks.remove(&ticket)?;
+        self.fresh.remove(&(task.want.urgency, ticket));
+        self.retries.remove(&ticket);
+        Some(task)
+    }
+
+    /// Nobody waits for the requests of a task any more.
+    pub(super) fn discard(&mut self, task: &Task) {
+        for sent in task.requests() {
+            if sent.stage.withdraw() {
+                self.lanes[sent.lane].has_unwanted = true;
+            } else {
+                sent.stage.discard();
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Joins the dispatcher with the lanes of workers, and with the clock. Whoever wants chunks drives it from one thread.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, select, unbounded};
+
+use crate::cancel::Cancel;
+use crate::datastore::snapshot::Archive;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fetch::dispatcher::{Dispatcher, Outcome, Rules, Tally};
+use crate::fetch::job::Arrival;
+use crate::fetch::lanes::{Lane, LaneSettings};
+use crate::fetch::seed::{Seed, Seeds};
+use crate::fetch::task::Want;
+use crate::fetch::threads::Threads;
+use crate::fetch::worker::{self, Shared};
+use crate::format::blob::ChunkDecoder;
+use crate::memory::{BufferPool, MemoryBudget};
+use crate::rate_limit::RateLimit;
+
+/// How a fetcher works.
+#[derive(Debug)]
+pub(crate) struct FetchSettings {
+    /// One for each of the archive's places, in their order, then those for hedged requests.
+    pub(crate) lanes: Vec<LaneSettings>,
+    pub(crate) rules: Rules,
+    /// Where to look before a chunk is fetched.
+    pub(crate) seeds: Vec<Seed>,
+    /// For what is fetched, by all workers together.
+    pub(crate) rate_limit: RateLimit,
+}
+
+/// Fetches the chunks of an archive that somebody wants.
+///
+/// Dropping it ends its threads.
+#[derive(Debug)]
+pub(crate) struct Fetcher {
+    dispatcher: Dispatcher,
+    lanes: Vec<Lane>,
+    /// How many workers of each lane were started.
+    started: Vec<usize>,
+    shared: Arc<Shared>,
+    inbox: Receiver<Arrival>,
+    arrivals: Sender<Arrival>,
+    threads: Threads,
+}
+
+impl Fetcher {
+    /// Without any thread yet. All threads end when `cancel` is cancelled.
+    pub(crate) fn new(
+        archive: &Archive,
+        settings: FetchSettings,
+        budget: &Arc<MemoryBudget>,
+        cancel: &Cancel,
+    ) -> Fetcher {
+        let FetchSettings {
+            lanes,
+            rules,
+            seeds,
+            rate_limit,
+        } = settings;
+        let (arrivals, inbox) = unbounded();
+        let largest = archive.index().largest_chunk();
+        Fetcher {
+            dispatcher: Dispatcher::new(archive.sources().len(), &lanes, rules),
+            started: vec![0; lanes.len()],
+            lanes: lanes.into_iter().map(Lane::new).collect(),
+            shared: Arc::new(Shared {
+                archive: archive.clone(),
+                seeds: Seeds::new(&seeds),
+                stop: cancel.child(),
+                pool: BufferPool::new(ChunkDecoder::blob_limit(largest)),
+                budget: Arc::clone(budget),
+                rate_limit,
+            }),
+            inbox,
+            arrivals,
+            threads: Threads::default(),
+        }
+    }
+
+    /// The buffers that chunks lie in.
+    pub(crate) fn pool(&self) -> &Arc<BufferPool> {
+        &self.shared.pool
+    }
+
+    /// What was done so far.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.dispatcher.tally
+    }
+
+    /// From now on so many chunks may be in flight at the most.
+    pub(crate) fn set_slots(&mut self, slots: usize) {
+        self.dispatcher.set_slots(slots);
+    }
+
+    /// Asks for a chunk. The ticket must be of no other want that is not settled.
+    pub(crate) fn want(&mut self, want: Want) {
+        self.dispatcher.want(want);
+    }
+
+    /// What became of a want, in the order in which it happened.
+    pub(crate) fn next_outcome(&mut self) -> Option<Outcome> {
+        self.dispatcher.outcomes.pop_front()
+    }
+
+    /// Gives the workers as many jobs as they may have.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Resources`] where a worker's thread can't be started.
+    pub(crate) fn hand_out(&mut self) -> Result<()> {
+        let now = Instant::now();
+        for lane in self.dispatcher.lanes_to_sweep() {
+            for job in self.lanes[lane].take_back() {
+                self.dispatcher.record_return(&job);
+            }
+        }
+        while let Some(job) = self.dispatcher.next_job(now) {
+            self.lanes[job.lane].send(job);
+        }
+        for lane in 0..self.lanes.len() {
+            let in_flight = self.dispatcher.in_flight(lane);
+            let shared = &self.lanes[lane].shared;
+            shared.in_flight.store(in_flight, Ordering::Relaxed);
+            let workers = shared.settings.workers.min(in_flight);
+            let queued = self.dispatcher.lanes[lane].queued();
+            self.start_workers(lane, workers.min(queued))?;
+        }
+        Ok(())
+    }
+
+    /// Has so many workers of a lane at the least.
+    fn start_workers(&mut self, lane: usize, workers: usize) -> Result<()> {
+        while self.started[lane] < workers {
+            let number = self.started[lane];
+            let shared = Arc::clone(&self.shared);
+            let (of_lane, jobs) = (
+                Arc::clone(&self.lanes[lane].shared),
+                self.lanes[lane].jobs(),
+            );
+            let arrivals = self.arrivals.clone();
+            let work = move || worker::run(&shared, &of_lane, number, jobs, arrivals);
+            self.threads
+                .start(format!("restore-{lane}-{number}"), work)?;
+            self.started[lane] += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes the answers that are there. `retried` is told why a chunk is asked for again.
+    pub(crate) fn take_answers(&mut self, retried: &mut dyn FnMut(&Error)) {
+        while let Ok(arrival) = self.inbox.try_recv() {
+            self.answered(arrival, retried);
+        }
+    }
+
+    fn answered(&mut self, arrival: Arrival, retried: &mut dyn FnMut(&Error)) {
+        let received = self.shared.pool.received();
+        (self.dispatcher).answered(arrival, received, Instant::now(), retried);
+    }
+
+    /// Waits until an answer comes, something is to be done, or the bell rings; for `limit` at the most. Says how long.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Resources`] where a thread can't be started, or one has ended before its work was done.
+    pub(crate) fn wait(
+        &mut self,
+        bell: &Receiver<()>,
+        limit: Duration,
+        retried: &mut dyn FnMut(&Error),
+    ) -> Result<Duration> {
+        let until_late = self.dispatcher.hedge(Instant::now()).unwrap_or(limit);
+        self.hand_out()?;
+        let begun = Instant::now();
+        let limit = self.dispatcher.next_due(limit.min(until_late), begun);
+        let mut arrival = None;
+        select! {
+            recv(self.inbox) -> received => arrival = received.ok(),
+            recv(bell) -> _ => {}
+            default(limit) => if self.threads.has_one_ended() {
+                return Err(Error::new(ErrorKind::Resources, "a worker has ended"));
+            }
+        }
+        let waited = begun.elapsed();
+        match arrival {
+            Some(arrival) => self.answered(arrival, retried),
+            None => self.record_wait(waited),
+        }
+        Ok(waited)
+    }
+
+    /// Nothing came for so long.
+    fn record_wait(&mut self, waited: Duration) {
+        // While the rate limit holds somebody back, no place is waited for.
+        if self.shared.rate_limit.is_holding() {
+            return;
+        }
+        let received = self.shared.pool.received();
+        self.dispatcher
+            .record_wait(waited, received, Instant::now());
+        for (lane, worker) in self.dispatcher.hang_ups.drain(..) {
+            self.lanes[lane].shared.hang_ups[worker].pull();
+        }
+    }
+
+    /// Ends all threads, and waits for them.
+    ///
+    /// # Panics
+    /// With the panic of a worker, if one panicked.
+    pub(crate) fn join(&mut self) {
+        self.shared.stop.cancel();
+        self.threads.join();
+    }
+}
+
+impl Drop for Fetcher {
+    fn drop(&mut self) {
+        // Nothing else ends a fetch that hangs; the threads themselves are joined when they are dropped.
+        self.shared.stop.cancel();
+    }
+}

@@ -1,0 +1,379 @@
+//! A worker: takes jobs, fetches and decodes chunks over a connection of its own, and answers each job.
+
+use std::iter;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Select, Sender, TryRecvError};
+
+use crate::backend::{Answer, Connection, Request};
+use crate::cancel::Cancel;
+use crate::datastore::snapshot::Archive;
+use crate::error::FetchError;
+use crate::fetch::held::Held;
+use crate::fetch::job::{Arrival, Job};
+use crate::fetch::lanes::{Jobs, LaneShared};
+use crate::fetch::retry::Failure;
+use crate::fetch::seed::Seeds;
+use crate::format::blob::{ChunkDecoder, Verified};
+use crate::format::index::Chunk;
+use crate::memory::{Buffer, BufferPool, MemoryBudget};
+use crate::rate_limit::RateLimit;
+
+/// How long a connection is left alone while there is nothing to fetch. Proxies forget one after half a minute or more.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// How long a worker that may have nothing in flight sleeps until it looks again.
+const IDLE: Duration = Duration::from_millis(200);
+
+/// What all workers share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) archive: Archive,
+    pub(super) seeds: Seeds,
+    /// Ends all workers.
+    pub(super) stop: Cancel,
+    pub(super) pool: Arc<BufferPool>,
+    pub(super) budget: Arc<MemoryBudget>,
+    pub(super) rate_limit: RateLimit,
+}
+
+/// One thread's work, with its own connection.
+pub(super) struct Worker<'a> {
+    shared: &'a Shared,
+    lane: &'a LaneShared,
+    /// Its own number among the lane's workers.
+    number: usize,
+    jobs: Jobs,
+    /// Counts how long it holds back this worker.
+    rate_limit: &'a RateLimit,
+    held: Held,
+    /// A blob that came and is not decoded yet. Its job is still held.
+    received: Option<Answer>,
+    decoder: ChunkDecoder,
+}
+
+/// A worker's connection, once there is one, and the cancel that ends it.
+struct Link<'l> {
+    connection: Option<Box<dyn Connection + 'l>>,
+    cancel: &'l Cancel,
+}
+
+/// Why a worker has stopped to use a link.
+#[derive(PartialEq, Eq)]
+enum Ended {
+    /// The connection was ended from outside: the worker makes another one.
+    HungUp,
+    /// There is nothing more to do.
+    Done,
+}
+
+/// Works until the lane is closed or everything stops.
+pub(super) fn run(
+    shared: &Shared,
+    lane: &LaneShared,
+    number: usize,
+    jobs: Jobs,
+    arrivals: Sender<Arrival>,
+) {
+    let rate_limit = shared.rate_limit.for_worker();
+    let worker = Worker {
+        shared,
+        lane,
+        number,
+        jobs,
+        rate_limit: &rate_limit,
+        held: Held::new(arrivals),
+        received: None,
+        decoder: ChunkDecoder::new(shared.archive.key().cloned()),
+    };
+    worker.run();
+}
+
+impl<'a> Worker<'a> {
+    fn run(mut self) {
+        loop {
+            let cancel = self.shared.stop.child();
+            self.lane.hang_ups[self.number].arm(&cancel);
+            let link = Link {
+                connection: None,
+                cancel: &cancel,
+            };
+            if self.serve(link) == Ended::Done {
+                return;
+            }
+        }
+    }
+
+    /// Works with one connection after the other, until one is ended from outside.
+    fn serve<'l>(&mut self, mut link: Link<'l>) -> Ended
+    where
+        'a: 'l,
+    {
+        // The next is requested before the last is decoded, so the line never waits for the CPU.
+        while self.ask(&mut link) {
+            self.decode();
+            self.receive(&mut link);
+        }
+        self.decode();
+        if self.is_hung_up(&link) {
+            Ended::HungUp
+        } else {
+            Ended::Done
+        }
+    }
+
+    fn is_hung_up(&self, link: &Link<'_>) -> bool {
+        link.cancel.is_cancelled() && !self.shared.stop.is_cancelled()
+    }
+
+    /// Requests as much as may be in flight, and waits for a job where there is none. Says whether to go on.
+    fn ask<'l>(&mut self, link: &mut Link<'l>) -> bool
+    where
+        'a: 'l,
+    {
+        while !link.cancel.is_cancelled() {
+            let job = if self.held.is_empty() {
+                let Some(job) = self.wait_for_job(link) else {
+                    return false;
+                };
+                job
+            } else if self.has_room(link) {
+                let Ok(job) = self.next_job() else {
+                    return true;
+                };
+                job
+            } else {
+                return true;
+            };
+            self.request(job, link);
+        }
+        self.lose_connection(link, FetchError::Cancelled);
+        false
+    }
+
+    /// The next job: those that somebody waits for come first.
+    fn next_job(&self) -> Result<Job, TryRecvError> {
+        self.jobs
+            .now
+            .try_recv()
+            .or_else(|_| self.jobs.ahead.try_recv())
+    }
+
+    /// Keeps the connection alive meanwhile; one that died is made anew when it is needed.
+    fn wait_for_job(&mut self, link: &mut Link<'_>) -> Option<Job> {
+        loop {
+            while self.share() == 0 {
+                if self.shared.stop.wait(IDLE) {
+                    return None;
+                }
+            }
+            match self.next_job() {
+                Ok(job) => return Some(job),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => {}
+            }
+            let mut ready = Select::new();
+            ready.recv(&self.jobs.now);
+            ready.recv(&self.jobs.ahead);
+            if ready.ready_timeout(KEEP_ALIVE).is_err() {
+                link.connection.take_if(|open| open.keep_alive().is_err());
+            }
+        }
+    }
+
+    fn has_room(&self, link: &Link<'_>) -> bool {
+        let received = self.received.as_ref().map(|answer| answer.id);
+        let in_flight = || self.held.jobs().filter(|job| Some(job.id) != received);
+        let depth = link.connection.as_ref().map_or(1, |open| open.depth());
+        // An answer that nobody wants any more is only read to its end.
+        let wanted = in_flight().filter(|job| !job.stage.is_unwanted());
+        in_flight().count() < depth && wanted.count() < self.share()
+    }
+
+    /// The most requests that this worker may have in flight.
+    fn share(&self) -> usize {
+        let in_flight = self.lane.in_flight.load(Ordering::Relaxed);
+        let workers = self.lane.settings.workers;
+        in_flight / workers + usize::from(self.number < in_flight % workers)
+    }
+
+    fn request<'l>(&mut self, job: Job, link: &mut Link<'l>)
+    where
+        'a: 'l,
+    {
+        if job.stage.is_unwanted() {
+            return self.answer_at_once(job, Err(Failure::Needless));
+        }
+        let mut blob = self.shared.pool.buffer();
+        if job.may_be_seeded {
+            match self.seeded(&job.chunk, blob) {
+                Ok(chunk) => return self.answer_at_once(job, Ok(chunk)),
+                Err(buffer) => blob = buffer,
+            }
+        }
+        self.decoder.watch(&mut blob);
+        blob.count_received();
+        let connection = link.connection.as_ref();
+        if job.fresh_connection || connection.is_some_and(|open| open.depth() == 0) {
+            self.retire_connection(link);
+        }
+        let request = Request {
+            id: job.id,
+            digest: job.chunk.digest,
+            limit: ChunkDecoder::blob_limit(job.chunk.len),
+            blob,
+        };
+        // A connection that must be made first is a part of what it takes.
+        let begun = Instant::now();
+        if !job.stage.begin(self.number, self.rate_limit.held(), begun) {
+            return self.answer_at_once(job, Err(Failure::Needless));
+        }
+        self.held.push(job, link.connection.is_none());
+        let requested = (self.connected(link)).and_then(|open| open.request(request));
+        self.held.spent.fetching += begun.elapsed();
+        if let Err(error) = requested {
+            self.lose_connection(link, error);
+        }
+    }
+
+    /// Answers a job without a request.
+    fn answer_at_once(&mut self, job: Job, outcome: Result<Verified, Failure>) {
+        let id = job.id;
+        self.held.push(job, false);
+        self.held.answer(id, None, outcome);
+    }
+
+    /// The chunk, where a seed has it; else the buffer, empty.
+    fn seeded(&mut self, chunk: &Chunk, mut buffer: Buffer) -> Result<Verified, Buffer> {
+        let begun = Instant::now();
+        for (image, offset) in self.shared.seeds.candidates(chunk) {
+            // What can't be read is not there.
+            let read = image.read_exact_at(buffer.space(chunk.len as usize), offset);
+            if read.is_err() {
+                continue;
+            }
+            let recognised = self.decoder.recognise(chunk, buffer);
+            self.held.spent.decoding += begun.elapsed();
+            match recognised {
+                Ok(chunk) => return Ok(chunk),
+                Err(other) => buffer = other,
+            }
+        }
+        buffer.clear();
+        Err(buffer)
+    }
+
+    fn connected<'l, 'c>(
+        &self,
+        link: &'c mut Link<'l>,
+    ) -> Result<&'c mut Box<dyn Connection + 'l>, FetchError>
+    where
+        'a: 'l,
+    {
+        match &mut link.connection {
+            Some(connection) => Ok(connection),
+            none => {
+                let source = &self.shared.archive.sources()[self.lane.settings.place];
+                Ok(none.insert(source.backend().connect(
+                    source.path(),
+                    link.cancel,
+                    self.rate_limit,
+                )?))
+            }
+        }
+    }
+
+    /// Ends the connection when all that was requested over it has come.
+    fn retire_connection(&mut self, link: &mut Link<'_>) {
+        self.decode();
+        while link.connection.is_some() && !self.held.is_empty() {
+            self.receive(link);
+            self.decode();
+        }
+        link.connection = None;
+    }
+
+    fn receive(&mut self, link: &mut Link<'_>) {
+        let Some(connection) = (link.connection.as_mut()).filter(|_| !self.held.is_empty()) else {
+            return;
+        };
+        let begun = Instant::now();
+        let received = connection.receive();
+        self.held.spent.fetching += begun.elapsed();
+        match received {
+            Ok(answer) if self.held.job(answer.id).is_none() => {
+                let error = FetchError::Fatal("an answer came that was not asked for".into());
+                self.lose_connection(link, error);
+            }
+            Ok(Answer {
+                result: Err(error), ..
+            }) if link.cancel.is_cancelled() => self.lose_connection(link, error),
+            Ok(Answer {
+                id,
+                result: Err(error),
+                ..
+            }) => self.held.fail(id, Failure::Fetch(error)),
+            Ok(mut answer) => {
+                answer.blob.set_whole();
+                self.held.record_answer(answer.id);
+                self.received = Some(answer);
+            }
+            Err(error) => self.lose_connection(link, error),
+        }
+    }
+
+    fn decode(&mut self) {
+        let Some(Answer { id, blob, .. }) = self.received.take() else {
+            return;
+        };
+        let Some(job) = self.held.job(id) else {
+            return;
+        };
+        let chunk = job.chunk;
+        let fetched = blob.len();
+        if job.stage.is_unwanted() {
+            return self.held.answer(id, Some(fetched), Err(Failure::Overtaken));
+        }
+        let permit = self.shared.budget.decode();
+        let begun = Instant::now();
+        self.decoder.lend(self.shared.pool.buffer());
+        let decoded = self.decoder.decode(&chunk, blob);
+        // What the blob was in goes back at once.
+        self.decoder.lend(Buffer::new());
+        self.held.spent.decoding += begun.elapsed();
+        drop(permit);
+        match decoded {
+            Ok(verified) => self.held.answer(id, Some(fetched), Ok(verified)),
+            Err(rejected) => self.held.fail(id, Failure::Corrupt(rejected.error)),
+        }
+    }
+
+    /// Answers for all that was in flight: one job with the error itself, the others with its consequence.
+    fn lose_connection(&mut self, link: &mut Link<'_>, error: FetchError) {
+        link.connection = None;
+        let undecoded = self.received.as_ref().map(|answer| answer.id);
+        let lost: Vec<u64> = (self.held.jobs().map(|job| job.id))
+            .filter(|id| Some(*id) != undecoded)
+            .collect();
+        let error = match error {
+            // Whatever it says of being ended.
+            _ if self.is_hung_up(link) => {
+                self.held.record_hang_up(&lost);
+                let message = "the connection was given up: it was far slower than others";
+                FetchError::unreachable(message)
+            }
+            error => error,
+        };
+        let is_cancelled = matches!(error, FetchError::Cancelled);
+        let consequence = || match is_cancelled {
+            true => FetchError::Cancelled,
+            false => FetchError::unreachable("the connection failed with another request"),
+        };
+        let errors = iter::once(error).chain(iter::repeat_with(consequence));
+        for (id, error) in lost.into_iter().zip(errors) {
+            self.held.fail(id, Failure::Connection(error));
+        }
+    }
+}

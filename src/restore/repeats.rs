@@ -1,0 +1,73 @@
+//! Chunks that occur more than once: where, and which of them to keep in memory where a target can't be read back.
+
+use std::collections::BTreeSet;
+
+use crate::format::index::Index;
+use crate::format::index::occurrences::Occurrences;
+use crate::restore::plan::{Plan, Step};
+
+/// A chunk that occurred before. Positions of 4 bytes reach to 16 PiB in chunks of 4 MiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Repeat {
+    pub(super) position: u32,
+    /// Where it occurred before.
+    pub(super) origin: u32,
+}
+
+/// All chunks of a plan that would be fetched again, each with the first place of its digest, by position.
+pub(super) fn find_repeats(index: &Index, plan: &Plan) -> Vec<Repeat> {
+    let is_candidate = |position: usize| plan.step(position) == Some(Step::Fetch);
+    let occurrences = Occurrences::new(index, plan.positions().filter(|at| is_candidate(*at)));
+    let mut repeats = Vec::new();
+    occurrences.for_each_repeated(index, |positions| {
+        // Of a chunk at the edge of the range not every byte is there to be copied, or wanted.
+        let mut whole = positions.filter(|position| {
+            (index.chunk(*position as usize)).is_some_and(|chunk| plan.is_whole(&chunk))
+        });
+        let Some(origin) = whole.next() else { return };
+        repeats.extend(whole.map(|position| Repeat { position, origin }));
+    });
+    repeats.sort_unstable_by_key(|repeat| repeat.position);
+    repeats
+}
+
+/// Of the repeats of a plan, those that `room` chunks of memory can serve, each with the place where its chunk was before that.
+///
+/// A chunk is kept from one place to the next; where there is no room for all, the one that is needed last is let go.
+/// Nothing that decides without knowing the future fetches less (Belady, 1966).
+pub(super) fn repeats_within(room: usize, repeats: &[Repeat]) -> Vec<Repeat> {
+    let mut links = chain(repeats);
+    links.sort_unstable_by_key(|link| link.origin);
+    let mut kept = BTreeSet::new();
+    let mut served = Vec::new();
+    for link in links {
+        while let Some(&(position, origin)) = kept.first()
+            && position <= link.origin
+        {
+            kept.pop_first();
+            served.push(Repeat { position, origin });
+        }
+        kept.insert((link.position, link.origin));
+        if kept.len() > room {
+            kept.pop_last();
+        }
+    }
+    served.extend(
+        kept.into_iter()
+            .map(|(position, origin)| Repeat { position, origin }),
+    );
+    served.sort_unstable_by_key(|repeat| repeat.position);
+    served
+}
+
+/// From places with the first one of each, to places with the one before each.
+fn chain(repeats: &[Repeat]) -> Vec<Repeat> {
+    let mut links = repeats.to_vec();
+    links.sort_unstable_by_key(|repeat| (repeat.origin, repeat.position));
+    for at in (1..links.len()).rev() {
+        if links[at].origin == links[at - 1].origin {
+            links[at].origin = links[at - 1].position;
+        }
+    }
+    links
+}

@@ -1,0 +1,87 @@
+//! One run of a restore: puts window, scan and writer together, and ends all threads whatever happens.
+
+use std::sync::Arc;
+
+use crate::cancel::Cancel;
+use crate::datastore::snapshot::Archive;
+use crate::error::Result;
+use crate::fetch::{FetchSettings, Fetcher, Threads};
+use crate::memory::Share;
+use crate::report::{Event, Report};
+use crate::restore::plan::Plan;
+use crate::restore::repeats::repeats_within;
+use crate::restore::scan::Scan;
+use crate::restore::window::Window;
+use crate::restore::writer::{Writer, check_cancelled, target_error};
+use crate::target::{Existing, Target};
+
+/// Restores an archive into a target. The calling thread is the writer.
+pub(super) fn run(
+    archive: &Archive,
+    mut plan: Plan,
+    settings: FetchSettings,
+    mut share: Share,
+    cancel: &Cancel,
+    target: &mut dyn Target,
+    observe: &mut dyn FnMut(Event<'_>),
+) -> Result<Report> {
+    check_cancelled(cancel, 0, plan.len())?;
+    (target.begin(plan.len(), plan.zeros())).map_err(|error| target_error("prepare", 0, error))?;
+    let (readable, to_scan) = match target.existing() {
+        Existing::WriteOnly => {
+            keep_repeats_in_memory(&mut plan, settings.lanes[0].in_flight, &mut share);
+            (None, None)
+        }
+        Existing::Blank(target) => (Some(target), None),
+        Existing::Resume(target) => (Some(Arc::clone(&target)), Some((target, false))),
+        Existing::Similar(target) => (Some(Arc::clone(&target)), Some((target, true))),
+    };
+    let plan = Arc::new(plan);
+    let mut scanning = Threads::default();
+    // Dropped before the threads are joined, also when the writer unwinds: nothing else ends a scan of a disk that hangs.
+    let stop = StopOnDrop(cancel.child());
+    let scan = match to_scan {
+        Some((target, is_whole)) => {
+            let scan = Scan::new(archive, &plan, target, is_whole, &stop.0)?;
+            let scan = Arc::new(scan);
+            let scanner = Arc::clone(&scan);
+            scanning.start("restore-scan".to_owned(), move || scanner.run())?;
+            Some(scan)
+        }
+        None => None,
+    };
+    let salvage = settings.rules.salvage;
+    let fetcher = Fetcher::new(archive, settings, share.budget(), &stop.0);
+    let mut window = Window::new(archive, &plan, scan.as_deref(), fetcher, share, salvage);
+    let writer = Writer::new(
+        archive,
+        &plan,
+        scan.as_deref(),
+        cancel,
+        readable,
+        target,
+        observe,
+    );
+    let result = writer.run(&mut window);
+    drop(stop);
+    window.join();
+    scanning.join();
+    result
+}
+
+/// Where the target can't be read back, a part of the memory holds what is needed again.
+fn keep_repeats_in_memory(plan: &mut Plan, in_flight: usize, share: &mut Share) {
+    let slots = share.adjust(0);
+    // What is in flight, and waits to be, comes first; but of little memory a half is kept.
+    let window = (2 * in_flight).min(slots.div_ceil(2));
+    let room = share.set_aside((slots - window).min(plan.repeats().len()));
+    plan.repeat_only(repeats_within(room, plan.repeats()));
+}
+
+struct StopOnDrop(Cancel);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}

@@ -1,0 +1,177 @@
+//! The writer: commits strictly in index order.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::cancel::Cancel;
+use crate::datastore::snapshot::Archive;
+use crate::error::{Error, ErrorKind, Result};
+use crate::report::{Event, Report};
+use crate::restore::cache::Cache;
+use crate::restore::plan::{Plan, Step};
+use crate::restore::scan::{Finding, Scan};
+use crate::restore::window::Window;
+use crate::target::{ReadAt, Target};
+
+/// How long the writer may wait without looking whether it was cancelled.
+const GLANCE: Duration = Duration::from_millis(200);
+
+/// How long the observer may hear nothing. Less than the second that is promised, as it is only seen at a glance.
+const SILENCE_MAX: Duration = Duration::from_millis(500);
+
+/// Commits an archive into a target.
+pub(super) struct Writer<'a> {
+    pub(super) archive: &'a Archive,
+    pub(super) plan: &'a Plan,
+    scan: Option<&'a Scan>,
+    cancel: &'a Cancel,
+    pub(super) target: &'a mut dyn Target,
+    /// The target, where it can be read back.
+    pub(super) readable: Option<Arc<dyn ReadAt>>,
+    /// The chunks that are needed again, where it can't.
+    pub(super) cache: Cache,
+    pub(super) observe: &'a mut dyn FnMut(Event<'_>),
+    /// The positions of chunks that zeros stand in for, in their order.
+    pub(super) lost: Vec<usize>,
+    pub(super) report: Report,
+    started: Instant,
+    told: Instant,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(
+        archive: &'a Archive,
+        plan: &'a Plan,
+        scan: Option<&'a Scan>,
+        cancel: &'a Cancel,
+        readable: Option<Arc<dyn ReadAt>>,
+        target: &'a mut dyn Target,
+        observe: &'a mut dyn FnMut(Event<'_>),
+    ) -> Writer<'a> {
+        let started = Instant::now();
+        let cache = match readable {
+            Some(_) => Cache::default(),
+            None => Cache::new(plan.repeats()),
+        };
+        Writer {
+            archive,
+            plan,
+            scan,
+            cancel,
+            target,
+            readable,
+            cache,
+            observe,
+            lost: Vec::new(),
+            report: Report {
+                len: plan.len(),
+                ..Report::default()
+            },
+            started,
+            told: started,
+        }
+    }
+
+    /// Restores everything.
+    pub(super) fn run(mut self, window: &mut Window<'_>) -> Result<Report> {
+        let index = self.archive.index();
+        let mut position = self.plan.positions().start;
+        while let (Some(step), Some(chunk)) = (self.plan.step(position), index.chunk(position)) {
+            if step == Step::Zero {
+                position = self.commit_zeros(position, window)?;
+                continue;
+            }
+            match (step, self.finding(position, window)?) {
+                (_, Finding::Holds) => self.keep(&chunk)?,
+                (Step::Repeat, _) => self.commit_repeat(position, &chunk, window)?,
+                _ => self.commit_next(position, &chunk, window)?,
+            }
+            self.tell_progress(window);
+            self.take_answers(window)?;
+            position += 1;
+        }
+        // The one place that says so: every position was committed.
+        self.check_cancelled()?;
+        let finished = self.target.finish(!self.report.damage.is_empty());
+        if let Err(error) = finished {
+            self.check_cancelled()?;
+            return Err(target_error("finish", self.report.committed, error));
+        }
+        self.tell_progress(window);
+        Ok(self.report)
+    }
+
+    /// Whether the target holds the chunk of a position; waits until it is known.
+    fn finding(&mut self, position: usize, window: &mut Window<'_>) -> Result<Finding> {
+        loop {
+            self.check_cancelled()?;
+            window.fill()?;
+            match self.scan.map(|scan| scan.finding(position)) {
+                None => return Ok(Finding::Differs),
+                Some(Finding::Unknown) => self.wait(window)?,
+                Some(finding) => return Ok(finding),
+            }
+        }
+    }
+
+    /// Waits until something happens: a chunk comes, or the scan knows more.
+    pub(super) fn wait(&mut self, window: &mut Window<'_>) -> Result<()> {
+        self.check_cancelled()?;
+        let observe = &mut *self.observe;
+        let waited = window.wait(GLANCE, &mut |error| observe(Event::Retried(error)));
+        self.report.waiting += self.unless_cancelled(waited)?;
+        if self.told.elapsed() >= SILENCE_MAX {
+            self.tell_progress(window);
+        }
+        Ok(())
+    }
+
+    /// Takes what came meanwhile.
+    pub(super) fn take_answers(&mut self, window: &mut Window<'_>) -> Result<()> {
+        let observe = &mut *self.observe;
+        let taken = window.take_answers(&mut |error| observe(Event::Retried(error)));
+        self.unless_cancelled(taken)
+    }
+
+    /// What fails after a cancel fails because of it.
+    fn unless_cancelled<T>(&self, result: Result<T>) -> Result<T> {
+        if result.is_err() {
+            self.check_cancelled()?;
+        }
+        result
+    }
+
+    pub(super) fn check_cancelled(&self) -> Result<()> {
+        check_cancelled(self.cancel, self.report.committed, self.report.len)
+    }
+
+    pub(super) fn tell_progress(&mut self, window: &Window<'_>) {
+        let tally = window.tally();
+        let report = &mut self.report;
+        (report.fetched, report.surplus) = (tally.fetched, tally.surplus);
+        (report.retries, report.races) = (tally.retries, tally.hedges);
+        (report.fetching, report.decoding) = (tally.fetching, tally.decoding);
+        report.places.clone_from(&tally.places);
+        self.told = Instant::now();
+        report.elapsed = self.told - self.started;
+        (self.observe)(Event::Progress(report));
+    }
+}
+
+/// An error where somebody asked to stop.
+pub(super) fn check_cancelled(cancel: &Cancel, committed: u64, len: u64) -> Result<()> {
+    if cancel.is_cancelled() {
+        let message = format!("cancelled after {committed} of {len} bytes");
+        return Err(Error::new(ErrorKind::Cancelled, message));
+    }
+    Ok(())
+}
+
+/// A failure of the target.
+pub(super) fn target_error(verb: &str, offset: u64, error: io::Error) -> Error {
+    let message = format!("cannot {verb} the target at offset {offset}");
+    Error::new(ErrorKind::Target, message)
+        .because(error)
+        .at_offset(offset)
+}
