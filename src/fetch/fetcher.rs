@@ -211,6 +211,8 @@ impl Fetcher {
     /// With the panic of a worker, if one panicked.
     pub(crate) fn join(&mut self) {
         self.shared.stop.cancel();
+        // Workers that wait for a job hear of the end of their channels.
+        self.lanes.clear();
         self.threads.join();
     }
 }

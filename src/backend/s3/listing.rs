@@ -198,7 +198,7 @@ impl Lister<'_> {
                 let error = answer.page(&bytes).map_or(error, NoListing::new);
                 let error = error.of(&store.bucket);
                 // A refusal can come with the status 200.
-                store.sort(answer.refused(error, bytes)).error
+                store.sort(answer.refused(error, bytes))
             })
         })
     }

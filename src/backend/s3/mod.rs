@@ -14,7 +14,6 @@ use zeroize::Zeroizing;
 use crate::backend::http::{Answer, Client, Unfit, Want, absent};
 use crate::backend::retry::Retry;
 use crate::backend::s3::listing::Lister;
-use crate::backend::s3::refusal::Trouble;
 use crate::backend::secret::SecretValue;
 use crate::backend::{
     Answer as ChunkAnswer, ArchivePath, Backend, Connection, FetchError, Request, SnapshotInfo,
@@ -94,8 +93,7 @@ impl S3 {
         let mut client = idle.unwrap_or_else(|| self.client(&self.retry.cancel));
         let read = (self.retry).run(|| {
             let answer = self.store.object(&mut client, key, Want::File)?;
-            let read = answer.read(limit).map_err(|unfit| self.store.sort(unfit));
-            Ok(read?)
+            answer.read(limit).map_err(|unfit| self.store.sort(unfit))
         });
         let mut idle = self.idle.lock();
         if idle.len() < MOST_IDLE {
@@ -110,7 +108,7 @@ impl S3 {
 }
 
 impl Store {
-    fn object(&self, client: &mut Client, key: &str, want: Want) -> Result<Answer, Trouble> {
+    fn object(&self, client: &mut Client, key: &str, want: Want) -> Result<Answer, FetchError> {
         let key = format!("{}{key}", self.prefix);
         let action = self.bucket.get_object(Some(&self.credentials), &key);
         self.get(client, &action, want)
@@ -122,7 +120,7 @@ impl Store {
         client: &mut Client,
         action: &impl S3Action<'a>,
         want: Want,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<Answer, FetchError> {
         let signed = Zeroizing::new(String::from(action.sign(EXPIRY)));
         let (url, query) = signed.split_once('?').unwrap_or((&signed, ""));
         let query = SecretValue::new(Zeroizing::new(query.to_owned()))
@@ -130,9 +128,9 @@ impl Store {
         (client.get_signed(url, query, want)).map_err(|unfit| self.sort(unfit))
     }
 
-    fn sort(&self, unfit: Unfit) -> Trouble {
+    fn sort(&self, unfit: Unfit) -> FetchError {
         match unfit {
-            Unfit::Failed(error) => error.into(),
+            Unfit::Failed(error) => error,
             Unfit::Refused(refused) => refusal::sort(self.bucket.name(), *refused),
         }
     }
@@ -226,20 +224,19 @@ impl Chunks<'_> {
     fn fetch(&mut self, request: &mut Request) -> Result<(), FetchError> {
         let store = &self.place.store;
         let key = chunk_key(&request.digest);
-        let read = match store.object(&mut self.client, &key, Want::File) {
-            Ok(answer) => (answer.read_into(&mut request.blob, request.limit))
-                .map_err(|unfit| store.sort(unfit)),
-            Err(trouble) => Err(trouble),
-        };
+        let read = store
+            .object(&mut self.client, &key, Want::File)
+            .and_then(|answer| {
+                let read = answer.read_into(&mut request.blob, request.limit);
+                read.map_err(|unfit| store.sort(unfit))
+            });
         match read {
             Ok(()) => {
                 self.last = Some(key);
                 Ok(())
             }
-            Err(trouble) => Err(match trouble.error {
-                FetchError::Missing => self.missing(),
-                error => error,
-            }),
+            Err(FetchError::Missing) => Err(self.missing()),
+            Err(error) => Err(error),
         }
     }
 

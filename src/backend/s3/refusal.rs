@@ -36,34 +36,12 @@ const PASSING: [&str; 5] = [
 /// Clocks that differ by less are not to blame.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
 
-/// Why a request failed, and whether that asks for fewer of them.
-#[derive(Debug)]
-pub(super) struct Trouble {
-    pub(super) error: FetchError,
-    pub(super) is_slow_down: bool,
-}
-
-impl From<FetchError> for Trouble {
-    fn from(error: FetchError) -> Trouble {
-        Trouble {
-            error,
-            is_slow_down: false,
-        }
-    }
-}
-
-impl From<Trouble> for FetchError {
-    fn from(trouble: Trouble) -> FetchError {
-        trouble.error
-    }
-}
-
 /// What the server means. Nothing but its own word for it, and of this object, says that an object is not there: a proxy,
 /// or another server, can answer 404 too.
-pub(super) fn sort(bucket: &str, refused: Refused) -> Trouble {
+pub(super) fn sort(bucket: &str, refused: Refused) -> FetchError {
     let (code, status) = (code(&refused.text), refused.status.as_u16());
     let is_slow_down = SLOW_DOWN.contains(&code) || matches!(status, 429 | 503);
-    let error = match code {
+    match code {
         _ if is_slow_down || PASSING.contains(&code) => transient(&refused),
         "NoSuchKey" if is_of(&refused) => FetchError::Missing,
         "NoSuchBucket" => {
@@ -96,10 +74,6 @@ pub(super) fn sort(bucket: &str, refused: Refused) -> Trouble {
             (None, FetchError::Transient { .. }) if status != 200 => transient(&refused),
             (None, _) => fatal(ErrorKind::Unavailable, answered(&refused)),
         },
-    };
-    Trouble {
-        error,
-        is_slow_down,
     }
 }
 
