@@ -105,13 +105,17 @@ impl Directory {
         Ok(all)
     }
 
+    fn path_of(&self, snapshot: &SnapshotPath, file: &str) -> Result<PathBuf, FetchError> {
+        let group = self.group(&snapshot.namespace, snapshot.snapshot.group());
+        let folder = listing::snapshot_folder(&group, &snapshot.snapshot)?;
+        Ok(folder.join(file))
+    }
+
     /// A file of a snapshot. That it is missing is said only where the datastore is still there.
     fn open_file(&self, snapshot: &SnapshotPath, file: &str) -> Result<File, FetchError> {
-        let group = self.group(&snapshot.namespace, snapshot.snapshot.group());
-        let opened = listing::snapshot_folder(&group, &snapshot.snapshot).and_then(|folder| {
-            let path = folder.join(file);
-            reading::open_file(&path).map_err(|error| at(&path, error))
-        });
+        let opened = self
+            .path_of(snapshot, file)
+            .and_then(|path| reading::open_file(&path).map_err(|error| at(&path, error)));
         match opened {
             Err(FetchError::Missing) => {
                 self.chunks.check_same()?;
@@ -181,12 +185,13 @@ impl Backend for Directory {
 
     fn connect<'a>(
         &'a self,
-        _archive: &ArchivePath,
+        archive: &ArchivePath,
         cancel: &'a Cancel,
         throttle: &'a Throttle,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         Ok(Box::new(ChunkFiles {
             chunks: self.chunks.clone(),
+            index: self.path_of(&archive.snapshot, &archive.file).ok(),
             requested: None,
             cancel,
             throttle,
@@ -197,6 +202,8 @@ impl Backend for Directory {
 /// A worker's view of the `.chunks` folder.
 struct ChunkFiles<'a> {
     chunks: Chunks,
+    /// What could be read, where this place has it.
+    index: Option<PathBuf>,
     requested: Option<Request>,
     cancel: &'a Cancel,
     throttle: &'a Throttle,
@@ -229,10 +236,30 @@ impl ChunkFiles<'_> {
         match self.read_file(&path, request) {
             Err(error) if error.scope() == Some(Scope::Chunk) => {
                 self.chunks.check_there()?;
+                if matches!(error, FetchError::Unreadable(_)) {
+                    self.check_disk()?;
+                }
                 Err(error)
             }
             Err(FetchError::Denied(cause)) => Err(denied(&path, cause)),
             result => result,
+        }
+    }
+
+    /// Whether the disk still gives what it gave before. One that was pulled out may have all its folders in the cache, and
+    /// looks as if each chunk on it were damaged.
+    fn check_disk(&self) -> Result<(), FetchError> {
+        let Some(index) = &self.index else {
+            return Ok(());
+        };
+        let read = reading::read_from_disk(index);
+        match read.map_err(|error| at(index, error)) {
+            Err(FetchError::Unreadable(cause) | FetchError::Unreachable(cause)) => {
+                Err(self.chunks.gone(cause))
+            }
+            Err(error @ FetchError::Resources(_)) => Err(error),
+            // What became of the index says nothing of the disk.
+            _ => Ok(()),
         }
     }
 

@@ -1,13 +1,15 @@
 //! Manifests, indexes and other files that are missing or not what they should be, and places that are none.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use chunk_restore::{ErrorKind, Options, Restore, Scope};
 use tempfile::TempDir;
 use testkit::{Folder, Image, SnapshotBuilder, Workload};
 
+use crate::disks::{Loop, Mount, run};
 use crate::support::{DISK, Memory, SNAPSHOT};
 use crate::{CHUNK, chain, folder, image, open};
 
@@ -219,4 +221,42 @@ fn of_a_datastore_that_went_away_nothing_is_lost() {
         let lost: Vec<_> = lost.map(|damage| (damage.position, damage.kind)).collect();
         assert_eq!(lost, [(3, ErrorKind::Missing)]);
     }
+}
+
+/// A disk with a datastore on it, mounted, of which only the folders are in the cache.
+fn disk() -> Option<(Mount, Loop)> {
+    let device = Loop::thin(16 << 20)?;
+    run(Command::new("mkfs.ext4").arg("-q").arg(device.path()))?;
+    let (folder, ..) = folder();
+    let mount = Mount::device(device.path())?;
+    run(Command::new("cp")
+        .arg("-rT")
+        .args([folder.path(), mount.path()]))?;
+    drop(mount);
+    let mount = Mount::device(device.path())?;
+    run(Command::new("ls").arg("-lR").arg(mount.path()))?;
+    Some((mount, device))
+}
+
+#[test]
+fn of_a_disk_that_was_pulled_out_nothing_is_lost() {
+    let Some((mount, device)) = disk() else {
+        return;
+    };
+    let place = mount.path().display().to_string();
+    let snapshot = Options::new().open(&place).unwrap().snapshot(SNAPSHOT);
+    let archive = snapshot.unwrap().archive(DISK).unwrap();
+    let pulled = File::options().write(true).open(device.file());
+    pulled.unwrap().set_len(0).unwrap();
+    let error = Restore::new()
+        .salvage(true)
+        .patience(Duration::from_millis(300))
+        .run(&archive, &mut Memory::default())
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.scope()),
+        (ErrorKind::Unavailable, Some(Scope::Place)),
+        "{error:?}"
+    );
+    assert!(chain(&error).contains("out of reach"), "{error:?}");
 }
