@@ -136,6 +136,14 @@ impl Failure {
         self.0.exit
     }
 
+    /// What failed and why, in one line.
+    pub(crate) fn reason(&self) -> String {
+        let causes = self.0.causes.iter();
+        causes.fold(self.0.message.clone(), |reason, cause| {
+            format!("{reason}: {cause}")
+        })
+    }
+
     /// For people: what failed, why, and what is left; `word` says what follows from it.
     pub(crate) fn text(&self, word: &str) -> String {
         let left = self.0.left.as_ref().map(|path| shown(path.display()));

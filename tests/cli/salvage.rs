@@ -294,3 +294,28 @@ fn a_map_that_cannot_be_written_is_no_success() {
         .expect(2)
         .says("--damage-map");
 }
+
+#[test]
+fn what_a_place_that_can_not_be_opened_may_have_is_not_lost() {
+    let (home, store, digests, bytes) = home();
+    let both = "--repository ./unmounted --repository ./store";
+    store.remove_chunk(&digests[7]);
+    fs::create_dir(home.path("unmounted")).unwrap();
+    run(&home, &format!("{SALVAGE} {both}"))
+        .expect(1)
+        .says("cannot fetch chunk")
+        .says("./unmounted")
+        .says("there is no .chunks folder in it")
+        .says("the same command goes on with it");
+    run(&home, &format!("verify vm/100 {both}")).expect(1);
+    run(&home, &format!("get vm/100 out --salvage {both}")).expect(1);
+    for name in ["disk.raw.damaged", "disk.raw", "out/disk.img.damaged"] {
+        assert!(!home.path(name).exists(), "{name}");
+    }
+
+    // What nothing lacks comes all the same; and where each place could be asked, what is lost is lost.
+    run(&home, SALVAGE).expect(3);
+    let rest = format!("image vm/100 disk.img - --range 0+28672 {both}");
+    let rest = run(&home, &rest).expect(0).says("can't be used");
+    assert!(rest.stdout == bytes[..7 * CHUNK]);
+}
