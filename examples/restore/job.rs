@@ -226,7 +226,8 @@ impl<'a> Job<'a> {
         let mut exit = Exit::Done;
         self.tell_restored(content, place, report);
         if !report.damage.is_empty() {
-            self.tell_damage(content, report, place, map);
+            let written = map.filter(|_| listed.is_ok());
+            self.tell_damage(content, report, place, written);
             exit = Exit::Damaged;
         }
         match (listed, map) {
@@ -239,7 +240,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Says what was lost and where it is listed.
+    /// Says what was lost, and in which file it was listed.
     fn tell_damage(
         &self,
         content: &Content,
