@@ -3,10 +3,11 @@
 use std::error::Error as _;
 use std::io;
 use std::ops::Range;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chunk_restore::{Error, ErrorKind, Report, Restore, Seed, StreamTarget, Target};
+use chunk_restore::{Error, ErrorKind, PollWriter, Report, Restore, Seed, StreamTarget, Target};
 use serde_json::{Value, json};
 
 use crate::arguments::Options;
@@ -123,8 +124,12 @@ impl<'a> Job<'a> {
         let place = "standard output";
         let map = map.map(|map| DamageMap::new(map, Path::new(place)));
         map.as_ref().map_or(Ok(()), |map| map.check(&[]))?;
-        let mut target = StreamTarget::stdout(self.interrupt.cancel())
+        // One that was closed when the program began is refused by now, which `StreamTarget::stdout` could only guess.
+        let stdout = io::stdout().as_fd().try_clone_to_owned();
+        let stdout = stdout
+            .and_then(|stdout| PollWriter::new(stdout, self.interrupt.cancel()))
             .map_err(|error| Failure::target("cannot write to standard output", &error))?;
+        let mut target = StreamTarget::new(stdout);
         let report = self.restore(content, &mut target, place, &mut false)?;
         if let Some(map) = map.as_ref().filter(|_| report.damage.is_empty()) {
             map.remove();
