@@ -34,10 +34,10 @@ pub(crate) fn open_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Reads the first byte of a regular file that may have been read before, and not what the system remembers of it.
+/// Reads the first byte of a regular file from its disk, and not from the system's cache.
 pub(crate) fn read_from_disk(path: &Path) -> io::Result<()> {
     let mut file = open_file(path)?;
-    // Where the system knows no such advice, it is read as ever.
+    // A system that does not take the advice reads from its cache.
     let _ = fadvise(&file, 0, None, Advice::DontNeed);
     file.read(&mut [0]).map(drop)
 }

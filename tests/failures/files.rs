@@ -1,6 +1,7 @@
 //! Manifests, indexes and other files that are missing or not what they should be, and places that are none.
 
 use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -220,6 +221,64 @@ fn of_a_datastore_that_went_away_nothing_is_lost() {
         let lost = report.damage.iter();
         let lost: Vec<_> = lost.map(|damage| (damage.position, damage.kind)).collect();
         assert_eq!(lost, [(3, ErrorKind::Missing)]);
+    }
+}
+
+#[test]
+fn nothing_is_missing_behind_a_link_that_leads_nowhere() {
+    let (folder, store, digests) = folder();
+    let archive = open(&folder).snapshot(SNAPSHOT).unwrap();
+    let archive = archive.archive(DISK).unwrap();
+    let name = testkit::hex(&digests[3]);
+    let prefix = folder.path().join(".chunks").join(&name[..4]);
+    for moved in [&prefix, &prefix.join(&name)] {
+        for target in [Path::new("/no/such"), moved] {
+            let away = folder.path().join("away");
+            fs::rename(moved, &away).unwrap();
+            symlink(target, moved).unwrap();
+            let salvage = Restore::new().salvage(true);
+            let error = salvage
+                .patience(Duration::from_millis(300))
+                .run(&archive, &mut Memory::default())
+                .unwrap_err();
+            assert_eq!(
+                (error.kind(), error.scope()),
+                (ErrorKind::Unavailable, Some(Scope::Place)),
+                "{error:?}"
+            );
+            let link = format!("{} is a symbolic link to", moved.display());
+            assert!(chain(&error).contains(&link), "{error:?}");
+            fs::remove_file(moved).unwrap();
+            fs::rename(&away, moved).unwrap();
+        }
+    }
+
+    let chunks = folder.path().join(".chunks");
+    let linked = TempDir::new().unwrap();
+    symlink(&chunks, linked.path().join(".chunks")).unwrap();
+    let linked = linked.path().display().to_string();
+    Options::new().open(&linked).unwrap();
+    fs::rename(&chunks, folder.path().join("away")).unwrap();
+    let error = Options::new().open(&linked).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    assert!(chain(&error).contains("is a symbolic link to"), "{error:?}");
+    fs::rename(folder.path().join("away"), &chunks).unwrap();
+
+    // The same of the files of a snapshot, and of the folders above them.
+    let snapshot = store.snapshot_path("", SNAPSHOT);
+    let group = snapshot.parent().unwrap();
+    let manifest = snapshot.join("index.json.blob");
+    for moved in [group.parent().unwrap(), group, &snapshot, &manifest] {
+        let away = folder.path().join("away");
+        fs::rename(moved, &away).unwrap();
+        symlink("/no/such", moved).unwrap();
+        for name in [SNAPSHOT, "vm/100"] {
+            let error = open(&folder).snapshot(name).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+            assert!(chain(&error).contains("is a symbolic link to"), "{error:?}");
+        }
+        fs::remove_file(moved).unwrap();
+        fs::rename(&away, moved).unwrap();
     }
 }
 
