@@ -4,7 +4,9 @@ mod support;
 
 use std::hint::black_box;
 
-use chunk_restore::{Buffer, Chunk, ChunkDecoder, Digest, Key};
+use chunk_restore::backend::Buffer;
+use chunk_restore::format::{Chunk, ChunkDecoder};
+use chunk_restore::{Digest, Key};
 use criterion::{Criterion, Throughput};
 use sha2::{Digest as _, Sha256};
 use testkit::{BlobKind, Image, TestKey, Workload, chunk_digest, encode};

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::time::Instant;
 
-use chunk_restore::{Archive, Options, Report, Restore};
+use chunk_restore::{Archive, OpenOptions, Report, Restore};
 use floor::Floor;
 use support::null::Null;
 use support::usage::cpu_seconds;
@@ -72,7 +72,7 @@ impl Place {
 }
 
 fn open(server: &ServerProcess, disk: &str) -> Archive {
-    let options = Options::new()
+    let options = OpenOptions::new()
         .fingerprint(server.fingerprint().parse().expect("it is a fingerprint"))
         .password(PbsServer::SECRET);
     let datastore = options

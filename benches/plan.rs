@@ -4,9 +4,9 @@ mod support;
 
 use std::sync::Arc;
 
-use chunk_restore::{
-    ArchivePath, Backend, Cancel, Connection, Datastore, FetchError, Index, Restore, SnapshotPath,
-};
+use chunk_restore::backend::{ArchivePath, Backend, Connection, FetchError};
+use chunk_restore::format::{Index, SnapshotPath};
+use chunk_restore::{Cancel, Datastore, Restore};
 use criterion::{Criterion, Throughput};
 use support::usage::{begin_peak, peak};
 use testkit::Prng;
@@ -67,7 +67,7 @@ impl Backend for OnlyAnIndex {
         &'a self,
         _archive: &ArchivePath,
         _cancel: &'a Cancel,
-        _throttle: &'a chunk_restore::Throttle,
+        _throttle: &'a chunk_restore::backend::RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         Err(FetchError::Unsupported)
     }

@@ -9,7 +9,7 @@ mod support;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use chunk_restore::{Archive, Datastore, Event, Options, Report, Restore};
+use chunk_restore::{Archive, Datastore, Event, OpenOptions, Report, Restore};
 use support::null::Null;
 use support::{Spread, is_trial};
 use tempfile::TempDir;
@@ -66,7 +66,7 @@ impl Store {
 }
 
 fn open(server: &ServerProcess) -> Datastore {
-    let options = Options::new()
+    let options = OpenOptions::new()
         .fingerprint(server.fingerprint().parse().expect("it is a fingerprint"))
         .password(PbsServer::SECRET)
         .progress_timeout(SILENCE);

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use chunk_restore::{Archive, FileTarget, Options, Restore, Target};
+use chunk_restore::target::Target;
+use chunk_restore::{Archive, FileTarget, OpenOptions, Restore};
 use criterion::{Criterion, Throughput};
 use sha2::{Digest, Sha256};
 use support::null::Null;
@@ -42,7 +43,7 @@ impl Place {
             .iter()
             .map(|digest| store.chunk_path(digest))
             .collect();
-        let datastore = Options::new().open(&format!("dir:{}", folder.path().display()));
+        let datastore = OpenOptions::new().open(&format!("dir:{}", folder.path().display()));
         let archive = datastore.and_then(|datastore| datastore.snapshot(SNAPSHOT)?.archive(DISK));
         Place {
             archive: archive.expect("the testkit makes sound datastores"),

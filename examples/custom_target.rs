@@ -4,7 +4,8 @@
 
 use std::io;
 
-use chunk_restore::{Datastore, Restore, Target};
+use chunk_restore::target::Target;
+use chunk_restore::{Datastore, Restore};
 use sha2::{Digest, Sha256};
 
 #[derive(Default)]

@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Instant;
 
-use chunk_restore::{Datastore, FileTarget, Options, Report, Restore};
+use chunk_restore::{Datastore, FileTarget, OpenOptions, Report, Restore};
 use sha2::{Digest, Sha256};
 use testkit::{Folder, Image, ServerProcess, SnapshotBuilder, Workload};
 
@@ -46,8 +46,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let server = ServerProcess::start(&["--folder", &path, "--latency-ms", "20"]);
 
     // What follows is all that a program needs that restores.
-    let from_folder = Options::new().open(&path)?;
-    let from_server = Options::new()
+    let from_folder = OpenOptions::new().open(&path)?;
+    let from_server = OpenOptions::new()
         .fingerprint(server.fingerprint().parse()?)
         .password(server.secret())
         .open(server.place())?;

@@ -21,6 +21,10 @@ use parking_lot::{Condvar, Mutex};
 #[derive(Clone, Default)]
 pub struct Cancel(Arc<State>);
 
+/// Somebody asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancelled;
+
 #[derive(Default)]
 struct State {
     cancelled: AtomicBool,

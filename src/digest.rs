@@ -58,15 +58,15 @@ impl fmt::Debug for Digest {
 }
 
 impl FromStr for Digest {
-    type Err = NotHex;
+    type Err = ParseDigestError;
 
     /// Reads 64 hex digits.
     ///
     /// # Errors
-    /// [`NotHex`] for anything else.
-    fn from_str(text: &str) -> Result<Digest, NotHex> {
+    /// [`ParseDigestError`] for anything else.
+    fn from_str(text: &str) -> Result<Digest, ParseDigestError> {
         let bytes = hex_bytes(text.as_bytes(), None);
-        bytes.map(Digest).ok_or(NotHex("64 hex digits"))
+        bytes.map(Digest).ok_or(ParseDigestError("64 hex digits"))
     }
 }
 
@@ -111,29 +111,29 @@ impl fmt::Debug for Fingerprint {
 }
 
 impl FromStr for Fingerprint {
-    type Err = NotHex;
+    type Err = ParseDigestError;
 
     /// Reads 32 pairs of hex digits, of either case, joined by `:`.
     ///
     /// # Errors
-    /// [`NotHex`] for anything else.
-    fn from_str(text: &str) -> Result<Fingerprint, NotHex> {
+    /// [`ParseDigestError`] for anything else.
+    fn from_str(text: &str) -> Result<Fingerprint, ParseDigestError> {
         let bytes = hex_bytes(text.as_bytes(), Some(b':'));
-        (bytes.map(Fingerprint)).ok_or(NotHex("32 pairs of hex digits joined by ':'"))
+        (bytes.map(Fingerprint)).ok_or(ParseDigestError("32 pairs of hex digits joined by ':'"))
     }
 }
 
 /// A text that should be a digest or a fingerprint, and isn't.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotHex(&'static str);
+pub struct ParseDigestError(&'static str);
 
-impl fmt::Display for NotHex {
+impl fmt::Display for ParseDigestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "it does not consist of {}", self.0)
     }
 }
 
-impl std::error::Error for NotHex {}
+impl std::error::Error for ParseDigestError {}
 
 fn hex_bytes(text: &[u8], separator: Option<u8>) -> Option<[u8; 32]> {
     let step = if separator.is_some() { 3 } else { 2 };

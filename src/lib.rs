@@ -18,22 +18,22 @@
 //!
 //! A *chunk* is a stored piece of some MiB, named by its *digest*; a *blob* is its encoded form: compressed, encrypted,
 //! both or neither. An *index* lists the chunks of an *archive*, such as a disk's image. A *manifest* lists the archives
-//! of a *snapshot*, and snapshots live in a *datastore*, which a [`Backend`] reads. A *position* is a chunk's place in the
+//! of a *snapshot*, and snapshots live in a *datastore*, which a [`Backend`](backend::Backend) reads. A *position* is a chunk's place in the
 //! index, an *offset* a byte in the archive.
 //!
 //! # Places
 //!
-//! [`Options::open`] takes the name of a place, and [`Datastore::open`] does so with what the environment says:
+//! [`OpenOptions::open`] takes the name of a place, and [`Datastore::open`] does so with what the environment says:
 //!
 //! | name | place |
 //! |---|---|
-//! | `restore@pbs!ci@pbs.example.org:store1` | a datastore of a running Proxmox Backup Server, with the secret of the token, or the password of the user, from `Options::password` |
-//! | `https://backups.example.org/` | a datastore that a web server publishes, with `Options::basic_auth`, `Options::bearer_token` or nothing; it can't be listed, so snapshots are named in full |
-//! | `s3://bucket/store1` | a datastore that PBS 4 keeps in an S3 bucket, with `Options::s3_credentials` or `Options::s3_from_env`; on a server of your own with `Options::s3_endpoint` |
+//! | `restore@pbs!ci@pbs.example.org:store1` | a datastore of a running Proxmox Backup Server, with the secret of the token, or the password of the user, from `OpenOptions::password` |
+//! | `https://backups.example.org/` | a datastore that a web server publishes, with `OpenOptions::basic_auth`, `OpenOptions::bearer_token` or nothing; it can't be listed, so snapshots are named in full |
+//! | `s3://bucket/store1` | a datastore that PBS 4 keeps in an S3 bucket, with `OpenOptions::s3_credentials` or `OpenOptions::s3_from_env`; on a server of your own with `OpenOptions::s3_endpoint` |
 //! | `/mnt/datastore`, `dir:PATH` | a datastore in a folder |
 //!
-//! A server is trusted if the system's root certificates, or those in `Options::ca_file`, vouch for it, or else if its
-//! certificate has the fingerprint in `Options::fingerprint`. A program can find out the fingerprint of a certificate
+//! A server is trusted if the system's root certificates, or those in `OpenOptions::ca_file`, vouch for it, or else if its
+//! certificate has the fingerprint in `OpenOptions::fingerprint`. A program can find out the fingerprint of a certificate
 //! that is not trusted, to ask somebody: `UntrustedCertificate` is the cause of the error.
 //!
 //! What fails because of the place, such as a lost connection or an overloaded server, is tried again for as long as there
@@ -47,8 +47,8 @@
 //!
 //! [`Restore::run`] turns the calling thread into the writer. It walks the index in order, passes over what need not be fetched,
 //! and asks for the other chunks ahead of time, by a window of so many chunks as the memory has room for. Worker threads, each
-//! with a [`Connection`] of its own, fetch the blob, decrypt and decompress it, compare its digest, and send it back; what comes
-//! early waits for its turn. The writer hands the data to the [`Target`] strictly in order.
+//! with a [`Connection`](backend::Connection) of its own, fetch the blob, decrypt and decompress it, compare its digest, and send it back; what comes
+//! early waits for its turn. The writer hands the data to the [`Target`](target::Target) strictly in order.
 //!
 //! What need not be fetched:
 //!
@@ -64,7 +64,7 @@
 //! # What holds
 //!
 //! - Only bytes whose digest was verified reach a target, each once, in order, without gaps.
-//! - [`Target::finish`] is called after the last position of the index was committed, and nowhere else. So an
+//! - [`Target::finish`](target::Target::finish) is called after the last position of the index was committed, and nowhere else. So an
 //!   [`Ok`] means: everything is there, and as durable as the target can make it.
 //! - Memory for chunks stays within [`Restore::memory`], which runs at the same time share. Lengths that come from outside are bounded before anything is
 //!   allocated; a blob can't decode to more than its chunk's length.
@@ -89,55 +89,37 @@
 //! Folders need none of them. `tls` is what the first three share, and no use by itself.
 #![forbid(unsafe_code)]
 
-mod backend;
-mod budget;
-mod buffer;
+pub mod backend;
 mod cancel;
 mod datastore;
 mod digest;
-mod environment;
+pub mod environment;
 mod error;
-mod format;
+pub mod format;
+mod memory;
+#[cfg(feature = "tls")]
+mod net;
 mod open;
 mod pipeline;
+mod rate_limit;
 mod reading;
 mod report;
 mod restore;
-mod target;
-mod throttle;
+pub mod target;
 
-#[cfg(feature = "tls")]
-pub use backend::tls::UntrustedCertificate;
-pub use backend::{
-    Access, Answer, ArchivePath, Backend, Connection, FetchError, Request, SnapshotInfo,
-};
-pub use buffer::Buffer;
+pub use backend::SnapshotInfo;
 pub use cancel::Cancel;
 pub use datastore::Datastore;
 pub use datastore::listing::GroupInfo;
 pub use datastore::snapshot::{Archive, Snapshot};
-pub use digest::{Digest, Fingerprint, NotHex};
-pub use environment::passphrase;
-#[cfg(feature = "pbs")]
-pub use environment::password;
-pub use error::{BoxError, Error, ErrorKind, Result, Scope};
-pub use format::blob::{ChunkDecoder, Rejected, Verified};
-pub use format::index::{Chunk, Index};
-#[cfg(feature = "master-key")]
-pub use format::key::recover_key;
-pub use format::key::{Key, KeyFile};
-pub use format::manifest::{CryptMode, Manifest, ManifestFile};
-pub use format::name::{BackupType, GroupName, Namespace, SnapshotName, SnapshotPath};
-pub use format::verification::Verification;
-pub use open::Options;
+pub use digest::{Digest, Fingerprint};
+pub use error::{Error, ErrorKind, Result, Scope};
+pub use format::Key;
+#[cfg(feature = "tls")]
+pub use net::UntrustedCertificate;
+pub use open::OpenOptions;
 pub use pipeline::plan::Plan;
 pub use pipeline::seed::Seed;
 pub use report::{Damage, Event, PlaceReport, Report};
 pub use restore::Restore;
-pub use target::device::DeviceTarget;
-pub use target::file::FileTarget;
-pub use target::poll::PollWriter;
-pub use target::stream::StreamTarget;
-pub use target::zeros::Zeros;
-pub use target::{Existing, ReadAt, Target};
-pub use throttle::{Stopped, Throttle};
+pub use target::{DeviceTarget, FileTarget, StreamTarget};

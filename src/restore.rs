@@ -6,17 +6,17 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::backend::Access;
-use crate::budget::{Budget, Share};
+use crate::backend::Concurrency;
 use crate::cancel::Cancel;
 use crate::datastore::snapshot::Archive;
 use crate::error::Result;
+use crate::memory::{MemoryBudget, Share};
 use crate::pipeline::plan::Plan;
 use crate::pipeline::seed::Seed;
 use crate::pipeline::{self, Crew, Settings};
+use crate::rate_limit::RateLimit;
 use crate::report::{Event, Report};
 use crate::target::{Existing, ReadAt, Target};
-use crate::throttle::Throttle;
 
 const DEFAULT_MEMORY: u64 = 256 << 20;
 const DEFAULT_ATTEMPTS: u32 = 3;
@@ -50,10 +50,10 @@ const ABANDONED: usize = 8;
 pub struct Restore {
     threads: usize,
     in_flight: usize,
-    budget: Arc<Budget>,
+    budget: Arc<MemoryBudget>,
     attempts: u32,
     patience: Duration,
-    throttle: Throttle,
+    throttle: RateLimit,
     range: Range<u64>,
     salvage: bool,
     race: bool,
@@ -66,10 +66,10 @@ impl Default for Restore {
         Restore {
             threads: 0,
             in_flight: 0,
-            budget: Budget::new(DEFAULT_MEMORY),
+            budget: MemoryBudget::new(DEFAULT_MEMORY),
             attempts: DEFAULT_ATTEMPTS,
             patience: DEFAULT_PATIENCE,
-            throttle: Throttle::default(),
+            throttle: RateLimit::default(),
             range: 0..u64::MAX,
             salvage: false,
             race: false,
@@ -112,7 +112,7 @@ impl Restore {
     #[must_use]
     pub fn memory(self, bytes: u64) -> Restore {
         Restore {
-            budget: Budget::new(bytes),
+            budget: MemoryBudget::new(bytes),
             ..self
         }
     }
@@ -150,7 +150,7 @@ impl Restore {
     #[must_use]
     pub fn rate(self, bytes_per_second: u64) -> Restore {
         Restore {
-            throttle: Throttle::new(bytes_per_second),
+            throttle: RateLimit::new(bytes_per_second),
             ..self
         }
     }
@@ -257,7 +257,7 @@ impl Restore {
         let sources = archive.sources().iter().enumerate();
         let most = (share.most() / 2 / sources.len()).max(1);
         let mut crews: Vec<Crew> = sources
-            .map(|(source, place)| self.crew(source, place.backend().access(), most))
+            .map(|(source, place)| self.crew(source, place.backend().concurrency(), most))
             .collect();
         for crew in &mut crews {
             crew.in_flight = crew.in_flight.min(share.most());
@@ -291,34 +291,34 @@ impl Restore {
     }
 
     /// The workers for a place.
-    fn crew(&self, source: usize, access: Access, most: usize) -> Crew {
+    fn crew(&self, source: usize, access: Concurrency, most: usize) -> Crew {
         let or = |set: usize, chosen: usize| if set == 0 { chosen } else { set };
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let workers = match access {
             // One chunk for each connection: threads that wait cost little.
-            Access::OneByOne => MOST_THREADS,
-            Access::Local => MOST_LOCAL,
-            Access::Multiplexed => cores.clamp(4, 16),
+            Concurrency::OneByOne => MOST_THREADS,
+            Concurrency::Local => MOST_LOCAL,
+            Concurrency::Multiplexed => cores.clamp(4, 16),
         };
         let workers = or(self.threads, workers).min(most);
         let ahead = match access {
             // What the page cache holds is there at once, and more threads than cores would only spread the work over
             // more memory. Where there is a disk to wait for, more of them bring more.
-            Access::Local => or(self.threads, cores).min(workers),
+            Concurrency::Local => or(self.threads, cores).min(workers),
             _ => 16.max(2 * workers),
         };
         let in_flight = or(self.in_flight, ahead);
         let grows = self.in_flight == 0
             && source == 0
             && match access {
-                Access::Local => self.threads == 0,
+                Concurrency::Local => self.threads == 0,
                 // Over a connection for each chunk it is threads that it takes.
-                Access::OneByOne => false,
-                Access::Multiplexed => true,
+                Concurrency::OneByOne => false,
+                Concurrency::Multiplexed => true,
             };
         let most = match access {
             _ if !grows => in_flight,
-            Access::Local => workers,
+            Concurrency::Local => workers,
             _ => usize::MAX,
         };
         Crew {
@@ -336,7 +336,7 @@ struct Nowhere;
 
 impl Target for Nowhere {
     fn existing(&self) -> Existing {
-        Existing::Nothing(Arc::new(Nowhere))
+        Existing::Blank(Arc::new(Nowhere))
     }
 
     fn write(&mut self, _data: &[u8]) -> io::Result<()> {

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use chunk_restore::{
-    Access, Answer, ArchivePath, Backend, Cancel, Connection, FetchError, Options, Request,
-    Restore, SnapshotPath, StreamTarget, Throttle,
+use chunk_restore::backend::{
+    Answer, ArchivePath, Backend, Concurrency, Connection, FetchError, RateLimit, Request,
 };
+use chunk_restore::format::SnapshotPath;
+use chunk_restore::{Cancel, OpenOptions, Restore, StreamTarget};
 use testkit::{Image, InMemory, SnapshotBuilder, Workload, within};
 
 const SNAPSHOT: &str = "vm/100/2026-01-02T03:04:05Z";
@@ -34,15 +35,15 @@ impl Backend for SlowDisk {
         Ok(file.ok_or(FetchError::Missing)?.to_vec())
     }
 
-    fn access(&self) -> Access {
-        Access::Local
+    fn concurrency(&self) -> Concurrency {
+        Concurrency::Local
     }
 
     fn connect<'a>(
         &'a self,
         _archive: &ArchivePath,
         _cancel: &'a Cancel,
-        _throttle: &'a Throttle,
+        _throttle: &'a RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         Ok(Box::new(Reader(self, None)))
     }
@@ -88,7 +89,7 @@ fn readers(latency: Duration, chunks: u64, restore: &Restore) -> usize {
         readers: AtomicUsize::new(0),
         most: Arc::clone(&most),
     };
-    let datastore = Options::new().open_backend(disk);
+    let datastore = OpenOptions::new().open_backend(disk);
     let snapshot = datastore.snapshot(SNAPSHOT).expect("it is there");
     let archive = snapshot.archive(DISK).expect("it is sound");
     let restore = restore.clone();

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chunk_restore::{ErrorKind, Options};
+use chunk_restore::{ErrorKind, OpenOptions};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use testkit::{InMemory, PbsServer, SnapshotBuilder, within};
 
@@ -21,7 +21,7 @@ fn without_descriptors_neither_the_host_nor_its_name_is_blamed() {
         SnapshotBuilder::new(SNAPSHOT).write_to(&store);
         let server = PbsServer::start(Arc::new(store));
         let fingerprint = server.fingerprint().parse().unwrap();
-        let options = Options::new()
+        let options = OpenOptions::new()
             .attempts(1)
             .password(PbsServer::SECRET)
             .fingerprint(fingerprint);

@@ -11,7 +11,8 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use chunk_restore::{DeviceTarget, ErrorKind, Existing, Restore, Target, Zeros};
+use chunk_restore::target::{Existing, Target, Zeros};
+use chunk_restore::{DeviceTarget, ErrorKind, Restore};
 use support::Script;
 use tempfile::TempDir;
 use testkit::Image;
@@ -213,7 +214,7 @@ fn what_a_device_holds_is_offered_and_can_be_kept() {
     symlink(device.path(), &link).unwrap();
     let mut target = DeviceTarget::open(&link).unwrap();
     target.begin(3 * 4096, 0).unwrap();
-    let Existing::Perhaps(reader) = target.existing() else {
+    let Existing::Resume(reader) = target.existing() else {
         panic!("{:?}", target.existing());
     };
     target.write(&[1; 4096]).unwrap();
@@ -233,7 +234,7 @@ fn what_a_device_holds_is_offered_and_can_be_kept() {
     assert!(matches!(target.existing(), Existing::Similar(_)));
     let mut target = target.zeros(Zeros::Discard);
     target.begin(4096, 0).unwrap();
-    assert!(matches!(target.existing(), Existing::Nothing(_)));
+    assert!(matches!(target.existing(), Existing::Blank(_)));
 }
 
 #[test]

@@ -8,9 +8,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use chunk_restore::{
-    CryptMode, Datastore, Digest, ErrorKind, Index, Key, Manifest, Options, Snapshot,
-};
+use chunk_restore::format::{CryptMode, Index, Manifest};
+use chunk_restore::{Datastore, Digest, ErrorKind, Key, OpenOptions, Snapshot};
 use serde_json::json;
 use support::{chain, decode, golden, golden_file, golden_key};
 
@@ -39,7 +38,9 @@ fn keys() -> [Key; 3] {
 
 /// Every golden snapshot with the folder that it lies in.
 fn snapshots() -> Vec<(Snapshot, PathBuf)> {
-    let options = keys().into_iter().fold(Options::new(), Options::key);
+    let options = keys()
+        .into_iter()
+        .fold(OpenOptions::new(), OpenOptions::key);
     let root = golden("datastore");
     let place = format!("dir:{}", root.display());
     let root_namespace = options.allow_unsigned(true).open(&place).unwrap();
@@ -242,7 +243,7 @@ fn the_master_key_recovers_the_key_of_its_snapshot() {
         .unwrap();
     let wrapped = snapshot.read("rsa-encrypted.key").unwrap();
     for pem in [&own, &pem("RSA PRIVATE KEY", &pkcs1)] {
-        let key = chunk_restore::recover_key(&wrapped, pem).unwrap();
+        let key = chunk_restore::format::recover_key(&wrapped, pem).unwrap();
         assert_eq!(key.fingerprint().to_string(), FINGERPRINTS[1].1);
     }
 
@@ -250,7 +251,7 @@ fn the_master_key_recovers_the_key_of_its_snapshot() {
     changed[200] ^= 1;
     let long = [&wrapped[..], b"x"].concat();
     for wrapped in [&changed[..], &long, &wrapped[..511], &[], &[0xff; 512]] {
-        let error = chunk_restore::recover_key(wrapped, &own).unwrap_err();
+        let error = chunk_restore::format::recover_key(wrapped, &own).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Key);
     }
     for (pem, why) in [
@@ -264,7 +265,7 @@ fn the_master_key_recovers_the_key_of_its_snapshot() {
         ),
         (String::new(), "the master key is not an RSA private key"),
     ] {
-        let error = chunk_restore::recover_key(&wrapped, &pem).unwrap_err();
+        let error = chunk_restore::format::recover_key(&wrapped, &pem).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Key);
         assert!(error.to_string().starts_with(why), "{error}");
     }

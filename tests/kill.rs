@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use chunk_restore::ChunkDecoder;
+use chunk_restore::format::ChunkDecoder;
 use tempfile::TempDir;
 use testkit::{
     Image, InMemory, PbsOptions, PbsServer, Prng, SnapshotBuilder, Workload, sha256, within,

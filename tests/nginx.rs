@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use chunk_restore::{Datastore, ErrorKind, Fingerprint, KeyFile, Options, Restore, StreamTarget};
+use chunk_restore::format::KeyFile;
+use chunk_restore::{Datastore, ErrorKind, Fingerprint, OpenOptions, Restore, StreamTarget};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use testkit::{Folder, Image, SnapshotBuilder, Workload, within};
@@ -109,7 +110,7 @@ fn a_missing_chunk_is_looked_for_twice_and_then_missing() {
     within(LIMIT, || {
         let folder = tempfile::tempdir().unwrap();
         disk_of(4, folder.path());
-        let local = Options::new().open(&folder.path().display().to_string());
+        let local = OpenOptions::new().open(&folder.path().display().to_string());
         let snapshot = local.unwrap().snapshot(SNAPSHOT).unwrap();
         let index = snapshot.archive(DISK).unwrap();
         let digest = index.index().chunk(2).unwrap().digest;
@@ -138,7 +139,7 @@ fn what_one_of_two_places_lacks_comes_from_the_other() {
         let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let sha256 = disk_of(100, folder.path());
         disk_of(100, other.path());
-        let local = Options::new().open(&other.path().display().to_string());
+        let local = OpenOptions::new().open(&other.path().display().to_string());
         let local = local.unwrap();
         let archive = local.snapshot(SNAPSHOT).unwrap().archive(DISK).unwrap();
         // One has the chunks at odd positions, the other those at even ones.
@@ -185,15 +186,15 @@ fn who_may_not_and_what_is_not_there_are_told_apart() {
         let Some(nginx) = Nginx::start(folder.path()) else {
             return;
         };
-        let trusting = Options::new().fingerprint(nginx.fingerprint);
-        let kind = |options: Options, snapshot: &str| {
+        let trusting = OpenOptions::new().fingerprint(nginx.fingerprint);
+        let kind = |options: OpenOptions, snapshot: &str| {
             let opened = options.open(&nginx.url).unwrap().snapshot(snapshot);
             opened.unwrap_err().kind()
         };
         assert_eq!(kind(trusting.clone(), SNAPSHOT), ErrorKind::Denied);
         let wrong = trusting.basic_auth(USER, "wrong");
         assert_eq!(kind(wrong, SNAPSHOT), ErrorKind::Denied);
-        let untrusting = Options::new().basic_auth(USER, PASSWORD);
+        let untrusting = OpenOptions::new().basic_auth(USER, PASSWORD);
         assert_eq!(kind(untrusting, SNAPSHOT), ErrorKind::Denied);
         let absent = "vm/100/2026-01-02T03:04:06Z";
         assert_eq!(kind(nginx.options(), absent), ErrorKind::NotFound);
@@ -204,7 +205,7 @@ fn who_may_not_and_what_is_not_there_are_told_apart() {
         let place = nginx
             .url
             .replace("https://", "https://restore:p%40ss%20w%C3%B6rd@");
-        let in_the_url = Options::new().fingerprint(nginx.fingerprint);
+        let in_the_url = OpenOptions::new().fingerprint(nginx.fingerprint);
         in_the_url.open(&place).unwrap().snapshot(SNAPSHOT).unwrap();
     });
 }
@@ -286,8 +287,8 @@ impl Nginx {
         })
     }
 
-    fn options(&self) -> Options {
-        Options::new()
+    fn options(&self) -> OpenOptions {
+        OpenOptions::new()
             .fingerprint(self.fingerprint)
             .basic_auth(USER, PASSWORD)
     }

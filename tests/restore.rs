@@ -5,7 +5,9 @@ mod support;
 
 use std::path::Path;
 
-use chunk_restore::{ErrorKind, Event, Key, KeyFile, Options, Restore, StreamTarget, Target};
+use chunk_restore::format::KeyFile;
+use chunk_restore::target::Target;
+use chunk_restore::{ErrorKind, Event, Key, OpenOptions, Restore, StreamTarget};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 use support::{DISK, Fault, Memory, SNAPSHOT, Script};
@@ -35,7 +37,10 @@ fn hex(data: &[u8]) -> String {
 #[test]
 fn every_golden_image_has_its_recorded_digest_by_one_thread_and_by_eight() {
     let keys = ["plain.key", "scrypt.key", "pbkdf2.key"].map(key);
-    let options = keys.iter().cloned().fold(Options::new(), Options::key);
+    let options = keys
+        .iter()
+        .cloned()
+        .fold(OpenOptions::new(), OpenOptions::key);
     let datastore = options.allow_unsigned(true).open(&golden()).unwrap();
     let team = datastore.in_namespace("team/a".parse().unwrap());
     for (datastore, snapshot, archive, sha256) in [
@@ -78,7 +83,7 @@ fn every_golden_archive_equals_the_serial_model() {
         std::fs::read_to_string("tests/golden/keys/plain.key").unwrap(),
     );
     let test_key = TestKey::from_key_file(&golden_key);
-    let datastore = Options::new()
+    let datastore = OpenOptions::new()
         .key(plain)
         .allow_unsigned(true)
         .open(&golden())
@@ -142,7 +147,7 @@ fn zeros_are_never_asked_for() {
         snapshot.image(DISK, bytes.clone()).write_to(&store);
         let script = Script::over(store);
         let watch = script.watch.clone();
-        let mut options = Options::new();
+        let mut options = OpenOptions::new();
         if !matches!(mode, CryptMode::None) {
             options = options.key(Key::from_bytes(*key.enc_key()));
         }
@@ -187,7 +192,7 @@ fn an_archive_of_chunks_of_any_length_is_restored() {
         .archive("root.pxar", &bytes, &[1, 70_000, 70_001, 99_999])
         .write_to(&store);
     let archive = Script::over(store)
-        .open(Options::new())
+        .open(OpenOptions::new())
         .snapshot(SNAPSHOT)
         .unwrap();
     let archive = archive.archive("root.pxar").unwrap();
@@ -237,7 +242,7 @@ fn verify_finds_what_restore_would_and_writes_nothing() {
 
 #[test]
 fn the_group_name_means_the_last_finished_snapshot() {
-    let datastore = Options::new().open(&golden()).unwrap();
+    let datastore = OpenOptions::new().open(&golden()).unwrap();
     let snapshot = datastore.snapshot("vm/200").unwrap();
     assert_eq!(snapshot.name().to_string(), "vm/200/2024-06-10T10:00:00Z");
 }
@@ -291,7 +296,7 @@ proptest! {
         for (position, fault) in faults {
             script = script.fault(digests[position % count], fault);
         }
-        let buffer = chunk_restore::ChunkDecoder::blob_limit(4096) as u64;
+        let buffer = chunk_restore::format::ChunkDecoder::blob_limit(4096) as u64;
         let (archive, watch) = script.archive();
         let mut target = Memory::watched(&watch);
         let result = Restore::new()

@@ -206,7 +206,7 @@ fn a_stream_with_little_memory_fetches_again_what_it_could_not_keep() {
     let (archive, watch) = script(&image).archive();
     let mut disk = Disk::holding(Vec::new(), Says::Unreadable);
     // Eight buffers: one to decompress into, three to keep, four for the window.
-    let buffer = chunk_restore::ChunkDecoder::blob_limit(CHUNK as u32) as u64;
+    let buffer = chunk_restore::format::ChunkDecoder::blob_limit(CHUNK as u32) as u64;
     Restore::new()
         .memory(8 * buffer)
         .threads(2)
@@ -245,7 +245,7 @@ fn a_range_is_restored_to_the_byte() {
     SnapshotBuilder::new(SNAPSHOT)
         .archive("root.pxar", &bytes, &cuts)
         .write_to(&store);
-    let datastore = Script::over(store).open(chunk_restore::Options::new());
+    let datastore = Script::over(store).open(chunk_restore::OpenOptions::new());
     let dynamic = datastore
         .snapshot(SNAPSHOT)
         .unwrap()
@@ -322,7 +322,7 @@ proptest! {
         let mut disk = Disk::holding(fill(&old), says);
         disk.copies = copies;
         let seed = Disk::holding(fill(&seed), Says::Nothing).memory;
-        let buffer = chunk_restore::ChunkDecoder::blob_limit(CHUNK as u32) as u64;
+        let buffer = chunk_restore::format::ChunkDecoder::blob_limit(CHUNK as u32) as u64;
         let report = Restore::new().memory(buffers * buffer).threads(threads).range(range)
             .seed(Seed::new(Shared(seed))).run(&archive, &mut disk).unwrap();
         prop_assert!(disk.bytes() == wanted);

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chunk_restore::{Datastore, KeyFile, Options, Restore, Result, StreamTarget};
+use chunk_restore::format::KeyFile;
+use chunk_restore::{Datastore, OpenOptions, Restore, Result, StreamTarget};
 use log::{LevelFilter, Log, Metadata, Record};
 use testkit::{
     CryptMode, Fault, Image, InMemory, Kdf, PbsOptions, PbsServer, ProxyServer, S3Fault, S3Options,
@@ -89,7 +90,7 @@ fn restore(datastore: &Datastore) -> Result<()> {
     Ok(())
 }
 
-fn open(options: &Options, place: &str) -> Option<Datastore> {
+fn open(options: &OpenOptions, place: &str) -> Option<Datastore> {
     show(options);
     let opened = options.clone().open(place);
     opened.inspect_err(|error| show_error(error)).ok()
@@ -106,7 +107,7 @@ fn store(key: &TestKey) -> Arc<InMemory> {
     Arc::new(store)
 }
 
-fn through_a_server(options: &Options, key: &TestKey) {
+fn through_a_server(options: &OpenOptions, key: &TestKey) {
     let server = PbsServer::start(store(key));
     let proxy = ProxyServer::with_password("me", PROXY_PASSWORD);
     let proxy_url = format!("http://me:{PROXY_PASSWORD}@{}/", proxy.address());
@@ -119,7 +120,7 @@ fn through_a_server(options: &Options, key: &TestKey) {
     let user = server.user_repository("store1");
     let as_token = options.clone().password(PbsServer::SECRET);
     let as_user = options.clone().password(PbsServer::PASSWORD);
-    let works = |options: &Options, place: &str| {
+    let works = |options: &OpenOptions, place: &str| {
         let datastore = open(options, place).unwrap();
         restore(&datastore).unwrap();
         show(&datastore.snapshots().unwrap());
@@ -128,7 +129,7 @@ fn through_a_server(options: &Options, key: &TestKey) {
     works(&as_token, &token);
     works(&as_user, &user);
     // And what fails, each in its own way.
-    let fails = |options: &Options, place: &str| {
+    let fails = |options: &OpenOptions, place: &str| {
         restore(&open(options, place).unwrap()).expect_err("it can't work");
     };
     let wrong = options.clone().password(WRONG);
@@ -158,7 +159,7 @@ fn through_a_server(options: &Options, key: &TestKey) {
 }
 
 /// A PBS 4 gives the ticket in `Set-Cookie`, and no ticket in the answer's body.
-fn through_a_server_with_cookies(options: &Options, key: &TestKey) {
+fn through_a_server_with_cookies(options: &OpenOptions, key: &TestKey) {
     let server = PbsOptions::new()
         .version4()
         .host_cookie()
@@ -174,7 +175,7 @@ fn through_a_server_with_cookies(options: &Options, key: &TestKey) {
     show(&datastore);
 }
 
-fn through_a_web_server(options: &Options, key: &TestKey) {
+fn through_a_web_server(options: &OpenOptions, key: &TestKey) {
     for (start, options, works) in [
         (
             StaticOptions::new().bearer(BEARER),
@@ -225,7 +226,7 @@ fn through_a_web_server(options: &Options, key: &TestKey) {
     }
 }
 
-fn out_of_a_bucket(options: &Options, key: &TestKey) {
+fn out_of_a_bucket(options: &OpenOptions, key: &TestKey) {
     let new = || S3Options::new().token(TOKEN);
     for server in [new().http(store(key)), new().https(store(key))] {
         let sign = |secret: &str, token: &str| {
@@ -283,7 +284,7 @@ fn seen() -> String {
         show_error(&file.unlock(Some(WRONG.as_bytes())).unwrap_err());
         let unlocked = file.unlock(Some(PASSPHRASE.as_bytes())).unwrap();
         show(&unlocked);
-        let options = Options::new().key(unlocked);
+        let options = OpenOptions::new().key(unlocked);
         through_a_server(&options, &key);
         through_a_server_with_cookies(&options, &key);
         through_a_web_server(&options, &key);

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use chunk_restore::{Cancel, ErrorKind, Event, Restore, Target};
+use chunk_restore::target::Target;
+use chunk_restore::{Cancel, ErrorKind, Event, Restore};
 use support::{Fault, Memory, Script};
 use testkit::{Image, Workload, within};
 

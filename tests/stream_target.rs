@@ -8,7 +8,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::thread;
 
-use chunk_restore::{Cancel, PollWriter, Restore, StreamTarget};
+use chunk_restore::target::PollWriter;
+use chunk_restore::{Cancel, Restore, StreamTarget};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use support::Script;

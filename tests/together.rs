@@ -9,7 +9,8 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use chunk_restore::{Archive, Restore, Target};
+use chunk_restore::target::Target;
+use chunk_restore::{Archive, Restore};
 use support::{Memory, Script, Watch};
 use testkit::{Image, Workload, within};
 

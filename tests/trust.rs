@@ -3,7 +3,7 @@
 
 mod support;
 
-use chunk_restore::{Datastore, ErrorKind, Key, Options, Restore};
+use chunk_restore::{Datastore, ErrorKind, Key, OpenOptions, Restore};
 use support::{DISK, SNAPSHOT, Script};
 use testkit::{CryptMode, Image, InMemory, SnapshotBuilder, TestKey, Workload};
 
@@ -25,8 +25,8 @@ fn keyed(mode: CryptMode, key: Option<&TestKey>) -> InMemory {
     store
 }
 
-fn with_key(seed: u64) -> Options {
-    Options::new().key(Key::from_bytes(*TestKey::from_seed(seed).enc_key()))
+fn with_key(seed: u64) -> OpenOptions {
+    OpenOptions::new().key(Key::from_bytes(*TestKey::from_seed(seed).enc_key()))
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn an_encrypted_archive_without_a_key_names_the_key_that_it_needs() {
     let key = TestKey::from_seed(2);
     let store = keyed(CryptMode::Encrypt, Some(&key));
     let snapshot = Script::over(store)
-        .open(Options::new())
+        .open(OpenOptions::new())
         .snapshot(SNAPSHOT)
         .unwrap();
     let error = snapshot.archive(DISK).unwrap_err();
@@ -130,7 +130,7 @@ fn a_forged_manifest_is_refused_whatever_is_allowed() {
 #[test]
 fn of_several_places_the_strictest_rule_holds_for_all() {
     // The place that was opened with a key lacks the snapshot, and the other one has an unsigned manifest of it.
-    let open = |with: Options, without: Options, reverse: bool| {
+    let open = |with: OpenOptions, without: OpenOptions, reverse: bool| {
         let mut places = vec![
             Script::over(InMemory::new()).open(with),
             Script::over(keyed(CryptMode::None, None)).open(without),
@@ -141,16 +141,16 @@ fn of_several_places_the_strictest_rule_holds_for_all() {
         Datastore::any_of(places).unwrap().snapshot(SNAPSHOT)
     };
     for reverse in [false, true] {
-        let error = open(with_key(1), Options::new(), reverse).unwrap_err();
+        let error = open(with_key(1), OpenOptions::new(), reverse).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Key, "{error:?}");
-        let lenient = Options::new().allow_unsigned(true);
+        let lenient = OpenOptions::new().allow_unsigned(true);
         let error = open(with_key(1), lenient, reverse).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Key, "{error:?}");
         let error = open(with_key(1), with_key(2).allow_unsigned(true), reverse).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Key, "{error:?}");
         // One that has no key says nothing about signatures.
         let allowing = with_key(1).allow_unsigned(true);
-        assert!(open(allowing, Options::new(), reverse).is_ok());
+        assert!(open(allowing, OpenOptions::new(), reverse).is_ok());
     }
 }
 

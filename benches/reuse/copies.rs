@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use chunk_restore::{Archive, Buffer, DeviceTarget, Restore, StreamTarget};
+use chunk_restore::backend::Buffer;
+use chunk_restore::{Archive, DeviceTarget, Restore, StreamTarget};
 use rustix::fs::copy_file_range;
 
 use crate::disks::Loop;

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use chunk_restore::{Archive, Buffer, Event, FileTarget, Restore};
+use chunk_restore::backend::Buffer;
+use chunk_restore::{Archive, Event, FileTarget, Restore};
 use sha2::{Digest, Sha256};
 
 use crate::support::usage::cpu_seconds;

@@ -31,7 +31,8 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use chunk_restore::{Archive, FileTarget, Options, Report, Restore, Target};
+use chunk_restore::target::Target;
+use chunk_restore::{Archive, FileTarget, OpenOptions, Report, Restore};
 use support::usage::{begin_peak, cpu_seconds, peak};
 use support::{is_asked, is_trial};
 use tempfile::TempDir;
@@ -89,7 +90,7 @@ impl Place {
     /// The image, from the folder itself.
     fn archive(&self) -> Archive {
         let place = self.path("datastore").display().to_string();
-        open(&Options::new(), &format!("dir:{place}"))
+        open(&OpenOptions::new(), &format!("dir:{place}"))
     }
 
     /// A PBS whose chunks come so late.
@@ -119,7 +120,7 @@ fn room() -> PathBuf {
     chosen.unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into())
 }
 
-fn open(options: &Options, place: &str) -> Archive {
+fn open(options: &OpenOptions, place: &str) -> Archive {
     let datastore = options.clone().open(place);
     let archive = datastore.and_then(|datastore| datastore.snapshot(SNAPSHOT)?.archive(DISK));
     archive.expect("the datastore is sound")
@@ -127,7 +128,7 @@ fn open(options: &Options, place: &str) -> Archive {
 
 fn open_served(server: &ServerProcess) -> Archive {
     let fingerprint = server.fingerprint().parse().expect("it is a fingerprint");
-    let options = Options::new()
+    let options = OpenOptions::new()
         .fingerprint(fingerprint)
         .password(PbsServer::SECRET);
     open(&options, server.place())

@@ -5,9 +5,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
+use chunk_restore::target::Target;
 use chunk_restore::{
-    Archive, Cancel, Datastore, ErrorKind, Event, FileTarget, Key, Options, Report, Restore,
-    Result, StreamTarget, Target,
+    Archive, Cancel, Datastore, ErrorKind, Event, FileTarget, Key, OpenOptions, Report, Restore,
+    Result, StreamTarget,
 };
 use testkit::{PbsServer, Prng, S3Server};
 
@@ -75,10 +76,10 @@ pub(crate) fn restore(round: &Round, store: &Store) -> Outcome {
 fn open(round: &Round, store: &Store, peers: &[Peer]) -> Result<Archive> {
     let places = (round.places.iter().zip(peers)).map(|(place, peer)| {
         let options = match round.disk.key() {
-            Some(key) => Options::new().key(Key::from_bytes(*key.enc_key())),
-            None => Options::new(),
+            Some(key) => OpenOptions::new().key(Key::from_bytes(*key.enc_key())),
+            None => OpenOptions::new(),
         };
-        let served = |options: Options| {
+        let served = |options: OpenOptions| {
             let fingerprint = peer.fingerprint.parse();
             options
                 .fingerprint(fingerprint.expect("the server says its fingerprint"))

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use chunk_restore::Target;
+use chunk_restore::target::Target;
 
 pub(crate) struct Null;
 

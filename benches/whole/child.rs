@@ -4,8 +4,9 @@ use std::env;
 use std::fs;
 use std::process::exit;
 
+use chunk_restore::target::Target;
 use chunk_restore::{
-    Archive, Cancel, Event, FileTarget, Key, Options, Report, Restore, StreamTarget, Target,
+    Archive, Cancel, Event, FileTarget, Key, OpenOptions, Report, Restore, StreamTarget,
 };
 use serde_json::Value;
 use testkit::{PbsServer, S3Server, TestKey};
@@ -41,10 +42,10 @@ impl Task {
         (self.text("content") == "encrypted").then(test_key)
     }
 
-    fn options(&self) -> Options {
+    fn options(&self) -> OpenOptions {
         match self.key() {
-            Some(key) => Options::new().key(Key::from_bytes(*key.enc_key())),
-            None => Options::new(),
+            Some(key) => OpenOptions::new().key(Key::from_bytes(*key.enc_key())),
+            None => OpenOptions::new(),
         }
     }
 
@@ -53,7 +54,7 @@ impl Task {
         self.archive(self.options(), &format!("dir:{}", self.text("folder")))
     }
 
-    fn archive(&self, options: Options, place: &str) -> Archive {
+    fn archive(&self, options: OpenOptions, place: &str) -> Archive {
         let datastore = options.open(place);
         let snapshot = datastore.and_then(|datastore| datastore.snapshot(self.text("snapshot")));
         let archive = snapshot.and_then(|snapshot| snapshot.archive(DISK));

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chunk_restore::{
-    Access, Answer, ArchivePath, Backend, Buffer, Cancel, Chunk, ChunkDecoder, Connection,
-    FetchError, Options, Request, SnapshotPath,
+use chunk_restore::backend::{
+    Answer, ArchivePath, Backend, Buffer, Concurrency, Connection, FetchError, Request,
 };
+use chunk_restore::format::{Chunk, ChunkDecoder, SnapshotPath};
+use chunk_restore::{Cancel, OpenOptions};
 
 use crate::child::{DISK, Task, measure};
 use crate::floors::web_path;
@@ -63,15 +64,15 @@ impl Backend for Late {
         fs::read(folder.join(file)).map_err(FetchError::of_file)
     }
 
-    fn access(&self) -> Access {
-        Access::Multiplexed
+    fn concurrency(&self) -> Concurrency {
+        Concurrency::Multiplexed
     }
 
     fn connect<'a>(
         &'a self,
         _archive: &ArchivePath,
         _cancel: &'a Cancel,
-        _throttle: &'a chunk_restore::Throttle,
+        _throttle: &'a chunk_restore::backend::RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         Ok(Box::new(self.open()))
     }
@@ -134,7 +135,7 @@ pub(crate) fn ordered(task: &Task) -> Figures {
     if task.number("memory") == 0 {
         restore = restore.memory(buffers * task.number("chunk"));
     }
-    let snapshot = Options::new()
+    let snapshot = OpenOptions::new()
         .open_backend(Late::new(task))
         .snapshot(task.text("snapshot"));
     let archive = snapshot.and_then(|snapshot| snapshot.archive(DISK));

@@ -1,36 +1,38 @@
-//! A place that could not be opened, among others that could. It has nothing to give, and may hold anything: what the others
-//! lack is not lost for that. Knows nothing of why.
+//! A place that could not be opened, and stands among others that could. The place gives nothing, and may hold anything: chunks
+//! that the other places lack are not lost, since this place may have them.
 
-use chunk_restore::{
-    Access, ArchivePath, Backend, Cancel, Connection, FetchError, GroupName, Namespace,
-    SnapshotInfo, SnapshotPath, Throttle,
+use chunk_restore::backend::{
+    ArchivePath, Backend, Concurrency, Connection, FetchError, RateLimit,
 };
+use chunk_restore::format::{GroupName, Namespace, SnapshotPath};
+use chunk_restore::{Cancel, SnapshotInfo};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 
+/// Answers every request with the reason why the place could not be opened.
 pub(crate) struct Closed {
-    why: String,
+    reason: String,
     is_denied: bool,
 }
 
 impl Closed {
     pub(crate) fn new(failure: &Failure) -> Closed {
         Closed {
-            why: format!(
-                "{}; make the place usable, or leave it out, and what only it has is lost",
+            reason: format!(
+                "{}; make the place usable, or leave it out, and the chunks that only it has are lost",
                 failure.reason()
             ),
             is_denied: failure.exit() == Exit::Denied,
         }
     }
 
-    /// It is not tried again: whoever runs the program is told, and can make the place usable.
+    /// A failure that is not tried again: the user was told, and can make the place usable.
     fn refusal(&self) -> FetchError {
-        let why = self.why.clone().into();
+        let reason = self.reason.clone().into();
         match self.is_denied {
-            true => FetchError::Denied(why),
-            false => FetchError::Fatal(why),
+            true => FetchError::Denied(reason),
+            false => FetchError::Fatal(reason),
         }
     }
 }
@@ -52,15 +54,15 @@ impl Backend for Closed {
         Err(self.refusal())
     }
 
-    fn access(&self) -> Access {
-        Access::Local
+    fn concurrency(&self) -> Concurrency {
+        Concurrency::Local
     }
 
     fn connect<'a>(
         &'a self,
         _: &ArchivePath,
         _: &'a Cancel,
-        _: &'a Throttle,
+        _: &'a RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         Err(self.refusal())
     }

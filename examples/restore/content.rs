@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use chunk_restore::{Archive, CryptMode, Error, ErrorKind, Snapshot};
+use chunk_restore::format::CryptMode;
+use chunk_restore::{Archive, Error, ErrorKind, Snapshot};
 
 use crate::exit::Exit;
 use crate::failure::Failure;

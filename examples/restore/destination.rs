@@ -7,7 +7,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chunk_restore::{DeviceTarget, Existing, FileTarget, ReadAt, Target};
+use chunk_restore::target::{Existing, ReadAt, Target};
+use chunk_restore::{DeviceTarget, FileTarget};
 
 use crate::arguments::{Options, Writing, ZeroPolicy};
 use crate::content::Content;

@@ -3,7 +3,8 @@
 use std::error::Error as _;
 use std::process::ExitCode;
 
-use chunk_restore::{Error, ErrorKind, FetchError, Scope};
+use chunk_restore::backend::FetchError;
+use chunk_restore::{Error, ErrorKind, Scope};
 
 /// What the program's exit code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

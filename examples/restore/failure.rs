@@ -5,7 +5,8 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use chunk_restore::{Damage, Error, ErrorKind, FetchError, Scope};
+use chunk_restore::backend::FetchError;
+use chunk_restore::{Damage, Error, ErrorKind, Scope};
 use rustix::io::Errno;
 use serde_json::{Value, json};
 

@@ -7,7 +7,8 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chunk_restore::{Error, ErrorKind, PollWriter, Report, Restore, Seed, StreamTarget, Target};
+use chunk_restore::target::{PollWriter, Target};
+use chunk_restore::{Error, ErrorKind, Report, Restore, Seed, StreamTarget};
 use serde_json::{Value, json};
 
 use crate::arguments::Options;

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use chunk_restore::{Key, KeyFile};
+use chunk_restore::Key;
+use chunk_restore::format::KeyFile;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -17,7 +18,7 @@ pub(crate) fn load(named: &[PathBuf]) -> Result<Vec<Key>, Failure> {
     }
     // Asked once: a descriptor can be read only once.
     let given = match files.iter().any(|(_, file)| file.is_protected()) {
-        true => chunk_restore::passphrase()?,
+        true => chunk_restore::environment::passphrase()?,
         false => None,
     };
     files

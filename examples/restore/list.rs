@@ -1,6 +1,7 @@
 //! `restore list`: the snapshots or groups of a namespace, or the archives of a snapshot.
 
-use chunk_restore::{Datastore, Error, ErrorKind, Manifest, Scope, Snapshot};
+use chunk_restore::format::Manifest;
+use chunk_restore::{Datastore, Error, ErrorKind, Scope, Snapshot};
 use serde_json::{Value, json};
 
 use crate::arguments::{List, Options};

@@ -1,6 +1,7 @@
 //! Snapshots and groups as tables and events. Knows nothing of where they come from.
 
-use chunk_restore::{CryptMode, GroupInfo, SnapshotInfo, Verification};
+use chunk_restore::format::{CryptMode, Verification};
+use chunk_restore::{GroupInfo, SnapshotInfo};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 

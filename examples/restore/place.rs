@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use chunk_restore::{Datastore, Fingerprint, GroupName, Key, Snapshot};
+use chunk_restore::format::GroupName;
+use chunk_restore::{Datastore, Fingerprint, Key, Snapshot};
 use serde_json::json;
 
 use crate::arguments::Options;
@@ -21,7 +22,7 @@ pub(crate) fn listing<T>(
     output: &Output,
     list: impl Fn(&Datastore) -> chunk_restore::Result<Vec<T>>,
 ) -> Result<(Datastore, Vec<T>), Failure> {
-    let opened = first(options, chunk_restore::Options::new(), output, list)?;
+    let opened = first(options, chunk_restore::OpenOptions::new(), output, list)?;
     Ok((opened.datastore, opened.first))
 }
 
@@ -40,8 +41,10 @@ pub(crate) fn snapshot_with(
     name: &str,
     output: &Output,
 ) -> Result<Snapshot, Failure> {
-    let opening = chunk_restore::Options::new().allow_unsigned(options.allow_unsigned);
-    let opening = keys.into_iter().fold(opening, chunk_restore::Options::key);
+    let opening = chunk_restore::OpenOptions::new().allow_unsigned(options.allow_unsigned);
+    let opening = keys
+        .into_iter()
+        .fold(opening, chunk_restore::OpenOptions::key);
     let opened = first(options, opening, output, |datastore| {
         datastore.snapshot(name)
     });
@@ -103,7 +106,7 @@ struct Opened<T> {
 /// certificate, and say what is wrong with it; then with all.
 fn first<T>(
     options: &Options,
-    opening: chunk_restore::Options,
+    opening: chunk_restore::OpenOptions,
     output: &Output,
     what: impl Fn(&Datastore) -> chunk_restore::Result<T>,
 ) -> Result<Opened<T>, Failure> {
@@ -133,7 +136,7 @@ fn first<T>(
         };
         is_any_open |= datastore.is_some();
         let failed = failed.map(|failed| failed.about(label));
-        // What the others lack may be there.
+        // The place may have chunks that the others lack.
         let closed = |failed| opening.clone().open_backend(Closed::new(failed));
         places.extend(datastore.or_else(|| failed.as_ref().map(closed)));
         if let Some(failed) = failed {
@@ -175,7 +178,7 @@ fn explain(failure: Failure, repository: &Repository) -> Failure {
 fn open<T>(
     repository: &Repository,
     options: &Options,
-    mut opening: chunk_restore::Options,
+    mut opening: chunk_restore::OpenOptions,
     what: &impl Fn(&Datastore) -> chunk_restore::Result<T>,
 ) -> Result<(Datastore, Result<T, Failure>), Failure> {
     let mut known = None;
@@ -228,7 +231,10 @@ fn open<T>(
 }
 
 /// With credentials from the environment or a profile: on the command line others could see them.
-fn sign_requests(options: &Options, mut opening: chunk_restore::Options) -> chunk_restore::Options {
+fn sign_requests(
+    options: &Options,
+    mut opening: chunk_restore::OpenOptions,
+) -> chunk_restore::OpenOptions {
     opening = opening.s3_from_env(options.profile.as_deref());
     if let Some(endpoint) = &options.endpoint {
         opening = opening.s3_endpoint(endpoint);
@@ -243,7 +249,7 @@ fn sign_requests(options: &Options, mut opening: chunk_restore::Options) -> chun
 }
 
 /// Which way to servers, and whose signature under their certificates counts.
-fn reach(options: &Options, opening: chunk_restore::Options) -> chunk_restore::Options {
+fn reach(options: &Options, opening: chunk_restore::OpenOptions) -> chunk_restore::OpenOptions {
     let opening = opening.proxy_from_env();
     match &options.ca_file {
         Some(path) => opening.ca_file(path),
@@ -267,9 +273,9 @@ fn fingerprint(options: &Options) -> Result<Option<Fingerprint>, Failure> {
 /// With the environment's password or token secret, or with what is typed.
 fn sign_in(
     repository: &Repository,
-    opening: chunk_restore::Options,
-) -> Result<chunk_restore::Options, Failure> {
-    let secret = match chunk_restore::password()? {
+    opening: chunk_restore::OpenOptions,
+) -> Result<chunk_restore::OpenOptions, Failure> {
+    let secret = match chunk_restore::environment::password()? {
         None => {
             let identity = repository.identity();
             let what = if identity.contains('!') {

@@ -34,7 +34,7 @@ impl fmt::Display for Server {
     }
 }
 
-/// The name of a datastore, as [`chunk_restore::Options::open`] reads it.
+/// The name of a datastore, as [`chunk_restore::OpenOptions::open`] reads it.
 #[derive(Debug)]
 pub(crate) struct Repository {
     name: String,

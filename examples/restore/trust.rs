@@ -6,7 +6,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 
-use chunk_restore::{Error, Fingerprint, KeyFile, UntrustedCertificate};
+use chunk_restore::format::KeyFile;
+use chunk_restore::{Error, Fingerprint, UntrustedCertificate};
 
 use crate::failure::Failure;
 use crate::prompt;

@@ -8,15 +8,15 @@ use zeroize::Zeroizing;
 use crate::backend::http::{Client, Want, absent};
 use crate::backend::retry::Retry;
 use crate::backend::secret::SecretValue;
-use crate::backend::tls::Dialer;
-use crate::backend::tls::address::{Address, User};
-use crate::backend::tls::proxy::basic;
 use crate::backend::{Answer, ArchivePath, Backend, Connection, FetchError, Request};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::SnapshotPath;
-use crate::throttle::Throttle;
+use crate::net::Dialer;
+use crate::net::address::{Address, User};
+use crate::net::proxy::basic;
+use crate::rate_limit::RateLimit;
 
 /// Who asks.
 #[derive(Clone)]
@@ -113,7 +113,7 @@ impl Backend for Https {
         &'a self,
         archive: &ArchivePath,
         cancel: &'a Cancel,
-        throttle: &'a Throttle,
+        throttle: &'a RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         let dialer = self.dialer.throttled(throttle);
         let authorization = self.authorization.clone();

@@ -29,7 +29,7 @@ pub struct Datastore {
 impl Datastore {
     /// The datastore behind a backend of your own, without keys, seen from the root namespace.
     ///
-    /// With keys: [`Options::open_backend`](crate::Options::open_backend).
+    /// With keys: [`OpenOptions::open_backend`](crate::OpenOptions::open_backend).
     pub fn new(backend: impl Backend + 'static) -> Datastore {
         Datastore::assemble(Box::new(backend), Namespace::default(), Trust::default())
     }

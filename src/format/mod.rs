@@ -8,3 +8,13 @@ pub(crate) mod key;
 pub(crate) mod manifest;
 pub(crate) mod name;
 pub(crate) mod verification;
+
+pub use crate::digest::ParseDigestError;
+pub use blob::{ChunkDecoder, Rejected, Verified};
+pub use index::{Chunk, Index};
+#[cfg(feature = "master-key")]
+pub use key::recover_key;
+pub use key::{Key, KeyFile};
+pub use manifest::{CryptMode, Manifest, ManifestFile};
+pub use name::{BackupType, GroupName, Namespace, SnapshotName, SnapshotPath};
+pub use verification::Verification;

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::backend::is_ours;
 use crate::backend::retry::Retry;
-use crate::backend::tls::proxy::Proxy;
-use crate::backend::tls::{Dialer, Route, Timeouts};
 use crate::cancel::Cancel;
 use crate::digest::Fingerprint;
 use crate::environment::{self, ProxyRule};
+use crate::error::is_ours;
 use crate::error::{Error, ErrorKind, Result};
-use crate::open::Options;
+use crate::net::proxy::Proxy;
+use crate::net::{Dialer, Route, Timeouts};
+use crate::open::OpenOptions;
 use crate::reading::read_small;
 
 /// All root certificates of a system take a quarter of that.
@@ -101,12 +101,12 @@ impl Network {
     }
 }
 
-impl Options {
+impl OpenOptions {
     /// Trusts the server whose certificate has this fingerprint: the SHA-256 of its DER form, which a Proxmox Backup
     /// Server shows on its dashboard. Its names, dates and version don't matter then. A certificate that the system's
     /// roots vouch for is trusted without.
     #[must_use]
-    pub fn fingerprint(mut self, fingerprint: Fingerprint) -> Options {
+    pub fn fingerprint(mut self, fingerprint: Fingerprint) -> OpenOptions {
         self.network.fingerprint = Some(fingerprint);
         self
     }
@@ -114,19 +114,19 @@ impl Options {
     /// Trusts, besides the system's root certificates, those in a PEM file. It is read when a place is opened. A server
     /// whose own certificate is in it is trusted, if the certificate's names and dates are right.
     #[must_use]
-    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Options {
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> OpenOptions {
         self.network.ca_file = Some(path.into());
         self
     }
 
     /// Goes through an HTTP proxy, `http://[user:password@]host:port`, by CONNECT, to whatever host.
     #[must_use]
-    pub fn proxy(mut self, url: impl Into<String>) -> Options {
+    pub fn proxy(mut self, url: impl Into<String>) -> OpenOptions {
         self.network.proxy = Some(Zeroizing::new(url.into()));
         self
     }
 
-    /// Goes through the HTTP proxy that the environment names, where no [`proxy`](Options::proxy) is set: for a Proxmox
+    /// Goes through the HTTP proxy that the environment names, where no [`proxy`](OpenOptions::proxy) is set: for a Proxmox
     /// Backup Server in ALL_PROXY or all_proxy, as its own client reads it; for `https://` and `s3://` places, as curl does,
     /// in https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY, or for an `http://` endpoint in http_proxy, all_proxy or
     /// ALL_PROXY, the first that is set.
@@ -134,7 +134,7 @@ impl Options {
     /// The hosts of no_proxy or NO_PROXY are reached without: a list, separated by commas, of names (each with all below it),
     /// addresses, and networks such as `10.0.0.0/8`; `*` stands for all. Read when a place is opened.
     #[must_use]
-    pub fn proxy_from_env(mut self) -> Options {
+    pub fn proxy_from_env(mut self) -> OpenOptions {
         self.network.proxy_from_env = true;
         self
     }
@@ -142,14 +142,14 @@ impl Options {
     /// How long to wait for a connection, from the name's lookup to the first address that answers; 10 seconds by
     /// default.
     #[must_use]
-    pub fn connect_timeout(mut self, limit: Duration) -> Options {
+    pub fn connect_timeout(mut self, limit: Duration) -> OpenOptions {
         self.network.timeouts.connect = limit;
         self
     }
 
     /// How long to wait for the TLS handshake; 10 seconds by default.
     #[must_use]
-    pub fn tls_timeout(mut self, limit: Duration) -> Options {
+    pub fn tls_timeout(mut self, limit: Duration) -> OpenOptions {
         self.network.timeouts.tls = limit;
         self
     }
@@ -160,7 +160,7 @@ impl Options {
     /// With a Proxmox Backup Server progress is 8 KiB of an answer, or its end: less is a trickle. Of several answers
     /// one is also given up when it makes no progress while eight to later requests come.
     #[must_use]
-    pub fn progress_timeout(mut self, limit: Duration) -> Options {
+    pub fn progress_timeout(mut self, limit: Duration) -> OpenOptions {
         self.network.timeouts.progress = limit;
         self
     }
@@ -168,9 +168,9 @@ impl Options {
     /// How many times a manifest, an index or a listing is asked for, where a failure may pass; 5 by default, and 1 at
     /// the least. Chunks have [`attempts of their own`](crate::Restore::attempts).
     ///
-    /// Whatever the number, no further attempt is begun after the [`patience`](Options::patience).
+    /// Whatever the number, no further attempt is begun after the [`patience`](OpenOptions::patience).
     #[must_use]
-    pub fn attempts(mut self, attempts: u32) -> Options {
+    pub fn attempts(mut self, attempts: u32) -> OpenOptions {
         self.network.retry.attempts = attempts;
         self
     }
@@ -178,7 +178,7 @@ impl Options {
     /// How long to go on with attempts for a manifest, an index or a listing; 120 seconds by default. For chunks it is
     /// [`Restore::patience`](crate::Restore::patience).
     #[must_use]
-    pub fn patience(mut self, limit: Duration) -> Options {
+    pub fn patience(mut self, limit: Duration) -> OpenOptions {
         self.network.retry.patience = limit;
         self
     }
@@ -186,27 +186,31 @@ impl Options {
     /// Stops what the datastore itself waits for, such as a manifest, when this is cancelled; restores have
     /// [`a cancel of their own`](crate::Restore::cancel).
     #[must_use]
-    pub fn cancel(mut self, cancel: &Cancel) -> Options {
+    pub fn cancel(mut self, cancel: &Cancel) -> OpenOptions {
         self.network.retry.cancel = cancel.clone();
         self
     }
 }
 
 #[cfg(feature = "pbs")]
-impl Options {
+impl OpenOptions {
     /// Signs in to a Proxmox Backup Server with this: the password of the repository's user, or the secret of its token.
     #[must_use]
-    pub fn password(mut self, secret: impl Into<String>) -> Options {
+    pub fn password(mut self, secret: impl Into<String>) -> OpenOptions {
         self.network.secret = Some(Zeroizing::new(secret.into()));
         self
     }
 }
 
 #[cfg(feature = "https")]
-impl Options {
+impl OpenOptions {
     /// Signs in to an `https://` place as a user. Credentials in the URL come first.
     #[must_use]
-    pub fn basic_auth(mut self, name: impl Into<String>, password: impl Into<String>) -> Options {
+    pub fn basic_auth(
+        mut self,
+        name: impl Into<String>,
+        password: impl Into<String>,
+    ) -> OpenOptions {
         self.network.credentials = Some(crate::backend::https::Credentials::Basic {
             name: name.into(),
             password: Zeroizing::new(password.into()),
@@ -216,7 +220,7 @@ impl Options {
 
     /// Signs in to an `https://` place with a bearer token.
     #[must_use]
-    pub fn bearer_token(mut self, token: impl Into<String>) -> Options {
+    pub fn bearer_token(mut self, token: impl Into<String>) -> OpenOptions {
         let token = Zeroizing::new(token.into());
         self.network.credentials = Some(crate::backend::https::Credentials::Bearer(token));
         self

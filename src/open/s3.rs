@@ -7,7 +7,7 @@ use rusty_s3::Credentials;
 use crate::backend::s3::{S3, Server};
 use crate::environment::{ProxyRule, aws};
 use crate::error::{Error, ErrorKind, Result};
-use crate::open::Options;
+use crate::open::OpenOptions;
 use crate::open::network::Network;
 
 #[derive(Clone, Default)]
@@ -45,7 +45,7 @@ impl Settings {
     }
 }
 
-impl Options {
+impl OpenOptions {
     /// Signs requests for an `s3://` place with an access key, its secret, and, where they are temporary credentials,
     /// the session token.
     #[must_use]
@@ -54,7 +54,7 @@ impl Options {
         key: impl Into<String>,
         secret: impl Into<String>,
         token: Option<String>,
-    ) -> Options {
+    ) -> OpenOptions {
         self.s3.credentials = Some(match token {
             Some(token) => Credentials::new_with_token(key, secret, token),
             None => Credentials::new(key, secret),
@@ -65,14 +65,14 @@ impl Options {
     /// The S3 server, `https://host[:port][/path]`; Amazon's of the region by default. With `http://` all data travels
     /// unencrypted, signatures and the session token too, though not the secret; chunks are still verified.
     #[must_use]
-    pub fn s3_endpoint(mut self, url: impl Into<String>) -> Options {
+    pub fn s3_endpoint(mut self, url: impl Into<String>) -> OpenOptions {
         self.s3.server.endpoint = Some(url.into());
         self
     }
 
     /// The region of the bucket; `us-east-1` by default, which most servers other than Amazon's call theirs.
     #[must_use]
-    pub fn s3_region(mut self, region: impl Into<String>) -> Options {
+    pub fn s3_region(mut self, region: impl Into<String>) -> OpenOptions {
         self.s3.server.region = Some(region.into());
         self
     }
@@ -80,7 +80,7 @@ impl Options {
     /// Whether the bucket's name is a part of the host's, as `https://bucket.host/`, or of the path. By default the former
     /// with Amazon, the latter with an endpoint of your own.
     #[must_use]
-    pub fn s3_virtual_host(mut self, yes: bool) -> Options {
+    pub fn s3_virtual_host(mut self, yes: bool) -> OpenOptions {
         self.s3.server.virtual_host = Some(yes);
         self
     }
@@ -97,7 +97,7 @@ impl Options {
     /// AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, else that for S3 in the `[services NAME]` that the profile names, else that of
     /// the profile; none of them where AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is `true`.
     #[must_use]
-    pub fn s3_from_env(mut self, profile: Option<&str>) -> Options {
+    pub fn s3_from_env(mut self, profile: Option<&str>) -> OpenOptions {
         self.s3.environment = Some(profile.map(str::to_owned));
         self
     }

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::budget::Share;
 use crate::error::Result;
 use crate::format::index::Chunk;
+use crate::memory::Share;
 use crate::pipeline::places::{Choice, Places, Set};
 use crate::pipeline::plan::Step;
 use crate::pipeline::scan::{Finding, Scan};

@@ -28,13 +28,13 @@ use std::time::Duration;
 
 use crossbeam_channel::bounded;
 
-use crate::budget::{Budget, Share};
-use crate::buffer::Spares;
 use crate::cancel::Cancel;
 use crate::datastore::snapshot::Archive;
 use crate::error::{Error, Result};
 use crate::format::blob::ChunkDecoder;
 use crate::format::index::Chunk;
+use crate::memory::BufferPool;
+use crate::memory::{MemoryBudget, Share};
 use crate::pipeline::ahead::Ahead;
 use crate::pipeline::hang_up::HangUp;
 use crate::pipeline::held::Arrival;
@@ -47,9 +47,9 @@ use crate::pipeline::team::{Team, join, start};
 use crate::pipeline::turns::Turns;
 use crate::pipeline::worker::Worker;
 use crate::pipeline::writer::{Writer, check_cancelled, target_error};
+use crate::rate_limit::RateLimit;
 use crate::report::{Event, Report};
 use crate::target::{Existing, ReadAt, Target};
-use crate::throttle::Throttle;
 
 /// How a restore is run, with everything chosen.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ pub(crate) struct Settings {
     /// How many late answers may be outstanding whose chunks came another way.
     pub(crate) abandoned: usize,
     /// For what is fetched, by all workers together.
-    pub(crate) throttle: Throttle,
+    pub(crate) throttle: RateLimit,
     /// Set by the user alone.
     pub(crate) cancel: Cancel,
 }
@@ -180,8 +180,8 @@ struct Common<'a> {
     seeds: Seeds<'a>,
     /// Set with the user's, and when the restore ends.
     stop: Cancel,
-    spares: Arc<Spares>,
-    budget: Arc<Budget>,
+    spares: Arc<BufferPool>,
+    budget: Arc<MemoryBudget>,
     /// The most jobs that are ever asked for and not yet committed.
     slots: usize,
     turns: Turns,
@@ -203,12 +203,12 @@ pub(crate) fn run(
     check_cancelled(&settings, 0, plan.len())?;
     (target.begin(plan.len(), plan.zeros())).map_err(|error| target_error("prepare", 0, error))?;
     let (readable, to_scan) = match target.existing() {
-        Existing::Unreadable => {
+        Existing::WriteOnly => {
             keep_repeats_in_memory(&mut plan, &settings, &mut share);
             (None, None)
         }
-        Existing::Nothing(target) => (Some(target), None),
-        Existing::Perhaps(target) => (Some(Arc::clone(&target)), Some((target, false))),
+        Existing::Blank(target) => (Some(target), None),
+        Existing::Resume(target) => (Some(Arc::clone(&target)), Some((target, false))),
         Existing::Similar(target) => (Some(Arc::clone(&target)), Some((target, true))),
     };
     let common = Common {
@@ -217,7 +217,7 @@ pub(crate) fn run(
         settings: &settings,
         seeds: Seeds::new(&settings.seeds),
         stop: settings.cancel.child(),
-        spares: Spares::new(ChunkDecoder::blob_limit(archive.index().largest_chunk())),
+        spares: BufferPool::new(ChunkDecoder::blob_limit(archive.index().largest_chunk())),
         budget: Arc::clone(share.budget()),
         slots: share.most(),
         turns: Turns::new(share.most()),

@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use crate::backend::{Answer, Connection, FetchError, Request};
-use crate::budget::Budget;
-use crate::buffer::{Buffer, Spares};
 use crate::cancel::Cancel;
 use crate::datastore::snapshot::Source;
 use crate::format::blob::{ChunkDecoder, Verified};
 use crate::format::index::Chunk;
+use crate::memory::MemoryBudget;
+use crate::memory::{Buffer, BufferPool};
 use crate::pipeline::hang_up::HangUp;
 use crate::pipeline::held::{Arrival, Held, Spent};
 use crate::pipeline::retry::Failure;
 use crate::pipeline::seed::Seeds;
 use crate::pipeline::turns::Turns;
 use crate::pipeline::{Common, Job};
-use crate::throttle::Throttle;
+use crate::rate_limit::RateLimit;
 
 /// How long a connection is left alone while there is nothing to fetch. Proxies forget one after half a minute or more.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
@@ -39,10 +39,10 @@ pub(super) struct Worker<'a> {
     stop: &'a Cancel,
     jobs: Receiver<Job>,
     seeds: &'a Seeds<'a>,
-    spares: &'a Arc<Spares>,
-    budget: &'a Budget,
+    spares: &'a Arc<BufferPool>,
+    budget: &'a MemoryBudget,
     turns: &'a Turns,
-    throttle: &'a Throttle,
+    throttle: &'a RateLimit,
     held: Held,
     /// A blob that came and is not decoded yet. Its job is still held.
     received: Option<Answer>,

@@ -135,9 +135,9 @@ impl Target for DeviceTarget {
     fn existing(&self) -> Existing {
         let reader = self.output.reader();
         match self.output.zeros() {
-            Zeros::Discard => Existing::Nothing(reader),
+            Zeros::Discard => Existing::Blank(reader),
             _ if self.is_reused => Existing::Similar(reader),
-            _ => Existing::Perhaps(reader),
+            _ => Existing::Resume(reader),
         }
     }
 

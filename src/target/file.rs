@@ -199,7 +199,7 @@ impl Target for FileTarget {
         if self.partial.is_found() && self.output.zeros() != Zeros::Discard {
             Existing::Similar(reader)
         } else {
-            Existing::Nothing(reader)
+            Existing::Blank(reader)
         }
     }
 

@@ -17,6 +17,12 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+pub use device::DeviceTarget;
+pub use file::FileTarget;
+pub use poll::PollWriter;
+pub use stream::StreamTarget;
+pub use zeros::Zeros;
+
 /// Where restored bytes go: implement it to restore into something new.
 ///
 /// A target is used by one thread, and gets every byte exactly once, in order, without gaps: hence no offsets. Each
@@ -35,7 +41,7 @@ pub trait Target {
 
     /// What it holds already. Asked once, after [`begin`](Target::begin). The default says that it can't be read.
     fn existing(&self) -> Existing {
-        Existing::Unreadable
+        Existing::WriteOnly
     }
 
     /// Takes the next bytes.
@@ -98,12 +104,12 @@ pub trait Target {
 #[non_exhaustive]
 pub enum Existing {
     /// It can't be read, as a pipe can't.
-    Unreadable,
+    WriteOnly,
     /// Nothing that is worth a look.
-    Nothing(Arc<dyn ReadAt>),
+    Blank(Arc<dyn ReadAt>),
     /// Anything: perhaps the start of the same restore, which was cut off. It is looked at from the start, for as
     /// long as it is right.
-    Perhaps(Arc<dyn ReadAt>),
+    Resume(Arc<dyn ReadAt>),
     /// Something similar: it is looked at whole.
     Similar(Arc<dyn ReadAt>),
 }
@@ -129,9 +135,9 @@ pub trait ReadAt: Send + Sync {
 impl fmt::Debug for Existing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Existing::Unreadable => "Unreadable",
-            Existing::Nothing(_) => "Nothing",
-            Existing::Perhaps(_) => "Perhaps",
+            Existing::WriteOnly => "WriteOnly",
+            Existing::Blank(_) => "Blank",
+            Existing::Resume(_) => "Resume",
             Existing::Similar(_) => "Similar",
         })
     }

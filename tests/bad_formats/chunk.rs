@@ -1,6 +1,8 @@
 //! Bad blobs of chunks.
 
-use chunk_restore::{Buffer, ChunkDecoder, Digest, ErrorKind, Key};
+use chunk_restore::backend::Buffer;
+use chunk_restore::format::ChunkDecoder;
+use chunk_restore::{Digest, ErrorKind, Key};
 use proptest::prelude::*;
 
 use crate::support::{
@@ -146,8 +148,8 @@ fn encrypted_blobs_where_plain_ones_belong_and_plain_where_encrypted_are_refused
 #[test]
 fn data_that_is_too_short_or_too_long_is_refused_even_where_the_digest_fits() {
     for len in [15_u32, 17, 1 << 20] {
-        let plain = chunk_restore::Chunk { len, ..chunk(DATA) };
-        let keyed = chunk_restore::Chunk {
+        let plain = chunk_restore::format::Chunk { len, ..chunk(DATA) };
+        let keyed = chunk_restore::format::Chunk {
             len,
             ..keyed_chunk(DATA)
         };

@@ -1,6 +1,7 @@
 //! Bad indexes.
 
-use chunk_restore::{Error, ErrorKind, Index, Options};
+use chunk_restore::format::Index;
+use chunk_restore::{Error, ErrorKind, OpenOptions};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -285,7 +286,7 @@ fn no_more_of_an_index_is_read_than_the_manifest_leaves_room_for() {
         let file = json!({ "filename": name, "crypt-mode": "none", "size": len, "csum": csum });
         let open = |index: Vec<u8>| {
             let files = Files::new(&manifest(&json!([file.clone()])), name, index);
-            let snapshot = Options::new().open_backend(files).snapshot(SNAPSHOT);
+            let snapshot = OpenOptions::new().open_backend(files).snapshot(SNAPSHOT);
             snapshot.unwrap().archive("a.img")
         };
         assert_eq!(open(index.clone()).unwrap().index().len(), len);

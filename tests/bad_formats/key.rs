@@ -2,7 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use chunk_restore::{ErrorKind, Key, KeyFile};
+use chunk_restore::format::KeyFile;
+use chunk_restore::{ErrorKind, Key};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use chunk_restore::{CryptMode, Error, ErrorKind, Key, Manifest, Options};
+use chunk_restore::format::{CryptMode, Manifest};
+use chunk_restore::{Error, ErrorKind, Key, OpenOptions};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -36,14 +37,17 @@ fn assert_refused(json: &Value, why: &str) {
 
 /// The error of opening a snapshot that has this manifest.
 fn opening(json: &Value, keys: &[Key]) -> Error {
-    let options = keys.iter().cloned().fold(Options::new(), Options::key);
+    let options = keys
+        .iter()
+        .cloned()
+        .fold(OpenOptions::new(), OpenOptions::key);
     let datastore = options.open_backend(Files::new(json, "none", Vec::new()));
     datastore.snapshot(SNAPSHOT).unwrap_err()
 }
 
 /// The same for the blob of a manifest.
 fn opening_blob(blob: Vec<u8>) -> Error {
-    let datastore = Options::new().open_backend(Files::with_manifest(blob));
+    let datastore = OpenOptions::new().open_backend(Files::with_manifest(blob));
     datastore.snapshot(SNAPSHOT).unwrap_err()
 }
 
@@ -151,7 +155,7 @@ fn each_file_has_a_name_of_its_own_by_which_it_is_found() {
     let shared = json!([file("a.img.fidx"), file("a.img.blob")]);
     let json = manifest(&shared);
     assert_eq!(parse(&json).unwrap().file("a.img"), None);
-    let datastore = Options::new().open_backend(Files::new(&json, "none", Vec::new()));
+    let datastore = OpenOptions::new().open_backend(Files::new(&json, "none", Vec::new()));
     let error = datastore
         .snapshot(SNAPSHOT)
         .unwrap()

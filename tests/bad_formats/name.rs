@@ -1,8 +1,7 @@
 //! Bad names, and good ones there and back.
 
-use chunk_restore::{
-    BackupType, Digest, ErrorKind, Fingerprint, GroupName, Namespace, SnapshotName,
-};
+use chunk_restore::format::{BackupType, GroupName, Namespace, SnapshotName};
+use chunk_restore::{Digest, ErrorKind, Fingerprint};
 use proptest::prelude::*;
 
 #[test]

@@ -1,6 +1,6 @@
 //! Bad blobs of small files, as a snapshot's reader meets them.
 
-use chunk_restore::{Error, ErrorKind, Key, Options};
+use chunk_restore::{Error, ErrorKind, Key, OpenOptions};
 use serde_json::json;
 
 use crate::support::{
@@ -18,7 +18,7 @@ fn read(crypt_mode: &str, blob: &[u8]) -> Result<Vec<u8>, Error> {
 
 fn read_listed(crypt_mode: &str, listed: &[u8], found: &[u8]) -> Result<Vec<u8>, Error> {
     let manifest = manifest(&json!([entry(NAME, crypt_mode, listed)]));
-    let options = Options::new().key(Key::from_bytes(SECRET));
+    let options = OpenOptions::new().key(Key::from_bytes(SECRET));
     let files = Files::new(&manifest, NAME, found.to_vec());
     let datastore = options.allow_unsigned(true).open_backend(files);
     datastore.snapshot(SNAPSHOT)?.read("vm.conf")
@@ -96,7 +96,7 @@ fn a_file_that_is_not_encrypted_as_listed_is_refused() {
 fn an_encrypted_file_without_its_key_is_a_key_error() {
     let file = sealed(ENCRYPTED, DATA);
     let manifest = manifest(&json!([entry(NAME, "encrypt", &file)]));
-    let datastore = Options::new().open_backend(Files::new(&manifest, NAME, file));
+    let datastore = OpenOptions::new().open_backend(Files::new(&manifest, NAME, file));
     let error = datastore
         .snapshot(SNAPSHOT)
         .unwrap()

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use chunk_restore::{Cancel, ErrorKind, Options, StreamTarget};
+use chunk_restore::{Cancel, ErrorKind, OpenOptions, StreamTarget};
 use testkit::raw::{self, kind};
 use testkit::{ConnectionFault, Fault, Gate, PbsServer, Raw, SessionFault, When, within};
 
@@ -15,7 +15,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 impl Peer {
-    fn patient(&self, cancel: &Cancel) -> Options {
+    fn patient(&self, cancel: &Cancel) -> OpenOptions {
         let options = self.options().cancel(cancel);
         let options = options.connect_timeout(HOUR).tls_timeout(HOUR);
         options.progress_timeout(HOUR)

@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chunk_restore::{
-    Cancel, Error, ErrorKind, Event, Options, Report, Restore, Result, StreamTarget,
+    Cancel, Error, ErrorKind, Event, OpenOptions, Report, Restore, Result, StreamTarget,
 };
 use testkit::{
     ArchiveInfo, Gate, Image, InMemory, PbsOptions, PbsServer, Raw, SessionFault, SnapshotBuilder,
@@ -64,8 +64,8 @@ impl Peer {
         }
     }
 
-    fn options(&self) -> Options {
-        Options::new()
+    fn options(&self) -> OpenOptions {
+        OpenOptions::new()
             .fingerprint(self.server.fingerprint().parse().unwrap())
             .password(PbsServer::SECRET)
             .progress_timeout(PATIENCE)
@@ -77,7 +77,7 @@ impl Peer {
     }
 
     /// Opens the snapshot and no more: it takes one session, which reads one file.
-    fn look(&self, options: Options) -> Result<()> {
+    fn look(&self, options: OpenOptions) -> Result<()> {
         let datastore = options.open(&self.server.repository("store1"))?;
         datastore.snapshot(SNAPSHOT).map(drop)
     }
@@ -87,13 +87,17 @@ impl Peer {
         self.restore_with(self.options(), restore)
     }
 
-    fn restore_with(&self, options: Options, restore: &Restore) -> Result<Report> {
+    fn restore_with(&self, options: OpenOptions, restore: &Restore) -> Result<Report> {
         self.retries_with(options, restore)
             .map(|(report, _)| report)
     }
 
     /// The same, with what was got over.
-    fn retries_with(&self, options: Options, restore: &Restore) -> Result<(Report, Vec<String>)> {
+    fn retries_with(
+        &self,
+        options: OpenOptions,
+        restore: &Restore,
+    ) -> Result<(Report, Vec<String>)> {
         let datastore = options.open(&self.server.repository("store1"))?;
         let archive = datastore.snapshot(SNAPSHOT)?.archive(DISK)?;
         let mut target = StreamTarget::new(Vec::new());

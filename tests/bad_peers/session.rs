@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use chunk_restore::{Error, ErrorKind, Options, Result};
+use chunk_restore::{Error, ErrorKind, OpenOptions, Result};
 use testkit::{Fault, PbsOptions, PbsServer, Raw, SessionFault, When, raw, within};
 
 use crate::{LIMIT, Peer, SNAPSHOT, assert_error, each, serial};
@@ -45,7 +45,7 @@ fn who_may_not_read_is_told_so_at_once() {
         }
         // Without a password nobody is asked.
         let before = peer.server.counts().connections;
-        let options = Options::new();
+        let options = OpenOptions::new();
         let error = peer.look(options).unwrap_err();
         assert_error("no password", &error, ErrorKind::Denied, "PBS_PASSWORD");
         assert_eq!(peer.server.counts().connections, before);

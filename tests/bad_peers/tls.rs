@@ -1,6 +1,6 @@
 //! Servers that are not who they should be, and connections that break below HTTP.
 
-use chunk_restore::{ErrorKind, Options};
+use chunk_restore::{ErrorKind, OpenOptions};
 use tempfile::NamedTempFile;
 use testkit::{Authority, ConnectionFault, Identity, PbsOptions, PbsServer, When, within};
 
@@ -52,7 +52,7 @@ fn a_certificate_must_be_valid_and_of_this_host() {
         ] {
             let peer = Peer::with(PbsOptions::new().identity(identity));
             let file = ca_file(&pem);
-            let options = Options::new()
+            let options = OpenOptions::new()
                 .password(PbsServer::SECRET)
                 .ca_file(file.path());
             let error = peer.look(options).unwrap_err();
@@ -62,7 +62,7 @@ fn a_certificate_must_be_valid_and_of_this_host() {
         let identity = authority.identity_for("127.0.0.1");
         let peer = Peer::with(PbsOptions::new().identity(identity));
         let file = ca_file(&authority.pem());
-        let options = Options::new()
+        let options = OpenOptions::new()
             .password(PbsServer::SECRET)
             .ca_file(file.path());
         peer.look(options).unwrap();
@@ -76,7 +76,7 @@ fn a_certificate_of_its_own_authority_is_trusted_where_it_is_given_and_its_name_
         let look = |identity: Identity, pem: &str| {
             let peer = Peer::with(PbsOptions::new().identity(identity));
             let file = ca_file(pem);
-            let options = Options::new()
+            let options = OpenOptions::new()
                 .password(PbsServer::SECRET)
                 .ca_file(file.path());
             peer.look(options)
@@ -103,7 +103,7 @@ fn a_fingerprint_is_enough_for_a_certificate_of_version_1() {
         for options in [PbsOptions::new(), PbsOptions::new().tls12_only()] {
             let peer = Peer::with(options.identity(Identity::of_version_1()));
             peer.look(peer.options()).unwrap();
-            let error = peer.look(Options::new().password("x")).unwrap_err();
+            let error = peer.look(OpenOptions::new().password("x")).unwrap_err();
             assert_error("unpinned", &error, ErrorKind::Denied, "is not trusted");
         }
     });
@@ -117,7 +117,10 @@ fn a_key_that_can_not_be_used_is_named_and_no_fingerprint_is_advised() {
             (Identity::with_short_rsa_key(), "an RSA key of 1024 bits"),
         ] {
             let peer = Peer::with(PbsOptions::new().identity(identity));
-            for options in [peer.options(), Options::new().password(PbsServer::SECRET)] {
+            for options in [
+                peer.options(),
+                OpenOptions::new().password(PbsServer::SECRET),
+            ] {
                 let error = peer.look(options).unwrap_err();
                 assert_error(words, &error, ErrorKind::Denied, words);
                 let text = format!("{error:?}");

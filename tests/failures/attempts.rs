@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use chunk_restore::{
-    ArchivePath, Backend, Cancel, Connection, Datastore, ErrorKind, Event, FetchError, Restore,
-    Scope, SnapshotPath, Throttle,
-};
+use chunk_restore::backend::{ArchivePath, Backend, Connection, FetchError, RateLimit};
+use chunk_restore::format::SnapshotPath;
+use chunk_restore::{Cancel, Datastore, ErrorKind, Event, Restore, Scope};
 
 use crate::support::{DISK, Fault, Memory, SNAPSHOT, Script};
 use crate::{CHUNK, assert_chunk, chain, image};
@@ -169,7 +168,7 @@ impl Backend for Unconnected {
         &'a self,
         _: &ArchivePath,
         _: &'a Cancel,
-        _: &'a Throttle,
+        _: &'a RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         Err(self.1())
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use chunk_restore::{ErrorKind, Key, Options, Restore};
+use chunk_restore::{ErrorKind, Key, OpenOptions, Restore};
 use testkit::{CryptMode, InMemory, SnapshotBuilder, TestKey};
 
 use crate::support::{DISK, SNAPSHOT, Script};
@@ -143,7 +143,7 @@ fn a_plain_chunk_in_an_encrypted_archive_is_refused() {
         &digest,
         &testkit::encode(testkit::BlobKind::Plain, &[0; CHUNK as usize], None),
     );
-    let options = Options::new().key(Key::from_bytes(*key.enc_key()));
+    let options = OpenOptions::new().key(Key::from_bytes(*key.enc_key()));
     let archive = Script::over(store)
         .open(options)
         .snapshot(SNAPSHOT)

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use chunk_restore::{ErrorKind, Options, Restore, Scope};
+use chunk_restore::{ErrorKind, OpenOptions, Restore, Scope};
 use tempfile::TempDir;
 use testkit::{Folder, Image, SnapshotBuilder, Workload};
 
@@ -174,13 +174,13 @@ fn a_small_file_that_was_changed_is_refused() {
 #[test]
 fn a_folder_that_is_no_datastore_is_not_opened() {
     let folder = TempDir::new().unwrap();
-    let error = Options::new()
+    let error = OpenOptions::new()
         .open(&format!("dir:{}", folder.path().display()))
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(chain(&error).contains(".chunks"), "{error:?}");
     let nowhere = folder.path().join("no/such");
-    let error = Options::new()
+    let error = OpenOptions::new()
         .open(&nowhere.display().to_string())
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
@@ -257,9 +257,9 @@ fn nothing_is_missing_behind_a_link_that_leads_nowhere() {
     let linked = TempDir::new().unwrap();
     symlink(&chunks, linked.path().join(".chunks")).unwrap();
     let linked = linked.path().display().to_string();
-    Options::new().open(&linked).unwrap();
+    OpenOptions::new().open(&linked).unwrap();
     fs::rename(&chunks, folder.path().join("away")).unwrap();
-    let error = Options::new().open(&linked).unwrap_err();
+    let error = OpenOptions::new().open(&linked).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     assert!(chain(&error).contains("is a symbolic link to"), "{error:?}");
     fs::rename(folder.path().join("away"), &chunks).unwrap();
@@ -303,7 +303,7 @@ fn of_a_disk_that_was_pulled_out_nothing_is_lost() {
         return;
     };
     let place = mount.path().display().to_string();
-    let snapshot = Options::new().open(&place).unwrap().snapshot(SNAPSHOT);
+    let snapshot = OpenOptions::new().open(&place).unwrap().snapshot(SNAPSHOT);
     let archive = snapshot.unwrap().archive(DISK).unwrap();
     let pulled = File::options().write(true).open(device.file());
     pulled.unwrap().set_len(0).unwrap();

@@ -13,7 +13,7 @@ mod files;
 use std::error::Error as _;
 use std::fs;
 
-use chunk_restore::{Datastore, Error, ErrorKind, FileTarget, Options, Restore, Result};
+use chunk_restore::{Datastore, Error, ErrorKind, FileTarget, OpenOptions, Restore, Result};
 use support::{DISK, SNAPSHOT};
 use tempfile::TempDir;
 use testkit::{Folder, Image, SnapshotBuilder, Workload};
@@ -38,7 +38,7 @@ fn folder() -> (TempDir, Folder, Vec<[u8; 32]>) {
 }
 
 fn open(folder: &TempDir) -> Datastore {
-    Options::new()
+    OpenOptions::new()
         .open(&format!("dir:{}", folder.path().display()))
         .unwrap()
 }

@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use chunk_restore::{ErrorKind, Existing, FileTarget, Restore, Target, Zeros};
+use chunk_restore::target::{Existing, Target, Zeros};
+use chunk_restore::{ErrorKind, FileTarget, Restore};
 use tempfile::TempDir;
 use testkit::{Image, Workload};
 
@@ -165,7 +166,7 @@ fn what_is_discarded_or_no_file_is_not_begun_with() {
     let (folder, path) = beside(b"kept");
     let mut target = FileTarget::create(&path).unwrap().zeros(Zeros::Discard);
     target.begin(4, 0).unwrap();
-    assert!(matches!(target.existing(), Existing::Nothing(_)));
+    assert!(matches!(target.existing(), Existing::Blank(_)));
     drop(target);
     assert_eq!(damaged_in(&folder), b"kept");
     let damaged = folder.path().join("disk.raw.damaged");
@@ -173,7 +174,7 @@ fn what_is_discarded_or_no_file_is_not_begun_with() {
     fs::rename(&damaged, &elsewhere).unwrap();
     std::os::unix::fs::symlink(&elsewhere, &damaged).unwrap();
     let target = open(&path, 4);
-    assert!(matches!(target.existing(), Existing::Nothing(_)));
+    assert!(matches!(target.existing(), Existing::Blank(_)));
     drop(target);
     write(&path, FileTarget::create(&path).unwrap());
     assert_eq!(fs::read(&elsewhere).unwrap(), b"kept");

@@ -7,7 +7,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use chunk_restore::{ErrorKind, FileTarget, Result, Target};
+use chunk_restore::target::Target;
+use chunk_restore::{ErrorKind, FileTarget, Result};
 use tempfile::TempDir;
 
 use crate::{names, write};

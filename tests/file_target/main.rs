@@ -16,7 +16,8 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use chunk_restore::{ErrorKind, FileTarget, Restore, Target};
+use chunk_restore::target::Target;
+use chunk_restore::{ErrorKind, FileTarget, Restore};
 use support::{Fault, Script};
 use tempfile::TempDir;
 use testkit::{Image, Prng, Workload};

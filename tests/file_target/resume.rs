@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use chunk_restore::{ErrorKind, Existing, FileTarget, Result, Target, Zeros};
+use chunk_restore::target::{Existing, Target, Zeros};
+use chunk_restore::{ErrorKind, FileTarget, Result};
 use tempfile::TempDir;
 
 use crate::{names, write};
@@ -23,7 +24,7 @@ fn with(files: &[(&str, &str)]) -> (TempDir, PathBuf) {
 /// What a target says of what it holds, and the bytes.
 fn held(target: &FileTarget, len: usize) -> (&'static str, Vec<u8>) {
     let (word, reader) = match target.existing() {
-        Existing::Nothing(reader) => ("nothing", reader),
+        Existing::Blank(reader) => ("nothing", reader),
         Existing::Similar(reader) => ("similar", reader),
         other => panic!("{other:?}"),
     };

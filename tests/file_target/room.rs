@@ -4,7 +4,8 @@ use std::error::Error as _;
 use std::fs;
 use std::io;
 
-use chunk_restore::{ErrorKind, FileTarget, Restore, Target, Zeros};
+use chunk_restore::target::{Target, Zeros};
+use chunk_restore::{ErrorKind, FileTarget, Restore};
 use testkit::{Image, Workload};
 
 use crate::disks::Mount;

@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use chunk_restore::{FileTarget, Target, Zeros};
+use chunk_restore::FileTarget;
+use chunk_restore::target::{Target, Zeros};
 use tempfile::TempDir;
 
 use crate::disks::Mount;

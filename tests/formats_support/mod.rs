@@ -9,10 +9,9 @@ use aes_gcm::aead::AeadInOut;
 use aes_gcm::aead::consts::U16;
 use aes_gcm::aes::Aes256;
 use aes_gcm::{AesGcm, KeyInit};
-use chunk_restore::{
-    ArchivePath, Backend, Buffer, Cancel, Chunk, ChunkDecoder, Connection, Error, FetchError, Key,
-    KeyFile, Rejected, SnapshotPath,
-};
+use chunk_restore::backend::{ArchivePath, Backend, Buffer, Connection, FetchError};
+use chunk_restore::format::{Chunk, ChunkDecoder, KeyFile, Rejected, SnapshotPath};
+use chunk_restore::{Cancel, Error, Key};
 use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -218,7 +217,7 @@ impl Backend for Files {
         &'a self,
         _: &ArchivePath,
         _: &'a Cancel,
-        _: &'a chunk_restore::Throttle,
+        _: &'a chunk_restore::backend::RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         Err(FetchError::Unsupported)
     }

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use chunk_restore::{
-    Datastore, Digest, Error, ErrorKind, Options, Report, Restore, Result, StreamTarget,
+    Datastore, Digest, Error, ErrorKind, OpenOptions, Report, Restore, Result, StreamTarget,
 };
 
 use crate::identity::Identity;
@@ -38,8 +38,8 @@ fn within<T: Send + 'static>(limit: Duration, body: impl FnOnce() -> T + Send + 
     }
 }
 
-fn pinned(identity: &Identity) -> Options {
-    Options::new()
+fn pinned(identity: &Identity) -> OpenOptions {
+    OpenOptions::new()
         .fingerprint(identity.fingerprint())
         .attempts(1)
 }
@@ -163,7 +163,7 @@ fn a_url_that_makes_no_sense_is_refused_without_showing_its_password() {
         "https://u:s3cret@host/#part",
         "https://u:s3cret@host/a b",
     ] {
-        let error = Options::new().open(bad).expect_err(bad);
+        let error = OpenOptions::new().open(bad).expect_err(bad);
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error:?}");
         assert!(!chain(&error).contains("s3cret"), "{error:?}");
     }

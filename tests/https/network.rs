@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chunk_restore::{Cancel, Error, ErrorKind, Options};
+use chunk_restore::{Cancel, Error, ErrorKind, OpenOptions};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, listen, socket_with};
 
 use crate::server::Server;
@@ -19,7 +19,7 @@ fn listener() -> (TcpListener, u16) {
     (listener, port)
 }
 
-fn open(options: Options, port: u16) -> Result<(), Error> {
+fn open(options: OpenOptions, port: u16) -> Result<(), Error> {
     let datastore = options
         .attempts(1)
         .open(&format!("https://localhost:{port}/store"))?;
@@ -38,7 +38,7 @@ fn a_plain_http_server_is_recognized() {
             // Until the client has read that and gone: an earlier close would reset the connection.
             std::io::copy(&mut stream, &mut std::io::sink()).ok();
         });
-        let error = open(Options::new(), port).expect_err("that is no TLS");
+        let error = open(OpenOptions::new(), port).expect_err("that is no TLS");
         assert_eq!(error.kind(), ErrorKind::Denied);
         assert!(chain(&error).contains("plain HTTP"), "{error:?}");
         server.join().expect("it does not panic");
@@ -49,7 +49,7 @@ fn a_plain_http_server_is_recognized() {
 fn a_handshake_that_stalls_times_out_and_can_be_cancelled() {
     within(LIMIT, || {
         let (listener, port) = listener();
-        let options = Options::new().tls_timeout(Duration::from_millis(300));
+        let options = OpenOptions::new().tls_timeout(Duration::from_millis(300));
         let error = open(options, port).expect_err("nobody answers");
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(
@@ -59,7 +59,7 @@ fn a_handshake_that_stalls_times_out_and_can_be_cancelled() {
         drop(listener.accept());
 
         let cancel = Cancel::new();
-        let options = Options::new().cancel(&cancel);
+        let options = OpenOptions::new().cancel(&cancel);
         let waiting = thread::spawn(move || open(options, port));
         let (mut stream, _) = listener.accept().expect("somebody comes");
         // The first message is there, so it is the answer that is waited for.
@@ -115,7 +115,7 @@ fn a_connect_that_nobody_answers_times_out_and_can_be_cancelled() {
             queue.push(stream);
         }
         let place = format!("https://{address}/");
-        let options = Options::new().connect_timeout(Duration::from_millis(300));
+        let options = OpenOptions::new().connect_timeout(Duration::from_millis(300));
         let datastore = options.attempts(1).open(&place).expect("it is a URL");
         let error = datastore.snapshot(SNAPSHOT).expect_err("nobody answers");
         assert_eq!(error.kind(), ErrorKind::Unavailable);
@@ -125,7 +125,7 @@ fn a_connect_that_nobody_answers_times_out_and_can_be_cancelled() {
         );
 
         let cancel = Cancel::new();
-        let datastore = Options::new()
+        let datastore = OpenOptions::new()
             .cancel(&cancel)
             .open(&place)
             .expect("it is a URL");
@@ -146,9 +146,9 @@ fn a_refused_connection_and_an_unknown_host_are_said() {
     within(LIMIT, || {
         let (listener, port) = listener();
         drop(listener);
-        let error = open(Options::new(), port).expect_err("nobody listens");
+        let error = open(OpenOptions::new(), port).expect_err("nobody listens");
         assert_eq!(error.kind(), ErrorKind::Unavailable);
-        let options = Options::new().attempts(1);
+        let options = OpenOptions::new().attempts(1);
         let datastore = options
             .open("https://no-such-host.invalid/")
             .expect("it is a URL");
@@ -222,7 +222,7 @@ fn a_proxy_that_refuses_is_told_apart_from_one_that_fails() {
                 read_head(&mut stream);
                 stream.write_all(answer.as_bytes()).expect("it listens");
             });
-            let options = Options::new().proxy(format!("me:s3cret@127.0.0.1:{port}"));
+            let options = OpenOptions::new().proxy(format!("me:s3cret@127.0.0.1:{port}"));
             let error = open(options, 1).expect_err("it does not pass us on");
             assert_eq!(error.kind(), kind, "{error:?}");
             let text = chain(&error);
@@ -238,7 +238,7 @@ fn a_proxy_that_refuses_is_told_apart_from_one_that_fails() {
             proxy.join().expect("it does not panic");
         });
     }
-    let error = open(Options::new().proxy("socks5://me:s3cret@host"), 1).expect_err("not HTTP");
+    let error = open(OpenOptions::new().proxy("socks5://me:s3cret@host"), 1).expect_err("not HTTP");
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(!chain(&error).contains("s3cret"), "{error:?}");
 }

@@ -3,22 +3,23 @@
 use std::error::Error as _;
 use std::io::Write;
 
-use chunk_restore::{Error, ErrorKind, FetchError, Fingerprint, Options, UntrustedCertificate};
+use chunk_restore::backend::FetchError;
+use chunk_restore::{Error, ErrorKind, Fingerprint, OpenOptions, UntrustedCertificate};
 use tempfile::NamedTempFile;
 
 use crate::server::{Fault, Server};
 use crate::{Identity, SNAPSHOT, chain, pinned};
 
-fn open(options: Options, server: &Server) -> Result<(), Error> {
+fn open(options: OpenOptions, server: &Server) -> Result<(), Error> {
     let datastore = options.attempts(5).open(&server.url())?;
     datastore.snapshot(SNAPSHOT).map(|_| ())
 }
 
-fn with_ca(identity: &Identity) -> (Options, NamedTempFile) {
+fn with_ca(identity: &Identity) -> (OpenOptions, NamedTempFile) {
     let mut file = NamedTempFile::new().expect("a file can be made");
     file.write_all(identity.ca_pem.as_bytes())
         .expect("it can be written");
-    (Options::new().ca_file(file.path()), file)
+    (OpenOptions::new().ca_file(file.path()), file)
 }
 
 /// The certificate that an error is about, as a program would look for it.
@@ -73,7 +74,7 @@ fn expired_and_foreign_certificates_are_refused_at_once() {
 fn an_unknown_certificate_is_named_so_that_it_can_be_pinned() {
     let identity = Identity::new();
     let server = Server::start(&identity, |_| None);
-    let error = open(Options::new(), &server).expect_err("nobody vouches for it");
+    let error = open(OpenOptions::new(), &server).expect_err("nobody vouches for it");
     assert_eq!(error.kind(), ErrorKind::Denied);
     let certificate = untrusted(&error);
     assert_eq!(
@@ -84,7 +85,7 @@ fn an_unknown_certificate_is_named_so_that_it_can_be_pinned() {
     assert!(text.contains(&identity.fingerprint().to_string()), "{text}");
     assert!(text.contains("localhost"), "{text}");
     open(
-        Options::new().fingerprint(certificate.fingerprint()),
+        OpenOptions::new().fingerprint(certificate.fingerprint()),
         &server,
     )
     .expect("it is pinned");
@@ -95,7 +96,7 @@ fn a_mismatch_names_both_fingerprints_and_is_not_tried_again() {
     let identity = Identity::new();
     let server = Server::start(&identity, |_| None);
     let other = Fingerprint::from([7; 32]);
-    let error = open(Options::new().fingerprint(other), &server).expect_err("it is another");
+    let error = open(OpenOptions::new().fingerprint(other), &server).expect_err("it is another");
     assert_eq!(error.kind(), ErrorKind::Denied);
     let text = chain(&error);
     assert!(text.contains(&identity.fingerprint().to_string()), "{text}");
@@ -108,7 +109,7 @@ fn a_mismatch_names_both_fingerprints_and_is_not_tried_again() {
 fn a_ca_file_without_a_certificate_is_refused() {
     let file = NamedTempFile::new().expect("a file can be made");
     for path in [file.path(), "/no/such/file".as_ref()] {
-        let error = Options::new()
+        let error = OpenOptions::new()
             .ca_file(path)
             .open("https://host/")
             .expect_err("it is no CA");

@@ -1,6 +1,6 @@
 //! Who is let in, to whom, and to what there is.
 
-use chunk_restore::{ErrorKind, Options};
+use chunk_restore::{ErrorKind, OpenOptions};
 use testkit::{PbsServer, within};
 
 use crate::{LIMIT, SNAPSHOT, open, restore, store, trusting};
@@ -84,7 +84,7 @@ fn a_certificate_that_does_not_match_names_both_fingerprints() {
             "{text}"
         );
         // Neither a fingerprint nor a chain.
-        let options = Options::new().password(PbsServer::SECRET);
+        let options = OpenOptions::new().password(PbsServer::SECRET);
         let error = options
             .open(&server.repository("store1"))
             .unwrap()

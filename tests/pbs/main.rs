@@ -12,7 +12,7 @@ mod strangers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chunk_restore::{Datastore, Options, Restore, StreamTarget};
+use chunk_restore::{Datastore, OpenOptions, Restore, StreamTarget};
 use sha2::{Digest, Sha256};
 use testkit::{Image, InMemory, PbsServer, SnapshotBuilder, SnapshotInfo, Workload};
 
@@ -21,8 +21,8 @@ const SNAPSHOT: &str = "vm/100/2026-01-02T03:04:05Z";
 const DISK: &str = "drive-scsi0.img";
 const CHUNK: u64 = 4096;
 
-fn trusting(server: &PbsServer) -> Options {
-    Options::new()
+fn trusting(server: &PbsServer) -> OpenOptions {
+    OpenOptions::new()
         .fingerprint(server.fingerprint().parse().unwrap())
         .password(PbsServer::SECRET)
 }

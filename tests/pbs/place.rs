@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chunk_restore::{Datastore, ErrorKind, KeyFile, Restore, StreamTarget};
+use chunk_restore::format::KeyFile;
+use chunk_restore::{Datastore, ErrorKind, Restore, StreamTarget};
 use testkit::{Folder, PbsOptions, PbsServer, within};
 
 use crate::{DISK, LIMIT, open, restore, store, trusting};

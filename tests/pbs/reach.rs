@@ -3,7 +3,8 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use chunk_restore::{Error, ErrorKind, FetchError, Options};
+use chunk_restore::backend::FetchError;
+use chunk_restore::{Error, ErrorKind, OpenOptions};
 use testkit::{PbsServer, ProxyServer, within};
 
 use crate::{LIMIT, SNAPSHOT, open, store, trusting};
@@ -17,7 +18,7 @@ fn free_port() -> u16 {
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 #[track_caller]
-fn fails_at_once(options: Options, repository: &str, words: &str) -> Error {
+fn fails_at_once(options: OpenOptions, repository: &str, words: &str) -> Error {
     let begun = Instant::now();
     let datastore = options.password("secret").open(repository).unwrap();
     let error = datastore.snapshot(SNAPSHOT).unwrap_err();
@@ -33,12 +34,12 @@ fn a_mistyped_host_or_port_is_said_at_once() {
         let at = format!("127.0.0.1:{}", free_port());
         let repository = format!("a@pbs!b@{at}:store1");
         fails_at_once(
-            Options::new(),
+            OpenOptions::new(),
             &repository,
             &format!("cannot connect to {at}"),
         );
         let repository = "a@pbs!b@no-such-host.invalid:store1";
-        fails_at_once(Options::new(), repository, "no-such-host.invalid:8007");
+        fails_at_once(OpenOptions::new(), repository, "no-such-host.invalid:8007");
     });
 }
 
@@ -46,7 +47,7 @@ fn a_mistyped_host_or_port_is_said_at_once() {
 fn a_proxy_that_is_not_there_is_named_and_not_the_server() {
     within(LIMIT, || {
         let proxy = format!("127.0.0.1:{}", free_port());
-        let options = Options::new().proxy(format!("http://{proxy}"));
+        let options = OpenOptions::new().proxy(format!("http://{proxy}"));
         let words = format!("cannot connect to the proxy {proxy}");
         let error = fails_at_once(options, "a@pbs!b@pbs.example:store1", &words);
         assert!(!format!("{error:?}").contains("pbs.example"), "{error:?}");
@@ -57,7 +58,7 @@ fn a_proxy_that_is_not_there_is_named_and_not_the_server() {
 fn a_proxy_that_can_not_connect_is_asked_once() {
     within(LIMIT, || {
         let proxy = ProxyServer::start();
-        let options = Options::new().proxy(proxy.url());
+        let options = OpenOptions::new().proxy(proxy.url());
         fails_at_once(options, "a@pbs!b@127.0.0.1:1:store1", "answered 502");
         assert_eq!(proxy.connects(), ["127.0.0.1:1"]);
     });

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chunk_restore::{ErrorKind, Options, Restore, Scope, StreamTarget};
+use chunk_restore::{ErrorKind, OpenOptions, Restore, Scope, StreamTarget};
 use testkit::{
     Fault, Folder, InMemory, PbsOptions, PbsServer, SessionFault, SnapshotBuilder, Store, When,
     within,
@@ -157,7 +157,7 @@ fn a_snapshot_that_is_being_written_says_so_at_once() {
                 "{error:?}"
             );
             // One that has a manifest is locked for another reason, which may pass.
-            let options: Options = trusting(&server).attempts(1);
+            let options: OpenOptions = trusting(&server).attempts(1);
             let datastore = options.open(&server.repository("store1")).unwrap();
             let error = datastore.snapshot(SNAPSHOT).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");

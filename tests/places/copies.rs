@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chunk_restore::{Datastore, ErrorKind, Key, Options, Restore, Snapshot};
+use chunk_restore::{Datastore, ErrorKind, Key, OpenOptions, Restore, Snapshot};
 use testkit::{CryptMode, Image, InMemory, SnapshotBuilder, TestKey};
 
 use crate::support::{DISK, SNAPSHOT, Script, Watch};
@@ -26,7 +26,7 @@ fn snapshot_in(places: Vec<Script>, key: Option<&TestKey>) -> (Snapshot, Vec<Arc
     let watches = places.iter().map(|script| Arc::clone(&script.watch));
     let watches = watches.collect();
     let open = |script: Script| {
-        let options = Options::new().allow_unsigned(true);
+        let options = OpenOptions::new().allow_unsigned(true);
         script.open(match key {
             Some(key) => options.key(Key::from_bytes(*key.enc_key())),
             None => options,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chunk_restore::{Archive, Datastore, Event, Options, Report, Restore, StreamTarget};
+use chunk_restore::{Archive, Datastore, Event, OpenOptions, Report, Restore, StreamTarget};
 use sha2::{Digest, Sha256};
 use testkit::{
     Fault, Folder, Image, InMemory, PbsOptions, PbsServer, S3Options, S3Server, SnapshotBuilder,
@@ -44,7 +44,7 @@ fn half(remainder: usize) -> Arc<InMemory> {
 }
 
 fn pbs(server: &PbsServer) -> Datastore {
-    let options = Options::new()
+    let options = OpenOptions::new()
         .fingerprint(server.fingerprint().parse().unwrap())
         .password(PbsServer::SECRET)
         .progress_timeout(Duration::from_secs(1));
@@ -86,7 +86,7 @@ fn a_pbs_and_a_folder_with_different_halves_make_a_whole() {
         let server = PbsServer::start(half(0));
         let place = format!("dir:{}", folder.path().display());
         for turn in [false, true] {
-            let mut places = vec![pbs(&server), Options::new().open(&place).unwrap()];
+            let mut places = vec![pbs(&server), OpenOptions::new().open(&place).unwrap()];
             if turn {
                 places.reverse();
             }
@@ -103,8 +103,8 @@ fn a_web_server_and_a_bucket_with_different_halves_make_a_whole() {
     within(LIMIT, || {
         let web = StaticServer::https(half(1));
         let bucket = S3Options::new().https(half(0));
-        let from_web = Options::new().fingerprint(web.fingerprint().parse().unwrap());
-        let from_bucket = Options::new()
+        let from_web = OpenOptions::new().fingerprint(web.fingerprint().parse().unwrap());
+        let from_bucket = OpenOptions::new()
             .fingerprint(bucket.fingerprint().parse().unwrap())
             .s3_endpoint(bucket.endpoint())
             .s3_credentials(S3Server::ACCESS_KEY, S3Server::SECRET_KEY, None);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use chunk_restore::{Archive, Datastore, ErrorKind, Options, Report, Restore, Seed};
+use chunk_restore::{Archive, Datastore, ErrorKind, OpenOptions, Report, Restore, Seed};
 use testkit::{Image, Prng, Store as _, within};
 
 mod copies;
@@ -52,7 +52,7 @@ fn any_of(scripts: Vec<Script>) -> (Archive, Vec<Arc<Watch>>) {
         .collect();
     let places = scripts
         .into_iter()
-        .map(|script| script.open(Options::new()));
+        .map(|script| script.open(OpenOptions::new()));
     let datastore = Datastore::any_of(places).unwrap();
     let archive = datastore.snapshot(SNAPSHOT).unwrap().archive(DISK).unwrap();
     (archive, watches)
@@ -213,36 +213,45 @@ fn manifest_and_index_come_from_a_place_that_has_them_right() {
 fn a_snapshot_is_listed_if_one_of_the_places_can_list_it() {
     let bytes = image(2);
     struct Silent(Arc<AtomicUsize>);
-    impl chunk_restore::Backend for Silent {
+    impl chunk_restore::backend::Backend for Silent {
         fn snapshots(
             &self,
-            _: &chunk_restore::Namespace,
-            _: Option<&chunk_restore::GroupName>,
-        ) -> Result<Vec<chunk_restore::SnapshotInfo>, chunk_restore::FetchError> {
+            _: &chunk_restore::format::Namespace,
+            _: Option<&chunk_restore::format::GroupName>,
+        ) -> Result<Vec<chunk_restore::SnapshotInfo>, chunk_restore::backend::FetchError> {
             self.0.fetch_add(1, Ordering::SeqCst);
-            Err(chunk_restore::FetchError::transient("out of reach"))
+            Err(chunk_restore::backend::FetchError::transient(
+                "out of reach",
+            ))
         }
         fn read_file(
             &self,
-            _: &chunk_restore::SnapshotPath,
+            _: &chunk_restore::format::SnapshotPath,
             _: &str,
             _: u64,
-        ) -> Result<Vec<u8>, chunk_restore::FetchError> {
+        ) -> Result<Vec<u8>, chunk_restore::backend::FetchError> {
             self.0.fetch_add(1, Ordering::SeqCst);
-            Err(chunk_restore::FetchError::transient("out of reach"))
+            Err(chunk_restore::backend::FetchError::transient(
+                "out of reach",
+            ))
         }
         fn connect<'a>(
             &'a self,
-            _: &chunk_restore::ArchivePath,
+            _: &chunk_restore::backend::ArchivePath,
             _: &'a chunk_restore::Cancel,
-            _: &'a chunk_restore::Throttle,
-        ) -> Result<Box<dyn chunk_restore::Connection + 'a>, chunk_restore::FetchError> {
-            Err(chunk_restore::FetchError::transient("out of reach"))
+            _: &'a chunk_restore::backend::RateLimit,
+        ) -> Result<
+            Box<dyn chunk_restore::backend::Connection + 'a>,
+            chunk_restore::backend::FetchError,
+        > {
+            Err(chunk_restore::backend::FetchError::transient(
+                "out of reach",
+            ))
         }
     }
     let asked = Arc::new(AtomicUsize::new(0));
     let silent = || Datastore::new(Silent(Arc::clone(&asked)));
-    let places = [silent(), script(&bytes).open(Options::new())];
+    let places = [silent(), script(&bytes).open(OpenOptions::new())];
     let datastore = Datastore::any_of(places).unwrap();
     assert_eq!(datastore.snapshots().unwrap().len(), 1);
     let archive = datastore.snapshot("vm/100").unwrap().archive(DISK).unwrap();
@@ -281,7 +290,7 @@ fn places_that_are_all_out_of_reach_are_given_time() {
 
 struct Shared(Arc<DiskMemory>);
 
-impl chunk_restore::ReadAt for Shared {
+impl chunk_restore::target::ReadAt for Shared {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<()> {
         self.0.read_exact_at(buffer, offset)
     }

@@ -5,16 +5,16 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use chunk_restore::{Datastore, Options, Restore, StreamTarget};
+use chunk_restore::{Datastore, OpenOptions, Restore, StreamTarget};
 use testkit::{Authority, S3Options, S3Server, within};
 
 use crate::{LIMIT, golden, golden_source, options, with_keys};
 
 /// Restores every golden archive from a bucket and from the folder.
-pub(crate) fn compare_all(remote: Options, place: &str) {
+pub(crate) fn compare_all(remote: OpenOptions, place: &str) {
     let remote = with_keys(remote).open(place).unwrap();
     let folder = format!("dir:{}", golden().join("datastore").display());
-    let local = with_keys(Options::new()).open(&folder).unwrap();
+    let local = with_keys(OpenOptions::new()).open(&folder).unwrap();
     let mut archives = 0;
     for namespace in ["", "team/a"] {
         let remote = remote.in_namespace(namespace.parse().unwrap());
@@ -89,7 +89,7 @@ fn a_certificate_of_a_known_authority_is_trusted_and_another_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ca.pem");
         std::fs::write(&file, authority.pem()).unwrap();
-        let options = Options::new()
+        let options = OpenOptions::new()
             .s3_endpoint(server.endpoint())
             .s3_credentials(S3Server::ACCESS_KEY, S3Server::SECRET_KEY, None);
         let known = options.clone().ca_file(file).open(S3Server::PLACE).unwrap();

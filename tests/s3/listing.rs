@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chunk_restore::{ErrorKind, Options};
+use chunk_restore::{ErrorKind, OpenOptions};
 use testkit::{Fault, InMemory, Manifest, S3Fault, S3Options, S3Server, Store, When, within};
 
 use crate::{LIMIT, chain, disk, open, options};
@@ -306,12 +306,12 @@ fn a_place_that_makes_no_sense_is_refused_without_showing_it() {
         "s3://u:s3cret@bucket/store",
         "s3://bucket/store?s3cret",
     ] {
-        let options = Options::new().s3_credentials("key", "secret", None);
+        let options = OpenOptions::new().s3_credentials("key", "secret", None);
         let error = options.open(bad).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error:?}");
         assert!(!chain(&error).contains("s3cret"), "{error:?}");
     }
-    let error = Options::new().open("s3://bucket/store").unwrap_err();
+    let error = OpenOptions::new().open("s3://bucket/store").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
     assert!(chain(&error).contains("AWS_ACCESS_KEY_ID"), "{error:?}");
 }

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chunk_restore::{Datastore, Error, KeyFile, Options, Restore, Result, StreamTarget};
+use chunk_restore::format::KeyFile;
+use chunk_restore::{Datastore, Error, OpenOptions, Restore, Result, StreamTarget};
 use testkit::{Folder, Image, InMemory, S3Server, SnapshotBuilder, Workload};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -28,8 +29,8 @@ fn golden_source() -> Arc<Folder> {
 }
 
 /// Trusts the server, and signs as it wants it.
-fn options(server: &S3Server) -> Options {
-    let options = Options::new()
+fn options(server: &S3Server) -> OpenOptions {
+    let options = OpenOptions::new()
         .s3_endpoint(server.endpoint())
         .s3_credentials(S3Server::ACCESS_KEY, S3Server::SECRET_KEY, None)
         .attempts(1);
@@ -44,7 +45,7 @@ fn open(server: &S3Server) -> Datastore {
 }
 
 /// With all the golden keys.
-fn with_keys(options: Options) -> Options {
+fn with_keys(options: OpenOptions) -> OpenOptions {
     let names = ["plain.key", "scrypt.key", "pbkdf2.key"];
     names
         .iter()

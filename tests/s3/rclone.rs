@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use chunk_restore::{Digest, ErrorKind, Fingerprint, Options};
+use chunk_restore::{Digest, ErrorKind, Fingerprint, OpenOptions};
 use tempfile::TempDir;
 use testkit::within;
 
@@ -112,8 +112,8 @@ impl Rclone {
         })
     }
 
-    fn options(&self, secret: &str) -> Options {
-        let options = Options::new()
+    fn options(&self, secret: &str) -> OpenOptions {
+        let options = OpenOptions::new()
             .s3_endpoint(&self.endpoint)
             .s3_credentials(KEY, secret, None);
         match self.fingerprint {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chunk_restore::{ErrorKind, Options, Restore, Result, Scope, StreamTarget};
+use chunk_restore::{ErrorKind, OpenOptions, Restore, Result, Scope, StreamTarget};
 use testkit::{Fault, S3Fault, S3Options, S3Server, When, within};
 
 use crate::{DISK, LIMIT, SNAPSHOT, chain, disk, open, options, restore};
@@ -10,7 +10,7 @@ use crate::{DISK, LIMIT, SNAPSHOT, chain, disk, open, options, restore};
 /// What listing says, where the server is set up and asked like this.
 fn listing(
     server: S3Options,
-    change: impl FnOnce(Options) -> Options,
+    change: impl FnOnce(OpenOptions) -> OpenOptions,
     place: &str,
 ) -> (ErrorKind, String) {
     let server = server.http(disk(1).0);
@@ -25,7 +25,7 @@ fn wrong_credentials_are_told_apart() {
         let (key, secret) = (S3Server::ACCESS_KEY, S3Server::SECRET_KEY);
         let credentials = |key: &'static str, secret: &'static str, token: Option<&str>| {
             let token = token.map(str::to_owned);
-            move |options: Options| options.s3_credentials(key, secret, token)
+            move |options: OpenOptions| options.s3_credentials(key, secret, token)
         };
         let new = S3Options::new;
         let place = S3Server::PLACE;

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use chunk_restore::{Existing, ReadAt, Target};
+use chunk_restore::target::{Existing, ReadAt, Target};
 
 /// How it answers when it is asked what it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,9 +95,9 @@ impl Target for Disk {
     fn existing(&self) -> Existing {
         let memory = Arc::clone(&self.memory);
         match self.says {
-            Says::Unreadable => Existing::Unreadable,
-            Says::Nothing => Existing::Nothing(memory),
-            Says::Perhaps => Existing::Perhaps(memory),
+            Says::Unreadable => Existing::WriteOnly,
+            Says::Nothing => Existing::Blank(memory),
+            Says::Perhaps => Existing::Resume(memory),
             Says::Similar => Existing::Similar(memory),
         }
     }

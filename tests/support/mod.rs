@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chunk_restore::{
-    Answer, Archive, ArchivePath, Backend, Cancel, Connection, Datastore, FetchError, Index,
-    Namespace, Options, Request, SnapshotInfo, SnapshotPath, Target,
-};
+use chunk_restore::backend::{Answer, ArchivePath, Backend, Connection, FetchError, Request};
+use chunk_restore::format::{Index, Namespace, SnapshotPath};
+use chunk_restore::target::Target;
+use chunk_restore::{Archive, Cancel, Datastore, OpenOptions, SnapshotInfo};
 use testkit::{Image, InMemory, Prng, SnapshotBuilder};
 
 /// The snapshot that [`Script`] tells of.
@@ -160,7 +160,7 @@ impl Script {
     }
 
     /// A datastore over it with options.
-    pub(crate) fn open(self, options: Options) -> Datastore {
+    pub(crate) fn open(self, options: OpenOptions) -> Datastore {
         options.open_backend(self)
     }
 }
@@ -186,7 +186,7 @@ impl Backend for Script {
     fn snapshots(
         &self,
         _namespace: &Namespace,
-        _group: Option<&chunk_restore::GroupName>,
+        _group: Option<&chunk_restore::format::GroupName>,
     ) -> Result<Vec<SnapshotInfo>, FetchError> {
         let name = SNAPSHOT.parse().expect("it is the name of a snapshot");
         Ok(vec![SnapshotInfo::new(name, true)])
@@ -196,7 +196,7 @@ impl Backend for Script {
         &'a self,
         _archive: &ArchivePath,
         cancel: &'a Cancel,
-        _throttle: &'a chunk_restore::Throttle,
+        _throttle: &'a chunk_restore::backend::RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         let number = self.watch.connections.fetch_add(1, Ordering::SeqCst);
         Ok(Box::new(Line {

@@ -33,7 +33,9 @@ pub(super) fn groups(namespace: &Path) -> Result<Found<GroupName>, FetchError> {
         for name in names_in(&folder)? {
             // The other groups can still be listed.
             if let Some(why) = links::broken(&folder.join(&name)) {
-                groups.passed_over.push(why);
+                groups
+                    .passed_over
+                    .push(format!("a backup group is passed over: {why}"));
                 continue;
             }
             let group = name

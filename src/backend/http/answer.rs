@@ -14,9 +14,9 @@ use ureq::{Body, BodyReader};
 use crate::backend::FetchError;
 use crate::backend::http::page::{self, Said};
 use crate::backend::http::{sort_io, status};
-use crate::buffer::Buffer;
 #[cfg(feature = "s3")]
 use crate::error::Error;
+use crate::memory::Buffer;
 
 /// The most of a refusal's text that is read.
 const REFUSAL: u64 = 64 << 10;

@@ -5,8 +5,8 @@
 )]
 
 mod answer;
-mod hidden;
 mod page;
+mod redact;
 mod status;
 mod transport;
 
@@ -21,12 +21,12 @@ use ureq::typestate::WithoutBody;
 use ureq::{Agent, RequestBuilder};
 
 use crate::backend::FetchError;
-use crate::backend::http::hidden::{HiddenQuery, PLACEHOLDER};
+use crate::backend::http::redact::{PLACEHOLDER, SecretQuery};
 use crate::backend::http::transport::{Dial, NoResolver};
 use crate::backend::secret::SecretValue;
-use crate::backend::tls::Dialer;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind};
+use crate::net::Dialer;
 
 #[cfg(feature = "s3")]
 pub(crate) use answer::Refused;
@@ -49,7 +49,7 @@ pub(crate) enum Want {
 pub(crate) struct Client {
     agent: Agent,
     is_authorized: bool,
-    query: HiddenQuery,
+    query: SecretQuery,
     /// How many bytes of bodies were read.
     read: Arc<AtomicU64>,
 }
@@ -87,7 +87,7 @@ impl Client {
             .accept_encoding("identity")
             .build();
         let is_authorized = authorization.is_some();
-        let query = HiddenQuery::default();
+        let query = SecretQuery::default();
         let read = Arc::new(AtomicU64::new(0));
         let dial = Dial {
             dialer,

@@ -12,14 +12,14 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
 use crate::backend::FetchError;
-use crate::backend::http::hidden::{Echo, HiddenQuery, authorize};
+use crate::backend::http::redact::{EchoFilter, SecretQuery, authorize};
 use crate::backend::secret::SecretValue;
-#[cfg(feature = "s3")]
-use crate::backend::tls::PlainStream;
-use crate::backend::tls::{Dialer, Patience, Received, TlsStream, Wait};
-use crate::buffer::Buffer;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind};
+use crate::memory::Buffer;
+#[cfg(feature = "s3")]
+use crate::net::PlainStream;
+use crate::net::{Dialer, Received, StallTimer, TlsStream, Wait};
 
 const HTTPS_PORT: u16 = 443;
 #[cfg(feature = "s3")]
@@ -37,7 +37,7 @@ const MOST_AROUND: u64 = 64 << 10;
 pub(super) struct Dial {
     pub(super) dialer: Dialer,
     pub(super) authorization: Option<SecretValue>,
-    pub(super) query: HiddenQuery,
+    pub(super) query: SecretQuery,
     /// How many bytes of bodies were read by now.
     pub(super) read: Arc<AtomicU64>,
     pub(super) cancel: Cancel,
@@ -75,9 +75,9 @@ impl Connector for Dial {
             },
             authorization: self.authorization.clone(),
             query: self.query.clone(),
-            echo: Echo::default(),
+            echo: EchoFilter::default(),
             limit: self.dialer.progress(),
-            patience: Patience::new(self.dialer.progress()),
+            patience: StallTimer::new(self.dialer.progress()),
             read: Arc::clone(&self.read),
             read_before: 0,
             around: 0,
@@ -106,11 +106,11 @@ pub(super) struct Line {
     stream: Stream,
     buffers: LineBuffers,
     authorization: Option<SecretValue>,
-    query: HiddenQuery,
-    echo: Echo,
+    query: SecretQuery,
+    echo: EchoFilter,
     limit: Duration,
     /// With the answer to the last request.
-    patience: Patience,
+    patience: StallTimer,
     /// How many bytes of bodies were read by now: only they are progress.
     read: Arc<AtomicU64>,
     /// How many they were when it was last looked.

@@ -12,9 +12,9 @@ use crate::backend::pbs::head::{Framing, Head};
 use crate::backend::pbs::login::Proof;
 use crate::backend::pbs::refusal::{Asked, Refusal};
 use crate::backend::pbs::repository::Repository;
-use crate::backend::tls::{Dialer, Patience, Received, TlsStream, Wait};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind};
+use crate::net::{Dialer, Received, StallTimer, TlsStream, Wait};
 
 const USER_AGENT: &str = concat!("chunk-restore/", env!("CARGO_PKG_VERSION"));
 
@@ -60,7 +60,7 @@ pub(super) struct Incoming<'a> {
     limit: usize,
     stream: TlsStream,
     wait: Wait<'a>,
-    patience: Patience,
+    patience: StallTimer,
 }
 
 impl<'a> Server<'a> {
@@ -143,7 +143,7 @@ impl<'a> Server<'a> {
             limit,
             stream,
             wait,
-            patience: Patience::new(wait.limit),
+            patience: StallTimer::new(wait.limit),
         })
     }
 }

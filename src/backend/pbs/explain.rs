@@ -11,7 +11,7 @@ use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind};
 use crate::format::blob::MAX_BLOB;
 use crate::format::name::{Namespace, SnapshotPath};
-use crate::throttle::Throttle;
+use crate::rate_limit::RateLimit;
 
 /// How long a snapshot that was there is taken to be there still.
 const FRESH: Duration = Duration::from_secs(10);
@@ -102,7 +102,7 @@ impl Pbs {
             return Ok(());
         }
         let read = self
-            .session(snapshot, cancel, &Throttle::default())
+            .session(snapshot, cancel, &RateLimit::default())
             .and_then(|mut session| session.download(MANIFEST, MAX_BLOB as u64, &mut |_| {}));
         match read {
             Ok(()) => {

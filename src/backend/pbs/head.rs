@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::backend::FetchError;
-use crate::backend::tls::{Received, TlsStream, Wait};
 use crate::error::{Error, ErrorKind};
+use crate::net::{Received, TlsStream, Wait};
 
 const MAX_HEAD: usize = 64 << 10;
 const MAX_HEADERS: usize = 64;

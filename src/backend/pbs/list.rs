@@ -13,10 +13,10 @@ use serde_json::Value;
 use serde_json::error::Category;
 
 use crate::backend::FetchError;
-use crate::backend::body_text::TELLING;
 use crate::backend::pbs::exchange::Incoming;
 use crate::backend::pbs::refusal::other_than;
 use crate::error::{Error, ErrorKind};
+use crate::net::body_text::TELLING;
 
 /// An entry has some hundred bytes, and some thousand where a snapshot has many archives.
 const MAX_ENTRY: usize = 256 << 10;

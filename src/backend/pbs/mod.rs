@@ -6,14 +6,14 @@ mod exchange;
 mod explain;
 mod h2;
 mod head;
+mod idle;
 mod list;
 mod listing;
 mod login;
-mod parking;
-mod patience;
 mod refusal;
 pub(crate) mod repository;
 mod session;
+mod stall;
 mod upgrade;
 
 use std::fmt;
@@ -22,24 +22,24 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
-use crate::backend::body_text::{TELLING, is_web_page};
 use crate::backend::pbs::chunks::Chunks;
 use crate::backend::pbs::exchange::Server;
 use crate::backend::pbs::explain::{no_longer_there, of_place};
+use crate::backend::pbs::idle::IdleSlot;
 use crate::backend::pbs::login::Login;
-use crate::backend::pbs::parking::Parking;
 use crate::backend::pbs::refusal::other_than;
 use crate::backend::pbs::repository::Repository;
 use crate::backend::pbs::session::Session;
 use crate::backend::retry::Retry;
-use crate::backend::tls::Dialer;
-use crate::backend::{Access, ArchivePath, Backend, Connection, FetchError, SnapshotInfo};
+use crate::backend::{ArchivePath, Backend, Concurrency, Connection, FetchError, SnapshotInfo};
 use crate::cancel::Cancel;
 use crate::digest::Hasher;
 use crate::error::{Error, ErrorKind};
 use crate::format::index::HEADER;
 use crate::format::name::{GroupName, Namespace, SnapshotPath};
-use crate::throttle::Throttle;
+use crate::net::Dialer;
+use crate::net::body_text::{TELLING, is_web_page};
+use crate::rate_limit::RateLimit;
 
 /// Each brings 1 MiB; enough of them to speak of a speed.
 const SPEEDTESTS: usize = 64;
@@ -59,7 +59,7 @@ pub(crate) struct Pbs {
     dialer: Dialer,
     retry: Retry,
     /// The session that small files were read with, for the next one; or for the first worker.
-    last: Parking<Last>,
+    last: IdleSlot<Last>,
     /// The snapshot that was last found to be there, and when.
     last_seen: Mutex<Option<(SnapshotPath, Instant)>>,
 }
@@ -84,7 +84,7 @@ impl Pbs {
             repository,
             dialer,
             retry,
-            last: Parking::new(IDLE),
+            last: IdleSlot::new(IDLE),
             last_seen: Mutex::new(None),
         }
     }
@@ -102,7 +102,7 @@ impl Pbs {
         &self,
         snapshot: &SnapshotPath,
         cancel: &Cancel,
-        throttle: &Throttle,
+        throttle: &RateLimit,
     ) -> Result<Session, FetchError> {
         let server = Server {
             dialer: &self.dialer.throttled(throttle),
@@ -136,7 +136,7 @@ impl Pbs {
         let mut last = match last {
             Some(last) => last,
             None => Last {
-                session: (self.session(snapshot, &self.retry.cancel, &Throttle::default()))
+                session: (self.session(snapshot, &self.retry.cancel, &RateLimit::default()))
                     .map_err(|refusal| self.explain_session(snapshot, refusal))?,
                 snapshot: snapshot.clone(),
                 index: None,
@@ -163,7 +163,7 @@ impl Pbs {
         &self,
         archive: &ArchivePath,
         cancel: &Cancel,
-        throttle: &Throttle,
+        throttle: &RateLimit,
     ) -> Option<Session> {
         let fits = |last: &Last| {
             last.snapshot == archive.snapshot && last.index.as_ref() == Some(&archive.file)
@@ -201,7 +201,7 @@ impl Backend for Pbs {
     }
 
     fn speedtest(&self, snapshot: &SnapshotPath) -> Result<u64, FetchError> {
-        let mut session = self.session(snapshot, &self.retry.cancel, &Throttle::default())?;
+        let mut session = self.session(snapshot, &self.retry.cancel, &RateLimit::default())?;
         let mut len = 0;
         for _ in 0..SPEEDTESTS {
             session.fetch("/speedtest", MAX_SPEEDTEST, &mut |piece| {
@@ -211,15 +211,15 @@ impl Backend for Pbs {
         Ok(len)
     }
 
-    fn access(&self) -> Access {
-        Access::Multiplexed
+    fn concurrency(&self) -> Concurrency {
+        Concurrency::Multiplexed
     }
 
     fn connect<'a>(
         &'a self,
         archive: &ArchivePath,
         cancel: &'a Cancel,
-        throttle: &'a Throttle,
+        throttle: &'a RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         let session = match self.last_session(archive, cancel, throttle) {
             Some(session) => session,
@@ -243,7 +243,7 @@ impl Pbs {
         &self,
         archive: &ArchivePath,
         cancel: &Cancel,
-        throttle: &Throttle,
+        throttle: &RateLimit,
     ) -> Result<Session, FetchError> {
         let mut session = match self.session(&archive.snapshot, cancel, throttle) {
             Err(FetchError::Missing) => return Err(no_longer_there(&archive.snapshot)),

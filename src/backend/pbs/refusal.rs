@@ -6,8 +6,8 @@ use std::io;
 use std::time::Duration;
 
 use crate::backend::FetchError;
-use crate::backend::body_text::{is_web_page, readable};
 use crate::error::{Error, ErrorKind};
+use crate::net::body_text::{is_web_page, readable};
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::backend::tls::address::authority;
 use crate::error::{Error, ErrorKind, Result};
+use crate::net::address::authority;
 
 /// As the official client bounds it.
 const MAX_LEN: usize = 256;

@@ -5,17 +5,17 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use crate::backend::body_text::is_web_page;
 use crate::backend::pbs::h2::{Codec, Config, Event, Head, StreamError};
-use crate::backend::pbs::patience::{Stall, Watch};
 use crate::backend::pbs::refusal::{Asked, Refusal, other_than};
+use crate::backend::pbs::stall::{Stall, StallDetector};
 use crate::backend::pbs::upgrade;
-use crate::backend::tls::{Received, TlsStream, Wait};
 use crate::backend::{Answer, Connection, FetchError, Request};
-use crate::buffer::Buffer;
 use crate::cancel::Cancel;
 use crate::error::{BoxError, Error, ErrorKind};
-use crate::throttle::Throttle;
+use crate::memory::Buffer;
+use crate::net::body_text::is_web_page;
+use crate::net::{Received, TlsStream, Wait};
+use crate::rate_limit::RateLimit;
 
 /// How long the end of a session may take: nobody waits for it.
 const GOODBYE: Duration = Duration::from_millis(250);
@@ -29,7 +29,7 @@ pub(super) struct Session {
     progress: Duration,
     /// Chunks that were asked for: the stream of each, and its request.
     open: Vec<(u32, u64)>,
-    watch: Watch,
+    watch: StallDetector,
     awaits_pong: bool,
 }
 
@@ -62,7 +62,7 @@ impl Session {
             cancel,
             progress,
             open: Vec::new(),
-            watch: Watch::new(progress),
+            watch: StallDetector::new(progress),
             awaits_pong: false,
         };
         session
@@ -74,7 +74,7 @@ impl Session {
     }
 
     /// From here on this cancel and this throttle count.
-    pub(super) fn listen_to(&mut self, cancel: &Cancel, throttle: &Throttle) {
+    pub(super) fn listen_to(&mut self, cancel: &Cancel, throttle: &RateLimit) {
         self.cancel = cancel.clone();
         self.stream.heed(throttle);
     }

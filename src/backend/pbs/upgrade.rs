@@ -5,15 +5,15 @@ use std::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::backend::FetchError;
-use crate::backend::body_text::is_web_page;
 use crate::backend::pbs::body::Body;
 use crate::backend::pbs::head::{Framing, Head, fatal, receive};
 use crate::backend::pbs::listing::namespace_parameter;
 use crate::backend::pbs::login::Proof;
 use crate::backend::pbs::refusal::{Asked, Refusal};
 use crate::backend::pbs::repository::Repository;
-use crate::backend::tls::{TlsStream, Wait};
 use crate::format::name::SnapshotPath;
+use crate::net::body_text::is_web_page;
+use crate::net::{TlsStream, Wait};
 
 const PROTOCOL: &str = "proxmox-backup-reader-protocol-v1";
 

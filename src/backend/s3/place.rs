@@ -2,8 +2,8 @@
 
 use rusty_s3::{Bucket, UrlStyle};
 
-use crate::backend::tls::address::Address;
 use crate::error::{Error, ErrorKind, Result};
+use crate::net::address::Address;
 
 /// What most servers other than Amazon's call the only region that they have.
 const DEFAULT_REGION: &str = "us-east-1";

@@ -1,7 +1,7 @@
 //! An index that parses is one whose chunks follow each other without gaps, whatever its bytes were.
 #![no_main]
 
-use chunk_restore::Index;
+use chunk_restore::format::Index;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

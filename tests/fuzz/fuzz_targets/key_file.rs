@@ -1,7 +1,7 @@
 //! A key file never makes anything panic, nor a key of a wrong passphrase. Costs that are too high are refused.
 #![no_main]
 
-use chunk_restore::KeyFile;
+use chunk_restore::format::KeyFile;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|json: &[u8]| {

@@ -1,7 +1,8 @@
 //! A manifest that parses can be asked for all that it says, and shown.
 #![no_main]
 
-use chunk_restore::{Key, Manifest};
+use chunk_restore::Key;
+use chunk_restore::format::Manifest;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|json: &[u8]| {

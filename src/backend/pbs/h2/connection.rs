@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
-use crate::buffer::Buffer;
+use crate::memory::Buffer;
 
 use super::Event;
-use super::budget::Budget;
 use super::error::{ConnectionError, ErrorCode, StreamError, Unsent};
+use super::flood::FloodCredit;
 use super::frame::{END_HEADERS, END_STREAM, Kind, LEAST_MAX_FRAME, MAX_31, PREFACE};
 use super::hpack::{self, Decoder};
 use super::output::Output;
@@ -29,7 +29,7 @@ pub(super) struct Connection {
     pub(super) peer: PeerSettings,
     pub(super) window: Window,
     pub(super) allowance: Allowance,
-    pub(super) budget: Budget,
+    pub(super) flood: FloodCredit,
     pub(super) decoder: Decoder,
     /// Of a header block that is not whole.
     pub(super) block: Option<Block>,
@@ -62,7 +62,7 @@ impl Connection {
             peer,
             window: Window::full(),
             allowance: Allowance::new(INITIAL_WINDOW),
-            budget: Budget::new(),
+            flood: FloodCredit::new(),
             decoder: Decoder::new(config.header_table as usize, MAX_HEADER_LIST as usize),
             block: None,
             fragments: Vec::new(),

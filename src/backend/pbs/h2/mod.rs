@@ -6,9 +6,9 @@
 //! many are: what comes of an answer that has failed is thrown away.
 
 mod assembler;
-mod budget;
 mod connection;
 mod error;
+mod flood;
 mod frame;
 mod head;
 mod hpack;
@@ -24,7 +24,7 @@ mod tests;
 
 use std::fmt;
 
-use crate::buffer::Buffer;
+use crate::memory::Buffer;
 
 use assembler::Assembler;
 use connection::Connection;

@@ -29,7 +29,7 @@ impl Connection {
                 self.end(frame.stream);
                 Ok(())
             }
-            Piece::DataEnds(frame, 0) => self.budget.frame(frame.len),
+            Piece::DataEnds(frame, 0) => self.flood.frame(frame.len),
             Piece::DataEnds(..) => Ok(()),
             Piece::Ignored(frame) => self.ignored(&frame),
             Piece::Whole(frame, payload) => self.whole(&frame, payload),
@@ -44,7 +44,7 @@ impl Connection {
             self.output.window_update(0, by);
         }
         let Some(stream) = find(&mut self.streams, frame.stream) else {
-            return self.budget.frame(frame.len);
+            return self.flood.frame(frame.len);
         };
         stream.window.take(frame.len)?;
         // Nobody waits for more of an answer that has failed.
@@ -62,9 +62,9 @@ impl Connection {
             .answer(stream, |answer| answer.data(bytes))
             .unwrap_or(0);
         self.received += kept as u64;
-        self.budget.bytes(kept);
+        self.flood.bytes(kept);
         if kept < bytes.len() {
-            self.budget.waste(bytes.len() - kept)?;
+            self.flood.waste(bytes.len() - kept)?;
         }
         Ok(())
     }
@@ -74,7 +74,7 @@ impl Connection {
         if frame.kind == Kind::Priority && frame.stream == 0 {
             return Err(ConnectionError::protocol("a PRIORITY frame on no stream"));
         }
-        self.budget.frame(frame.len)
+        self.flood.frame(frame.len)
     }
 
     fn whole(&mut self, frame: &Frame, payload: &[u8]) -> Result<(), ConnectionError> {
@@ -124,7 +124,7 @@ impl Connection {
                 "a CONTINUATION of something else",
             ));
         }
-        self.budget.frame(payload.len())?;
+        self.flood.frame(payload.len())?;
         block.fragments += 1;
         let len = self.fragments.len() + payload.len();
         if block.fragments > MAX_FRAGMENTS || len > MAX_HEADER_LIST as usize {
@@ -149,7 +149,7 @@ impl Connection {
         let stream = block.stream;
         match self.answer(stream, |answer| answer.headers(fields, block.ends_stream)) {
             Some(Headers::Head | Headers::Trailers) => {}
-            Some(Headers::Interim) | None => self.budget.frame(bytes.len())?,
+            Some(Headers::Interim) | None => self.flood.frame(bytes.len())?,
         }
         if block.ends_stream {
             self.end(stream);
@@ -167,7 +167,7 @@ impl Connection {
             fail(&mut self.events, stream, error);
             self.streams.retain(|stream| stream.id != frame.stream);
         }
-        self.budget.frame(frame.len)
+        self.flood.frame(frame.len)
     }
 
     fn settings(&mut self, frame: &Frame, payload: &[u8]) -> Result<(), ConnectionError> {
@@ -180,9 +180,9 @@ impl Connection {
             if std::mem::take(&mut self.awaits_settings_ack) {
                 return Ok(());
             }
-            return self.budget.frame(0);
+            return self.flood.frame(0);
         }
-        self.budget.frame(payload.len())?;
+        self.flood.frame(payload.len())?;
         let before = self.peer.initial_window;
         self.peer.update(payload)?;
         let change = i64::from(self.peer.initial_window) - i64::from(before);
@@ -197,7 +197,7 @@ impl Connection {
             return Err(ConnectionError::size("a PING frame of a wrong length"));
         }
         if !frame.has(ACK) {
-            self.budget.frame(0)?;
+            self.flood.frame(0)?;
             return self.reply(Kind::Ping, payload);
         }
         if self.awaits_pong && payload == PING {
@@ -205,7 +205,7 @@ impl Connection {
             self.events.push_back(Event::Pong);
             return Ok(());
         }
-        self.budget.frame(0)
+        self.flood.frame(0)
     }
 
     /// Acknowledges a frame.
@@ -221,7 +221,7 @@ impl Connection {
 
     fn gone_away(&mut self, payload: &[u8]) -> Result<(), ConnectionError> {
         let (last, code) = frame::going_away(payload)?;
-        self.budget.frame(payload.len())?;
+        self.flood.frame(payload.len())?;
         let events = &mut self.events;
         self.streams.retain_mut(|stream| {
             let is_seen = stream.id <= last;
@@ -237,7 +237,7 @@ impl Connection {
 
     fn window_update(&mut self, frame: &Frame, payload: &[u8]) -> Result<(), ConnectionError> {
         let by = frame::number(payload)? & MAX_31;
-        self.budget.frame(0)?;
+        self.flood.frame(0)?;
         if frame.stream == 0 {
             return self.allowance.widen(by);
         }
@@ -260,7 +260,7 @@ impl Connection {
         match answer.whole() {
             Err(error) => fail(&mut self.events, &mut stream, error),
             Ok(head) => {
-                self.budget.answer();
+                self.flood.answer();
                 let body = stream.answer.take().map(|answer| answer.body);
                 self.events.push_back(Event::Finished {
                     stream: id,

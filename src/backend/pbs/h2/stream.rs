@@ -1,6 +1,6 @@
 //! One request and its answer. Knows nothing of other streams.
 
-use crate::buffer::Buffer;
+use crate::memory::Buffer;
 
 use super::error::StreamError;
 use super::head::{Head, HeadBuilder};

@@ -1,8 +1,5 @@
 //! Buffers that circulate between writer and workers. Knows nothing of what is in them.
 
-mod hashing;
-mod spares;
-
 use std::fmt;
 use std::mem;
 use std::ops::{Deref, DerefMut};
@@ -10,10 +7,8 @@ use std::sync::Arc;
 
 use crate::digest::Hasher;
 
-use hashing::Hashing;
-use spares::Memory;
-
-pub(crate) use spares::Spares;
+use super::hashing::Hashing;
+use super::pool::{BufferPool, Memory};
 
 /// So much is read at once that it is still in the core's cache when it is looked at.
 const PIECE: usize = 256 << 10;
@@ -21,13 +16,13 @@ const PIECE: usize = 256 << 10;
 /// A buffer for the bytes of a blob or a chunk, that is filled again and again.
 ///
 /// It takes memory when it must grow, and never shrinks; [`clear`](Buffer::clear) keeps the memory for the next use.
-/// It reads as a slice of the bytes that were put into it. The buffer of a [`Request`](crate::Request) takes memory of its
+/// It reads as a slice of the bytes that were put into it. The buffer of a [`Request`](crate::backend::Request) takes memory of its
 /// restore's, with the first byte that is put into it, and gives it back when it is dropped.
 #[derive(Default)]
 pub struct Buffer {
     memory: Memory,
     len: usize,
-    home: Option<Arc<Spares>>,
+    home: Option<Arc<BufferPool>>,
     /// Bytes that count as received, until they turn out to be in vain; `None` where nothing is received here.
     counted: Option<usize>,
     hashing: Option<Box<Hashing>>,
@@ -41,7 +36,7 @@ impl Buffer {
     }
 
     /// One that takes its memory from there, when it needs any.
-    fn of(home: Arc<Spares>) -> Buffer {
+    pub(super) fn of(home: Arc<BufferPool>) -> Buffer {
         let mut buffer = Buffer::new();
         buffer.home = Some(home);
         buffer
@@ -287,18 +282,18 @@ mod tests {
 
     #[test]
     fn memory_goes_round_and_is_freed_beyond_the_limit() {
-        let spares = Spares::new(1000);
+        let spares = BufferPool::new(1000);
         let mut buffers: Vec<Buffer> = (0..3).map(|_| spares.buffer()).collect();
-        assert_eq!(format!("{spares:?}"), "Spares(0 of 0 idle)");
+        assert_eq!(format!("{spares:?}"), "BufferPool(0 of 0 idle)");
         buffers
             .iter_mut()
             .for_each(|buffer| buffer.extend_from_slice(b"a byte"));
         assert_eq!(buffers[0].capacity(), 1000);
         spares.limit(2);
-        assert_eq!(format!("{spares:?}"), "Spares(0 of 3 idle)");
+        assert_eq!(format!("{spares:?}"), "BufferPool(0 of 3 idle)");
         drop(buffers);
-        assert_eq!(format!("{spares:?}"), "Spares(2 of 2 idle)");
+        assert_eq!(format!("{spares:?}"), "BufferPool(2 of 2 idle)");
         spares.limit(1);
-        assert_eq!(format!("{spares:?}"), "Spares(1 of 1 idle)");
+        assert_eq!(format!("{spares:?}"), "BufferPool(1 of 1 idle)");
     }
 }

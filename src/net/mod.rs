@@ -6,14 +6,15 @@
 
 mod acquaintance;
 pub(crate) mod address;
+pub(crate) mod body_text;
 mod connect;
-mod patience;
 #[cfg(feature = "s3")]
 mod plain;
 pub(crate) mod proxy;
 mod public_key;
 mod route;
 mod socket;
+mod stall;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -28,21 +29,21 @@ use rustls::ClientConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 
-use crate::backend::FetchError;
-use crate::backend::tls::acquaintance::{Acquaintance, Failure};
-use crate::backend::tls::address::authority;
-use crate::backend::tls::socket::Socket;
-use crate::backend::tls::verify::Verifier;
 use crate::cancel::Cancel;
 use crate::digest::Fingerprint;
+use crate::error::FetchError;
 use crate::error::{Error, ErrorKind, Result};
-use crate::throttle::Throttle;
+use crate::net::acquaintance::{Acquaintance, Failure};
+use crate::net::address::authority;
+use crate::net::socket::Socket;
+use crate::net::verify::Verifier;
+use crate::rate_limit::RateLimit;
 
-pub(crate) use patience::Patience;
 #[cfg(feature = "s3")]
 pub(crate) use plain::PlainStream;
 pub(crate) use route::Route;
 pub(crate) use socket::Wait;
+pub(crate) use stall::StallTimer;
 pub(crate) use stream::{Received, TlsStream};
 pub use verify::UntrustedCertificate;
 
@@ -73,7 +74,7 @@ pub(crate) struct Dialer {
     config: Arc<ClientConfig>,
     timeouts: Timeouts,
     route: Route,
-    throttle: Throttle,
+    throttle: RateLimit,
     acquaintance: Acquaintance,
 }
 
@@ -100,13 +101,13 @@ impl Dialer {
             config: Arc::new(config),
             timeouts,
             route,
-            throttle: Throttle::default(),
+            throttle: RateLimit::default(),
             acquaintance: Acquaintance::default(),
         })
     }
 
     /// The same for connections that read no more than a throttle lets them.
-    pub(crate) fn throttled(&self, throttle: &Throttle) -> Dialer {
+    pub(crate) fn throttled(&self, throttle: &RateLimit) -> Dialer {
         Dialer {
             throttle: throttle.clone(),
             ..self.clone()

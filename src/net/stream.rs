@@ -11,14 +11,14 @@ use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 
-use crate::backend::FetchError;
-use crate::backend::tls::acquaintance::Failure;
-use crate::backend::tls::socket::{SLICE, Socket, Wait, lost};
-use crate::backend::tls::trouble::{broken, in_handshake, is_plain_http, plain_http};
-use crate::buffer::Buffer;
 use crate::cancel::Cancel;
+use crate::error::FetchError;
+use crate::memory::Buffer;
+use crate::net::acquaintance::Failure;
+use crate::net::socket::{SLICE, Socket, Wait, lost};
+use crate::net::trouble::{broken, in_handshake, is_plain_http, plain_http};
 #[cfg(feature = "pbs")]
-use crate::throttle::Throttle;
+use crate::rate_limit::RateLimit;
 
 /// How much is read from the socket at once. It holds several of the longest records, 16 KiB and some, and the
 /// longest handshake message that rustls takes, 64 KiB.
@@ -137,7 +137,7 @@ impl TlsStream {
 
     /// Reads no more from here on than a throttle lets it.
     #[cfg(feature = "pbs")]
-    pub(crate) fn heed(&mut self, throttle: &Throttle) {
+    pub(crate) fn heed(&mut self, throttle: &RateLimit) {
         self.socket.heed(throttle);
     }
 

@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::backend::FetchError;
-use crate::backend::tls::address::Address;
-use crate::backend::tls::proxy::Proxy;
+use crate::error::FetchError;
 use crate::error::{Error, ErrorKind};
+use crate::net::address::Address;
+use crate::net::proxy::Proxy;
 
 /// The way to hosts.
 #[derive(Clone, Debug, Default)]

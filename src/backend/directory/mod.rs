@@ -9,14 +9,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::backend::{
-    Access, Answer, ArchivePath, Backend, Connection, FetchError, Request, SnapshotInfo, is_ours,
+    Answer, ArchivePath, Backend, Concurrency, Connection, FetchError, Request, SnapshotInfo,
 };
 use crate::cancel::Cancel;
 use crate::digest::Digest;
+use crate::error::is_ours;
 use crate::error::{BoxError, Error, ErrorKind, Scope};
 use crate::format::name::{GroupName, Namespace, SnapshotPath};
+use crate::rate_limit::RateLimit;
 use crate::reading;
-use crate::throttle::Throttle;
 
 use listing::Found;
 
@@ -186,15 +187,15 @@ impl Backend for Directory {
         Ok(text.lines().next().unwrap_or_default().to_owned())
     }
 
-    fn access(&self) -> Access {
-        Access::Local
+    fn concurrency(&self) -> Concurrency {
+        Concurrency::Local
     }
 
     fn connect<'a>(
         &'a self,
         archive: &ArchivePath,
         cancel: &'a Cancel,
-        throttle: &'a Throttle,
+        throttle: &'a RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         Ok(Box::new(ChunkFiles {
             chunks: self.chunks.clone(),
@@ -213,7 +214,7 @@ struct ChunkFiles<'a> {
     index: Option<PathBuf>,
     requested: Option<Request>,
     cancel: &'a Cancel,
-    throttle: &'a Throttle,
+    throttle: &'a RateLimit,
 }
 
 impl Connection for ChunkFiles<'_> {

@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 
 /// Room for one thing. When it was not taken out in time, a thread that waits beside it drops it, and ends; that thread
 /// ends as well when the thing is taken, replaced, or dropped with the room.
-pub(super) struct Parking<T> {
+pub(super) struct IdleSlot<T> {
     limit: Duration,
     place: Arc<Place<T>>,
 }
@@ -24,14 +24,14 @@ struct Parked<T> {
     number: u64,
 }
 
-impl<T: Send + 'static> Parking<T> {
-    pub(super) fn new(limit: Duration) -> Parking<T> {
+impl<T: Send + 'static> IdleSlot<T> {
+    pub(super) fn new(limit: Duration) -> IdleSlot<T> {
         let (thing, number) = (None, 0);
         let place = Place {
             parked: Mutex::new(Parked { thing, number }),
             changed: Condvar::new(),
         };
-        Parking {
+        IdleSlot {
             limit,
             place: Arc::new(place),
         }
@@ -55,7 +55,7 @@ impl<T: Send + 'static> Parking<T> {
     }
 }
 
-impl<T> Parking<T> {
+impl<T> IdleSlot<T> {
     pub(super) fn take(&self) -> Option<T> {
         self.take_if(|_| true)
     }
@@ -83,7 +83,7 @@ impl<T> Place<T> {
     }
 }
 
-impl<T> Drop for Parking<T> {
+impl<T> Drop for IdleSlot<T> {
     fn drop(&mut self) {
         drop(self.take());
     }
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn what_nobody_takes_is_dropped() {
         let (dropping, dropped) = unbounded();
-        let parking = Parking::new(SHORT);
+        let parking = IdleSlot::new(SHORT);
         for number in 0..3 {
             parking.park(Thing(number, dropping.clone()));
             assert_eq!(next(&dropped), Some(number));
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn what_is_taken_in_time_is_not() {
         let (dropping, dropped) = unbounded();
-        let parking = Parking::new(LONG);
+        let parking = IdleSlot::new(LONG);
         parking.park(Thing(1, dropping));
         assert!(parking.take_if(|thing| thing.0 == 2).is_none());
         let taken = parking.take_if(|thing| thing.0 == 1);
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn a_second_thing_takes_the_place_of_the_first_and_goes_with_the_room() {
         let (dropping, dropped) = unbounded();
-        let parking = Parking::new(LONG);
+        let parking = IdleSlot::new(LONG);
         parking.park(Thing(1, dropping.clone()));
         parking.park(Thing(2, dropping));
         assert_eq!(next(&dropped), Some(1));
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn its_threads_end_when_there_is_nothing_to_wait_for() {
-        let parking = Parking::new(LONG);
+        let parking = IdleSlot::new(LONG);
         for number in 0..100 {
             parking.park(number);
             assert_eq!(parking.take(), Some(number));

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::backend::FetchError;
-use crate::backend::tls::socket::{Socket, Wait};
-use crate::backend::tls::stream::Received;
 use crate::cancel::Cancel;
+use crate::error::FetchError;
+use crate::net::socket::{Socket, Wait};
+use crate::net::stream::Received;
 
 /// How much is read from the socket at once.
 const INCOMING: usize = 128 << 10;

@@ -86,7 +86,7 @@ impl ManifestFile {
         self.size
     }
 
-    /// Of an archive: its index's [`csum`](crate::Index::csum). Of a small file: the SHA-256 of its blob.
+    /// Of an archive: its index's [`csum`](crate::format::Index::csum). Of a small file: the SHA-256 of its blob.
     #[must_use]
     pub fn csum(&self) -> Digest {
         self.csum

@@ -1,9 +1,9 @@
 //! A datastore in an S3 bucket, as PBS 4 keeps it. Knows nothing of what the files mean.
 
+mod in_flight;
 mod listing;
 mod place;
 mod refusal;
-mod throttle;
 
 use std::fmt;
 use std::time::Duration;
@@ -14,11 +14,10 @@ use zeroize::Zeroizing;
 
 use crate::backend::http::{Answer, Client, Unfit, Want, absent};
 use crate::backend::retry::Retry;
+use crate::backend::s3::in_flight::InFlightLimit;
 use crate::backend::s3::listing::Lister;
 use crate::backend::s3::refusal::Trouble;
-use crate::backend::s3::throttle::Throttle;
 use crate::backend::secret::SecretValue;
-use crate::backend::tls::Dialer;
 use crate::backend::{
     Answer as ChunkAnswer, ArchivePath, Backend, Connection, FetchError, Request, SnapshotInfo,
 };
@@ -26,6 +25,7 @@ use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::format::name::{GroupName, Namespace, SnapshotPath};
+use crate::net::Dialer;
 
 pub(crate) use place::Server;
 
@@ -44,7 +44,7 @@ pub(crate) struct S3 {
     store: Store,
     dialer: Dialer,
     retry: Retry,
-    throttle: Throttle,
+    in_flight: InFlightLimit,
     /// Clients for whole objects, each with its connection.
     idle: Mutex<Vec<Client>>,
 }
@@ -79,7 +79,7 @@ impl S3 {
             store,
             dialer,
             retry,
-            throttle: Throttle::new(),
+            in_flight: InFlightLimit::new(),
             idle: Mutex::default(),
         })
     }
@@ -182,7 +182,7 @@ impl Backend for S3 {
         &'a self,
         archive: &ArchivePath,
         cancel: &'a Cancel,
-        throttle: &'a crate::throttle::Throttle,
+        throttle: &'a crate::rate_limit::RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         let dialer = self.dialer.throttled(throttle);
         Ok(Box::new(Chunks {
@@ -230,7 +230,7 @@ impl Connection for Chunks<'_> {
 
 impl Chunks<'_> {
     fn fetch(&mut self, request: &mut Request) -> Result<(), FetchError> {
-        let turn = self.place.throttle.turn(self.cancel)?;
+        let turn = self.place.in_flight.acquire(self.cancel)?;
         let store = &self.place.store;
         let key = chunk_key(&request.digest);
         let read = match store.object(&mut self.client, &key, Want::File) {
@@ -240,7 +240,7 @@ impl Chunks<'_> {
         };
         match read {
             Ok(()) => {
-                turn.went_well();
+                turn.succeeded();
                 self.last = Some(key);
                 Ok(())
             }

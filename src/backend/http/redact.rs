@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
 use crate::backend::secret::SecretValue;
-use crate::backend::tls::address::percent_decode;
+use crate::net::address::percent_decode;
 
 /// What ureq takes for the authorization, and for a query.
 pub(super) const PLACEHOLDER: &str = "chunk-restore-authorization";
@@ -20,19 +20,19 @@ const TELLING: usize = 8;
 
 /// The query of the request that a client makes, shared with its connections.
 #[derive(Clone, Debug, Default)]
-pub(super) struct HiddenQuery(Arc<Mutex<Option<SecretValue>>>);
+pub(super) struct SecretQuery(Arc<Mutex<Option<SecretValue>>>);
 
-impl HiddenQuery {
+impl SecretQuery {
     pub(super) fn set(&self, query: SecretValue) {
         *self.0.lock() = Some(query);
     }
 
     /// Puts it in its place, if that is there, and gives what must not come back.
-    pub(super) fn put_into(&self, output: &[u8]) -> Option<(Zeroizing<Vec<u8>>, Echo)> {
+    pub(super) fn put_into(&self, output: &[u8]) -> Option<(Zeroizing<Vec<u8>>, EchoFilter)> {
         let query = self.0.lock().clone()?;
         // The end of the request's first line, so no other part of a URL can be meant.
         let sent = put(output, "?", &query, " HTTP/1.1\r\n")?;
-        Some((sent, Echo::of(&query)))
+        Some((sent, EchoFilter::of(&query)))
     }
 }
 
@@ -61,15 +61,15 @@ fn put(
 
 /// Blots out the secrets of a query that a refusal repeats: S3 shows what it has computed a signature of.
 #[derive(Default)]
-pub(super) struct Echo {
+pub(super) struct EchoFilter {
     /// Each with how much of it the last bytes were.
     secrets: Vec<(Zeroizing<String>, usize)>,
     /// Whether an answer has begun that is no refusal. What it holds is somebody's data, whatever that looks like.
     is_data: Option<bool>,
 }
 
-impl Echo {
-    fn of(query: &SecretValue) -> Echo {
+impl EchoFilter {
+    fn of(query: &SecretValue) -> EchoFilter {
         let values = query
             .reveal()
             .split('&')
@@ -81,7 +81,7 @@ impl Echo {
                 secrets.push((Zeroizing::new(plain), 0));
             }
         }
-        Echo {
+        EchoFilter {
             secrets,
             is_data: None,
         }
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_query_goes_to_the_end_of_the_first_line_and_nowhere_else() {
-        let query = HiddenQuery::default();
+        let query = SecretQuery::default();
         let head = format!("GET /a HTTP/1.1\r\nx: ?{PLACEHOLDER}\r\n\r\n");
         let signed = head.replacen("/a", &format!("/a?{PLACEHOLDER}"), 1);
         assert!(query.put_into(signed.as_bytes()).is_none());
@@ -155,7 +155,7 @@ mod tests {
         let text = format!("<a>{token}</a><b>token-{token}&short={encoded}</b>");
         for (status, is_shown) in [("403 Forbidden", false), ("200 OK", true)] {
             for size in [1, 7, 1000] {
-                let mut echo = Echo::of(&query);
+                let mut echo = EchoFilter::of(&query);
                 let mut seen = format!("HTTP/1.1 {status}\r\n").into_bytes();
                 echo.blot(&mut seen);
                 for piece in text.as_bytes().chunks(size) {

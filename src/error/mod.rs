@@ -1,9 +1,14 @@
 //! What can go wrong, and where. Knows nothing of who says it.
 
+mod fetch;
+
 use std::error::Error as StdError;
 use std::fmt;
 
 use crate::digest::Digest;
+
+pub use fetch::FetchError;
+pub(crate) use fetch::is_ours;
 
 /// What this crate's functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use rustls::AlertDescription;
 
-use crate::backend::FetchError;
-use crate::backend::body_text::is_web_page;
-use crate::backend::tls::acquaintance::Failure;
-use crate::backend::tls::socket::lost;
-use crate::backend::tls::verify;
+use crate::error::FetchError;
 use crate::error::{Error, ErrorKind};
+use crate::net::acquaintance::Failure;
+use crate::net::body_text::is_web_page;
+use crate::net::socket::lost;
+use crate::net::verify;
 
 /// A Proxmox Backup Server takes a connection for plain HTTP when it was silent for a second.
 const TAKEN_FOR_SILENT: Duration = Duration::from_millis(900);

@@ -12,19 +12,20 @@ use crate::backend::directory::Directory;
 use crate::backend::https::Https;
 #[cfg(feature = "pbs")]
 use crate::backend::pbs::Pbs;
-use crate::backend::{Backend, FetchError, is_ours};
+use crate::backend::{Backend, FetchError};
 use crate::datastore::Datastore;
 use crate::datastore::trust::Trust;
 use crate::environment;
 #[cfg(any(feature = "https", feature = "pbs"))]
 use crate::environment::ProxyRule;
+use crate::error::is_ours;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::key::Key;
 use crate::format::name::Namespace;
 
 /// What opening a datastore needs: keys, where to look, and, over the network, whom to trust and how long to wait.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub struct OpenOptions {
     keys: Vec<Key>,
     allow_unsigned: bool,
     namespace: Namespace,
@@ -34,23 +35,23 @@ pub struct Options {
     s3: s3::Settings,
 }
 
-impl Options {
+impl OpenOptions {
     /// No keys, the root namespace. Reads no environment.
     #[must_use]
-    pub fn new() -> Options {
-        Options::default()
+    pub fn new() -> OpenOptions {
+        OpenOptions::default()
     }
 
     /// What the environment says, as the official client reads it: the default key file
     /// (`$XDG_CONFIG_HOME/proxmox-backup/encryption-key.json`) where there is one, with its passphrase from
     /// PBS_ENCRYPTION_PASSWORD or from what its kin _FD, _FILE or _CMD name; PBS_NAMESPACE. And
-    /// over the network PBS_FINGERPRINT, the HTTP proxy that `Options::proxy_from_env` finds, and the password or the token's
-    /// secret from PBS_PASSWORD or its kin. For S3 what `Options::s3_from_env` reads.
+    /// over the network PBS_FINGERPRINT, the HTTP proxy that `OpenOptions::proxy_from_env` finds, and the password or the token's
+    /// secret from PBS_PASSWORD or its kin. For S3 what `OpenOptions::s3_from_env` reads.
     ///
     /// # Errors
     /// [`ErrorKind::Key`] for a key file that can't be used, [`ErrorKind::Invalid`] for a variable that makes no sense.
-    pub fn from_env() -> Result<Options> {
-        let mut options = Options::new();
+    pub fn from_env() -> Result<OpenOptions> {
+        let mut options = OpenOptions::new();
         if let Some(key) = environment::default_key()? {
             options = options.key(key);
         }
@@ -77,7 +78,7 @@ impl Options {
 
     /// Adds a key: of several, a snapshot's fingerprint chooses. With any key, a manifest must be signed by one of them.
     #[must_use]
-    pub fn key(mut self, key: Key) -> Options {
+    pub fn key(mut self, key: Key) -> OpenOptions {
         self.keys.push(key);
         self
     }
@@ -85,8 +86,8 @@ impl Options {
     /// Takes manifests that are not signed although keys were given. Who can write to the datastore can then choose what
     /// is restored; a *wrong* signature is refused all the same.
     #[must_use]
-    pub fn allow_unsigned(self, yes: bool) -> Options {
-        Options {
+    pub fn allow_unsigned(self, yes: bool) -> OpenOptions {
+        OpenOptions {
             allow_unsigned: yes,
             ..self
         }
@@ -94,8 +95,8 @@ impl Options {
 
     /// The namespace whose snapshots are meant.
     #[must_use]
-    pub fn namespace(self, namespace: Namespace) -> Options {
-        Options { namespace, ..self }
+    pub fn namespace(self, namespace: Namespace) -> OpenOptions {
+        OpenOptions { namespace, ..self }
     }
 
     /// Opens the datastore that a string names: `https://[user:password@]host[:port]/path/` is one that a web server
@@ -178,11 +179,11 @@ impl Options {
 
 impl Datastore {
     /// Opens the datastore that a string names, with what the environment says:
-    /// [`Options::from_env`], then [`Options::open`].
+    /// [`OpenOptions::from_env`], then [`OpenOptions::open`].
     ///
     /// # Errors
     /// As those two.
     pub fn open(place: &str) -> Result<Datastore> {
-        Options::from_env()?.open(place)
+        OpenOptions::from_env()?.open(place)
     }
 }

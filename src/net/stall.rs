@@ -8,16 +8,16 @@ const ENOUGH: u64 = 8 << 10;
 /// How long something was waited for without enough of it having come. Only waits count: no time spent elsewhere, as
 /// with decoding, can use it up.
 #[derive(Debug)]
-pub(crate) struct Patience {
+pub(crate) struct StallTimer {
     limit: Duration,
     waited: Duration,
     /// How many bytes had come when it began.
     received: u64,
 }
 
-impl Patience {
-    pub(crate) fn new(limit: Duration) -> Patience {
-        Patience {
+impl StallTimer {
+    pub(crate) fn new(limit: Duration) -> StallTimer {
+        StallTimer {
             // With no limit at all nobody would even look.
             limit: limit.max(Duration::from_millis(1)),
             waited: Duration::ZERO,
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn one_record_of_tls_within_the_limit_is_enough() {
-        let mut patience = Patience::new(LIMIT);
+        let mut patience = StallTimer::new(LIMIT);
         for records in 1..100 {
             patience.waited(LIMIT - SECOND);
             assert_eq!(patience.left(records * 16_375), Some(LIMIT));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::Buffer;
+use super::buffer::Buffer;
 
 /// Bytes that start on a page: glibc and the kernel copy large blocks with `rep movsb`, which on Zen 3 falls from
 /// 40 to 1.7 GB/s when the destination lies a few bytes after the source modulo 4096, as it does when page-cache
@@ -42,7 +42,7 @@ impl Memory {
 
 /// Memory for buffers of one size that are not in use. What came back last goes out first: it is there, and warm, while
 /// memory that was never used costs a page fault for every page.
-pub(crate) struct Spares {
+pub(crate) struct BufferPool {
     capacity: usize,
     stock: Mutex<Stock>,
     /// Bytes that were added to buffers, and were not in vain so far.
@@ -57,15 +57,15 @@ struct Stock {
     limit: usize,
 }
 
-impl Spares {
+impl BufferPool {
     /// None yet. Each has room for `capacity` bytes.
-    pub(crate) fn new(capacity: usize) -> Arc<Spares> {
+    pub(crate) fn new(capacity: usize) -> Arc<BufferPool> {
         let stock = Stock {
             idle: Vec::new(),
             made: 0,
             limit: usize::MAX,
         };
-        Arc::new(Spares {
+        Arc::new(BufferPool {
             capacity,
             stock: Mutex::new(stock),
             received: AtomicU64::new(0),
@@ -73,7 +73,7 @@ impl Spares {
     }
 
     /// An empty buffer, which takes memory only when something is put into it: between a request and its answer none is held.
-    pub(crate) fn buffer(self: &Arc<Spares>) -> Buffer {
+    pub(crate) fn buffer(self: &Arc<BufferPool>) -> Buffer {
         Buffer::of(Arc::clone(self))
     }
 
@@ -123,9 +123,9 @@ impl Spares {
     }
 }
 
-impl fmt::Debug for Spares {
+impl fmt::Debug for BufferPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stock = self.stock.lock();
-        write!(f, "Spares({} of {} idle)", stock.idle.len(), stock.made)
+        write!(f, "BufferPool({} of {} idle)", stock.idle.len(), stock.made)
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::cancel::Cancel;
+use crate::cancel::{Cancel, Cancelled};
 
 /// The most that is read at once.
 const PIECE: u64 = 64 << 10;
@@ -23,9 +23,9 @@ const CREDIT: Duration = Duration::from_millis(100);
 
 /// Limits how many bytes all connections of a restore fetch in a second. Cheap to clone; clones share the limit.
 ///
-/// Whoever reads asks first how much it [may read](Throttle::may_read), which waits, and says afterwards how much came.
+/// Whoever reads asks first how much it [may read](RateLimit::may_read), which waits, and says afterwards how much came.
 #[derive(Clone, Default)]
-pub struct Throttle(Option<Arc<Limit>>);
+pub struct RateLimit(Option<Arc<Limit>>);
 
 struct Limit {
     started: Instant,
@@ -34,26 +34,22 @@ struct Limit {
     held: AtomicUsize,
 }
 
-/// Somebody asked to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stopped;
-
-impl Throttle {
+impl RateLimit {
     /// Of so many bytes a second; 0 limits nothing.
-    pub(crate) fn new(bytes_per_second: u64) -> Throttle {
+    pub(crate) fn new(bytes_per_second: u64) -> RateLimit {
         let limit = || Limit {
             started: Instant::now(),
             schedule: Mutex::new(Schedule::new(bytes_per_second)),
             held: AtomicUsize::new(0),
         };
-        Throttle((bytes_per_second > 0).then(|| Arc::new(limit())))
+        RateLimit((bytes_per_second > 0).then(|| Arc::new(limit())))
     }
 
     /// Waits until something may be read, and says how many bytes: `wanted` at the most.
     ///
     /// # Errors
-    /// [`Stopped`] where it was cancelled meanwhile.
-    pub fn may_read(&self, wanted: usize, cancel: &Cancel) -> Result<usize, Stopped> {
+    /// [`Cancelled`] where it was cancelled meanwhile.
+    pub fn may_read(&self, wanted: usize, cancel: &Cancel) -> Result<usize, Cancelled> {
         let Some(limit) = &self.0 else {
             return Ok(wanted);
         };
@@ -63,7 +59,7 @@ impl Throttle {
         let is_cancelled = cancel.wait(from.saturating_sub(now));
         limit.held.fetch_sub(1, Ordering::Relaxed);
         if is_cancelled {
-            return Err(Stopped);
+            return Err(Cancelled);
         }
         Ok(piece as usize)
     }
@@ -82,10 +78,10 @@ impl Throttle {
     }
 }
 
-impl fmt::Debug for Throttle {
+impl fmt::Debug for RateLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rate = self.0.as_ref().map(|limit| limit.schedule.lock().rate);
-        f.debug_tuple("Throttle").field(&rate).finish()
+        f.debug_tuple("RateLimit").field(&rate).finish()
     }
 }
 
@@ -186,10 +182,10 @@ mod tests {
     #[test]
     fn without_a_limit_all_may_be_read_and_a_cancel_ends_the_wait() {
         let cancel = Cancel::new();
-        assert_eq!(Throttle::default().may_read(1 << 30, &cancel), Ok(1 << 30));
-        let slow = Throttle::new(1);
+        assert_eq!(RateLimit::default().may_read(1 << 30, &cancel), Ok(1 << 30));
+        let slow = RateLimit::new(1);
         assert_eq!(slow.may_read(1 << 20, &cancel), Ok(SMALLEST_PIECE as usize));
         cancel.cancel();
-        assert_eq!(slow.may_read(1 << 20, &cancel), Err(Stopped));
+        assert_eq!(slow.may_read(1 << 20, &cancel), Err(Cancelled));
     }
 }

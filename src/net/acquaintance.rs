@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::backend::FetchError;
 use crate::cancel::Cancel;
 use crate::error::Error;
+use crate::error::FetchError;
 
 /// The pause before the second look for a host that was never reached.
 const PAUSE: Duration = Duration::from_millis(300);

@@ -12,11 +12,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
 
-use crate::backend::tls::acquaintance::Failure;
-use crate::backend::tls::socket::{SLICE, Wait, check};
-use crate::backend::{FetchError, is_ours};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind};
+use crate::error::{FetchError, is_ours};
+use crate::net::acquaintance::Failure;
+use crate::net::socket::{SLICE, Wait, check};
 
 /// More addresses than this are not tried: each needs its share of the time.
 const MOST_ADDRESSES: usize = 8;

@@ -12,11 +12,11 @@ const WASTE: u64 = 256;
 const ANSWER: u64 = 1024;
 
 /// A credit that frames without use draw on, and the bytes of answers fill up again.
-pub(super) struct Budget(u64);
+pub(super) struct FloodCredit(u64);
 
-impl Budget {
-    pub(super) fn new() -> Budget {
-        Budget(FULL)
+impl FloodCredit {
+    pub(super) fn new() -> FloodCredit {
+        FloodCredit(FULL)
     }
 
     /// Pays for a frame that moves nothing forward.

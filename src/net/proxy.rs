@@ -7,12 +7,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use crate::backend::FetchError;
-use crate::backend::body_text::readable;
-use crate::backend::tls::acquaintance::Failure;
-use crate::backend::tls::address::{Address, authority};
-use crate::backend::tls::socket::{Socket, Wait};
+use crate::error::FetchError;
 use crate::error::{Error, ErrorKind, Result};
+use crate::net::acquaintance::Failure;
+use crate::net::address::{Address, authority};
+use crate::net::body_text::readable;
+use crate::net::socket::{Socket, Wait};
 
 /// What curl and the official client take where no port is given.
 const DEFAULT_PORT: u16 = 1080;

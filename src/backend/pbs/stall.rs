@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use crate::backend::tls::Patience;
+use crate::net::StallTimer;
 
 /// So many answers to later requests come before one that is stuck. A few may in good order: a server looks for all
 /// chunks at once and sends each whole as soon as its disk has it, so over a slow line much can lie before the oldest.
 const OVERTAKERS: u32 = 8;
 
-/// Patience with a session: with all of its answers together, and with the oldest that is waited for.
+/// StallTimer with a session: with all of its answers together, and with the oldest that is waited for.
 #[derive(Debug)]
-pub(super) struct Watch {
-    session: Patience,
-    oldest: Patience,
+pub(super) struct StallDetector {
+    session: StallTimer,
+    oldest: StallTimer,
     /// The oldest answer's stream.
     stream: Option<u32>,
     /// The last stream that was asked on, and what that was when the patience with the oldest answer began.
@@ -31,11 +31,11 @@ pub(super) enum Stall {
     Oldest,
 }
 
-impl Watch {
-    pub(super) fn new(limit: Duration) -> Watch {
-        Watch {
-            session: Patience::new(limit),
-            oldest: Patience::new(limit),
+impl StallDetector {
+    pub(super) fn new(limit: Duration) -> StallDetector {
+        StallDetector {
+            session: StallTimer::new(limit),
+            oldest: StallTimer::new(limit),
             stream: None,
             last: 0,
             last_then: 0,
@@ -93,7 +93,7 @@ mod tests {
 
     /// A session with 16 requests in flight, each for a chunk of this many bytes, answered at this rate in this order.
     struct Session {
-        watch: Watch,
+        watch: StallDetector,
         /// The stream and what came of each answer that is waited for, the oldest first.
         open: Vec<(u32, u64)>,
         received: u64,
@@ -103,7 +103,7 @@ mod tests {
     impl Session {
         fn new() -> Session {
             let mut session = Session {
-                watch: Watch::new(LIMIT),
+                watch: StallDetector::new(LIMIT),
                 open: Vec::new(),
                 received: 0,
                 next: 1,

@@ -16,7 +16,7 @@ const STEP: usize = 16;
 /// Shared by all connections to a place. Without limit, until the server asks to slow down: then half of what was in
 /// flight, and slowly more again.
 #[derive(Debug)]
-pub(super) struct Throttle {
+pub(super) struct InFlightLimit {
     state: Mutex<State>,
     freed: Condvar,
 }
@@ -31,15 +31,15 @@ struct State {
     lowered: u64,
 }
 
-impl Throttle {
-    pub(super) fn new() -> Throttle {
+impl InFlightLimit {
+    pub(super) fn new() -> InFlightLimit {
         let state = State {
             in_flight: 0,
             allowed: usize::MAX,
             came: 0,
             lowered: 0,
         };
-        Throttle {
+        InFlightLimit {
             state: Mutex::new(state),
             freed: Condvar::new(),
         }
@@ -49,7 +49,7 @@ impl Throttle {
     ///
     /// # Errors
     /// [`FetchError::Cancelled`].
-    pub(super) fn turn(&self, cancel: &Cancel) -> Result<Turn<'_>, FetchError> {
+    pub(super) fn acquire(&self, cancel: &Cancel) -> Result<InFlightPermit<'_>, FetchError> {
         let mut state = self.state.lock();
         while state.in_flight >= state.allowed {
             if cancel.is_cancelled() {
@@ -58,8 +58,8 @@ impl Throttle {
             self.freed.wait_for(&mut state, SLICE);
         }
         state.in_flight += 1;
-        Ok(Turn {
-            throttle: self,
+        Ok(InFlightPermit {
+            limit: self,
             lowered: state.lowered,
         })
     }
@@ -67,15 +67,15 @@ impl Throttle {
 
 /// A request that may be made, and what becomes of it.
 #[derive(Debug)]
-pub(super) struct Turn<'a> {
-    throttle: &'a Throttle,
-    /// How often the number was lowered when the turn began.
+pub(super) struct InFlightPermit<'a> {
+    limit: &'a InFlightLimit,
+    /// How often the number was lowered when the permit began.
     lowered: u64,
 }
 
-impl Turn<'_> {
-    pub(super) fn went_well(self) {
-        let mut state = self.throttle.state.lock();
+impl InFlightPermit<'_> {
+    pub(super) fn succeeded(self) {
+        let mut state = self.limit.state.lock();
         if state.allowed == usize::MAX {
             return;
         }
@@ -83,13 +83,13 @@ impl Turn<'_> {
         if state.came >= STEP {
             state.allowed += 1;
             state.came = 0;
-            self.throttle.freed.notify_one();
+            self.limit.freed.notify_one();
         }
     }
 
     /// The server asked for less. What it says to requests that were made before it was first heeded is no news.
     pub(super) fn slow_down(self) {
-        let mut state = self.throttle.state.lock();
+        let mut state = self.limit.state.lock();
         if self.lowered == state.lowered {
             state.allowed = (state.allowed.min(state.in_flight) / 2).max(1);
             state.came = 0;
@@ -98,10 +98,10 @@ impl Turn<'_> {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for InFlightPermit<'_> {
     fn drop(&mut self) {
-        self.throttle.state.lock().in_flight -= 1;
-        self.throttle.freed.notify_one();
+        self.limit.state.lock().in_flight -= 1;
+        self.limit.freed.notify_one();
     }
 }
 
@@ -109,48 +109,48 @@ impl Drop for Turn<'_> {
 mod tests {
     use super::*;
 
-    fn turns(throttle: &Throttle, count: usize) -> Vec<Turn<'_>> {
-        let turn = |_| throttle.turn(&Cancel::new()).expect("nobody cancels");
-        (0..count).map(turn).collect()
+    fn permits(limit: &InFlightLimit, count: usize) -> Vec<InFlightPermit<'_>> {
+        let permit = |_| limit.acquire(&Cancel::new()).expect("nobody cancels");
+        (0..count).map(permit).collect()
     }
 
-    fn allowed(throttle: &Throttle) -> usize {
-        throttle.state.lock().allowed
+    fn allowed(limit: &InFlightLimit) -> usize {
+        limit.state.lock().allowed
     }
 
     #[test]
     fn a_burst_of_refusals_halves_once_and_success_brings_one_back_at_a_time() {
-        let throttle = Throttle::new();
-        for turn in turns(&throttle, 32) {
-            turn.slow_down();
+        let limit = InFlightLimit::new();
+        for permit in permits(&limit, 32) {
+            permit.slow_down();
         }
-        assert_eq!(allowed(&throttle), 16);
-        for turn in turns(&throttle, 8) {
-            turn.slow_down();
+        assert_eq!(allowed(&limit), 16);
+        for permit in permits(&limit, 8) {
+            permit.slow_down();
         }
-        assert_eq!(allowed(&throttle), 4);
+        assert_eq!(allowed(&limit), 4);
         for _ in 0..3 * STEP {
-            turns(&throttle, 1).remove(0).went_well();
+            permits(&limit, 1).remove(0).succeeded();
         }
-        assert_eq!(allowed(&throttle), 7);
+        assert_eq!(allowed(&limit), 7);
         for _ in 0..9 {
-            turns(&throttle, 1).remove(0).slow_down();
+            permits(&limit, 1).remove(0).slow_down();
         }
-        assert_eq!(allowed(&throttle), 1);
+        assert_eq!(allowed(&limit), 1);
     }
 
     #[test]
     fn who_waits_for_a_turn_gets_the_next_one_or_the_cancel() {
-        let throttle = Throttle::new();
-        turns(&throttle, 1).remove(0).slow_down();
-        let mut held = turns(&throttle, 1);
+        let limit = InFlightLimit::new();
+        permits(&limit, 1).remove(0).slow_down();
+        let mut held = permits(&limit, 1);
         let cancel = Cancel::new();
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| throttle.turn(&cancel).map(drop));
+            let waiting = scope.spawn(|| limit.acquire(&cancel).map(drop));
             drop(held.pop());
             assert!(waiting.join().expect("it does not panic").is_ok());
-            held = turns(&throttle, 1);
-            let waiting = scope.spawn(|| throttle.turn(&cancel).map(drop));
+            held = permits(&limit, 1);
+            let waiting = scope.spawn(|| limit.acquire(&cancel).map(drop));
             cancel.cancel();
             let cancelled = waiting.join().expect("it does not panic");
             assert!(matches!(cancelled, Err(FetchError::Cancelled)));

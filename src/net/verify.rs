@@ -13,10 +13,10 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 
-use crate::backend::is_ours;
-use crate::backend::tls::public_key::PublicKey;
 use crate::digest::{Digest, Fingerprint};
+use crate::error::is_ours;
 use crate::error::{BoxError, Error, ErrorKind, Result};
+use crate::net::public_key::PublicKey;
 
 /// Whom to trust, by the rule of Proxmox Backup's own client: a chain that the roots accept is enough, whatever the
 /// fingerprint; else the certificate itself must have the fingerprint, and then neither its names, nor its dates, nor its

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use crate::backend::{FetchError, is_ours};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind};
-use crate::throttle::Throttle;
+use crate::error::{FetchError, is_ours};
+use crate::rate_limit::RateLimit;
 
 /// The longest time that anything blocks without a look at the cancel.
 pub(super) const SLICE: Duration = Duration::from_millis(250);
@@ -48,7 +48,7 @@ pub(super) struct Socket {
     slice: Duration,
     peer: String,
     waited: Duration,
-    throttle: Throttle,
+    throttle: RateLimit,
 }
 
 impl Socket {
@@ -61,7 +61,7 @@ impl Socket {
             slice: SLICE,
             peer,
             waited: Duration::ZERO,
-            throttle: Throttle::default(),
+            throttle: RateLimit::default(),
         })
     }
 
@@ -91,7 +91,7 @@ impl Socket {
     }
 
     /// Of what comes after this no more is read than this lets.
-    pub(super) fn heed(&mut self, throttle: &Throttle) {
+    pub(super) fn heed(&mut self, throttle: &RateLimit) {
         self.throttle = throttle.clone();
     }
 

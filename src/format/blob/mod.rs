@@ -7,11 +7,11 @@ use std::{fmt, mem};
 
 use zstd::zstd_safe;
 
-use crate::buffer::Buffer;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, ErrorKind};
 use crate::format::index::Chunk;
 use crate::format::key::Key;
+use crate::memory::Buffer;
 
 use unzip::Unzip;
 

@@ -13,7 +13,7 @@ const DECODING: u64 = 3;
 const USUAL: u64 = 4 << 20;
 
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub(crate) struct MemoryBudget {
     bytes: u64,
     /// How many chunks are decoded at once, by all together: half as many again as there are cores, so that none of these is idle
     /// while one hands over to the next. More would only take more memory.
@@ -35,7 +35,7 @@ struct State {
 /// One buffer it always has, within the memory or beyond, so that whoever took all can't hold it up.
 #[derive(Debug)]
 pub(crate) struct Share {
-    budget: Arc<Budget>,
+    budget: Arc<MemoryBudget>,
     /// Bytes of a buffer.
     size: u64,
     /// Buffers that there are for all.
@@ -50,13 +50,13 @@ pub(crate) struct Share {
 
 /// The right to decode one chunk, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Turn<'a>(&'a Budget);
+pub(crate) struct DecodePermit<'a>(&'a MemoryBudget);
 
-impl Budget {
-    pub(crate) fn new(bytes: u64) -> Arc<Budget> {
+impl MemoryBudget {
+    pub(crate) fn new(bytes: u64) -> Arc<MemoryBudget> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let affordable = usize::try_from(bytes / DECODING / USUAL).unwrap_or(usize::MAX);
-        Arc::new(Budget {
+        Arc::new(MemoryBudget {
             bytes,
             decoders: (cores + cores / 2).min(affordable).max(1),
             state: Mutex::default(),
@@ -65,17 +65,17 @@ impl Budget {
     }
 
     /// Waits for a turn to decode a chunk.
-    pub(crate) fn decode(&self) -> Turn<'_> {
+    pub(crate) fn decode(&self) -> DecodePermit<'_> {
         let mut state = self.state.lock();
         while state.decoding == self.decoders {
             self.decoded.wait(&mut state);
         }
         state.decoding += 1;
-        Turn(self)
+        DecodePermit(self)
     }
 
     /// For one more run, with buffers of `size` bytes, and no use for more than `most`.
-    pub(crate) fn join(self: &Arc<Budget>, size: u64, most: usize) -> Share {
+    pub(crate) fn join(self: &Arc<MemoryBudget>, size: u64, most: usize) -> Share {
         let buffers = usize::try_from(self.bytes / size.max(1)).unwrap_or(usize::MAX);
         self.state.lock().runs += 1;
         Share {
@@ -90,7 +90,7 @@ impl Budget {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for DecodePermit<'_> {
     fn drop(&mut self) {
         self.0.state.lock().decoding -= 1;
         self.0.decoded.notify_one();
@@ -98,7 +98,7 @@ impl Drop for Turn<'_> {
 }
 
 impl Share {
-    pub(crate) fn budget(&self) -> &Arc<Budget> {
+    pub(crate) fn budget(&self) -> &Arc<MemoryBudget> {
         &self.budget
     }
 
@@ -155,10 +155,10 @@ mod tests {
     const SIZE: u64 = 1000;
 
     /// For so many buffers, beside those of the decoders.
-    fn budget(buffers: u64) -> Arc<Budget> {
-        let one = Budget::new(0);
+    fn budget(buffers: u64) -> Arc<MemoryBudget> {
+        let one = MemoryBudget::new(0);
         assert_eq!(one.decoders, 1, "little memory is for one decoder");
-        Budget::new((buffers + 1) * SIZE)
+        MemoryBudget::new((buffers + 1) * SIZE)
     }
 
     #[test]
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn no_more_than_the_decoders_decode_at_once() {
-        let budget = Budget::new(0);
+        let budget = MemoryBudget::new(0);
         let turn = budget.decode();
         thread::scope(|scope| {
             let waits = scope.spawn(|| drop(budget.decode()));

@@ -1,0 +1,181 @@
+//! Why something could not be fetched from a place, and whose failure that is.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use crate::cancel::Cancelled;
+use crate::error::{BoxError, Error, ErrorKind, Scope};
+
+/// Why something could not be fetched. The sorts are never confused, since each asks for something else to be done.
+///
+/// What is wrong with one chunk or file alone is told apart from what is wrong with the place and from what this machine lacks:
+/// see [`scope`](FetchError::scope).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// The place answers, and this chunk or file is not there.
+    Missing,
+    /// The place answers, and this chunk or file can't be read, as on a failing disk. It is tried again.
+    Unreadable(BoxError),
+    /// It is longer than it can be, so it is not what it should be.
+    TooLong,
+    /// The place refuses: the identity may not have it, or signing in failed. Final.
+    Denied(BoxError),
+    /// The place can't be reached: no connection could be made, or the one that was made broke or fell silent. It is tried
+    /// again each second, for as long as there is patience with the place.
+    Unreachable(BoxError),
+    /// The place was reached, and can't answer now: it is overloaded, or asks to slow down. It is tried again after pauses
+    /// that grow.
+    Transient {
+        /// What happened.
+        cause: BoxError,
+        /// How long the place asks to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// This kind of place can't do that. Final.
+    Unsupported,
+    /// The place answers, and will not give it on another try either: it is no datastore, no longer has the snapshot, or keeps
+    /// the chunk in an archive from which it must be fetched back first. Final.
+    Fatal(BoxError),
+    /// This machine lacks something that it takes: file descriptors, memory, threads. It may work on another try.
+    Resources(BoxError),
+    /// Somebody asked to stop.
+    Cancelled,
+}
+
+impl FetchError {
+    /// The place can't be reached.
+    pub fn unreachable(cause: impl Into<BoxError>) -> FetchError {
+        FetchError::Unreachable(cause.into())
+    }
+
+    /// It may work on another try; the place asked for no pause.
+    pub fn transient(cause: impl Into<BoxError>) -> FetchError {
+        FetchError::Transient {
+            cause: cause.into(),
+            retry_after: None,
+        }
+    }
+
+    /// Sorts the failure to read a file of a place that this machine sees as a folder.
+    pub fn of_file(error: io::Error) -> FetchError {
+        match error.kind() {
+            io::ErrorKind::NotFound => FetchError::Missing,
+            io::ErrorKind::PermissionDenied => FetchError::Denied(error.into()),
+            _ if is_ours(&error) => FetchError::Resources(error.into()),
+            // A server behind the folder is out of reach, or the disk was pulled out.
+            io::ErrorKind::StaleNetworkFileHandle
+            | io::ErrorKind::TimedOut
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown => FetchError::unreachable(error),
+            _ => FetchError::Unreadable(error.into()),
+        }
+    }
+
+    /// Whether the same request may work later.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            FetchError::Unreachable(_) | FetchError::Transient { .. } | FetchError::Resources(_)
+        )
+    }
+
+    /// How long the place asks to be left alone.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            FetchError::Transient { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Whose failure it is; `None` for a cancel.
+    #[must_use]
+    pub fn scope(&self) -> Option<Scope> {
+        match self {
+            FetchError::Missing | FetchError::Unreadable(_) | FetchError::TooLong => {
+                Some(Scope::Chunk)
+            }
+            FetchError::Denied(_)
+            | FetchError::Unreachable(_)
+            | FetchError::Transient { .. }
+            | FetchError::Unsupported
+            | FetchError::Fatal(_) => Some(Scope::Place),
+            FetchError::Resources(_) => Some(Scope::Ours),
+            FetchError::Cancelled => None,
+        }
+    }
+
+    /// What sort of failure it is for the caller of the library, a chunk that is missing aside.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            FetchError::Missing => ErrorKind::NotFound,
+            FetchError::Unreadable(_) => ErrorKind::Unreadable,
+            FetchError::TooLong => ErrorKind::Corrupt,
+            FetchError::Denied(_) => ErrorKind::Denied,
+            FetchError::Unsupported => ErrorKind::Unsupported,
+            FetchError::Resources(_) => ErrorKind::Resources,
+            FetchError::Cancelled => ErrorKind::Cancelled,
+            FetchError::Unreachable(_) | FetchError::Transient { .. } => ErrorKind::Unavailable,
+            // Our own places say it more precisely.
+            FetchError::Fatal(cause) => {
+                let known = cause.downcast_ref::<Error>().map(Error::kind);
+                known.unwrap_or(ErrorKind::Unavailable)
+            }
+        }
+    }
+}
+
+/// Whether an error tells that this machine lacks something, whatever was done when it came.
+pub(crate) fn is_ours(error: &io::Error) -> bool {
+    let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS];
+    error.kind() == io::ErrorKind::OutOfMemory
+        || Errno::from_io_error(error).is_some_and(|errno| lacks.contains(&errno))
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FetchError::Missing => "it is not there",
+            FetchError::Unreadable(_) => "it can't be read",
+            FetchError::TooLong => "it is longer than it can be",
+            FetchError::Denied(_) => "access was denied",
+            FetchError::Unreachable(_) => "the place can't be reached",
+            FetchError::Transient { .. } => "it could not be fetched",
+            FetchError::Unsupported => "this kind of place can't do that",
+            FetchError::Resources(_) => "this machine lacks what it takes",
+            FetchError::Cancelled => "it was cancelled",
+            FetchError::Fatal(_) => "it can't be fetched",
+        })
+    }
+}
+
+impl std::error::Error for FetchError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            FetchError::Missing
+            | FetchError::TooLong
+            | FetchError::Unsupported
+            | FetchError::Cancelled => None,
+            FetchError::Unreadable(cause)
+            | FetchError::Denied(cause)
+            | FetchError::Unreachable(cause)
+            | FetchError::Transient { cause, .. }
+            | FetchError::Resources(cause)
+            | FetchError::Fatal(cause) => Some(&**cause),
+        }
+    }
+}
+
+impl From<Cancelled> for FetchError {
+    fn from(_: Cancelled) -> FetchError {
+        FetchError::Cancelled
+    }
+}
