@@ -383,3 +383,22 @@ fn an_object_is_missing_only_where_it_is_the_one_that_the_server_means() {
         "{error:?}"
     );
 }
+
+#[test]
+fn what_is_no_chunk_is_damage_only_where_the_place_still_gives_what_it_gave() {
+    let says = [b"".to_vec(), b"ok".to_vec(), vec![b'x'; 1 << 20]];
+    for said in says {
+        let fault = S3Fault::Web(Fault::Replace(said));
+        // Nothing tells one empty object from another; the index is as it was.
+        let damaged = salvage(fault.clone(), of_all_chunks);
+        assert_eq!(damaged.unwrap(), 4);
+        // After the manifest, the index and a chunk.
+        let error = salvage(fault, |server, _, fault| {
+            server.on_any(When::From(4), fault);
+        });
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+        let text = chain(&error);
+        assert!(text.contains("something else comes in place of"), "{text}");
+    }
+}
