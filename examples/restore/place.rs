@@ -49,7 +49,10 @@ pub(crate) fn snapshot_with(
         datastore.snapshot(name)
     });
     let opened = opened.map_err(|failure| match failure.exit() {
-        Exit::Key => failure.advises(keys::origin(&options.keyfiles)),
+        Exit::Key => {
+            let advice = keys::advice(&failure, &options.keyfiles);
+            failure.advises(advice)
+        }
         _ => failure,
     })?;
     if let Ok(group) = name.parse() {
