@@ -62,6 +62,7 @@ impl Kind {
 }
 
 /// Whether bytes begin as a blob does.
+#[cfg(any(feature = "https", feature = "s3"))]
 pub(crate) fn is_begun_as_blob(bytes: &[u8]) -> bool {
     Kind::of(bytes).is_ok()
 }
