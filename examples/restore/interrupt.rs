@@ -128,8 +128,8 @@ impl Interrupt {
         }
     }
 
-    /// Ends the program when a write hangs: the thread that writes holds up its restore, which therefore can't end in good order.
-    /// The restore leaves behind what it leaves when the program is killed, and the next run goes on with that.
+    /// Ends the program when a write hangs. The thread that writes holds up its restore, which therefore can't end in good order:
+    /// the restore leaves behind what it leaves when the program is killed, and the next run goes on with that.
     fn leave_if_a_write_hangs(&self) {
         let own = self.clone();
         let watch = move || {

@@ -1,8 +1,8 @@
 //! What the body of an answer says to people: a message, or a web page where something else was asked for. Knows
 //! nothing of how it came.
 
-/// How web pages begin, and the errors that S3 servers write in XML; in lower case. No blob and no index begins like one of them,
-/// since each has a magic number.
+/// How web pages begin, and the errors that S3 servers write in XML; in lower case. No blob and no index begins like one of
+/// them, since each has a magic number.
 const BEGINNINGS: [&str; 11] = [
     "<!doctype",
     "<!--",

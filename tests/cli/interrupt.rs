@@ -1,7 +1,7 @@
 //! Signals: the first stops a restore cleanly, and everything else at once, as the second does.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -16,7 +16,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use serde_json::Value;
 use testkit::{Fault, Folder, PbsServer, SessionFault, When};
 
-use crate::home::{GOLDEN_LEN, GOLDEN_RAW, Home, events};
+use crate::home::{GOLDEN_LEN, Home, events};
 
 pub(crate) const NEVER: Duration = Duration::from_secs(120);
 
@@ -79,56 +79,6 @@ fn stops<R: Into<OwnedFd>, W: Into<OwnedFd>>(
     });
     assert!(took < Duration::from_secs(10), "{name}: {took:?}");
     drop(reader);
-}
-
-#[test]
-fn messages_that_nobody_reads_hold_up_no_interrupt() {
-    for arguments in [
-        "image vm/200 drive-scsi0.img disk.raw --output-format json",
-        "verify vm/200 --output-format json",
-    ] {
-        let (reader, writer) = std::io::pipe().unwrap();
-        fill(&writer);
-        let (took, home) = within(NEVER, move || {
-            let home = Home::new();
-            let mut child = with_default_signals(&home, arguments)
-                .stdout(Stdio::from(writer))
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            wait_until(|| waits_for_a_pipe(child.id()));
-            let begun = Instant::now();
-            signal("INT", child.id());
-            assert_eq!(child.wait().unwrap().code(), Some(130));
-            (begun.elapsed(), home)
-        });
-        assert!(took < Duration::from_secs(10), "{arguments}: {took:?}");
-        drop(reader);
-
-        // As after a kill: nothing has the final name, and the next run is not kept from its end.
-        if arguments.starts_with("image") {
-            assert_eq!(home.names_in(""), ["disk.raw.partial"]);
-            home.run(arguments).expect(0);
-            assert_eq!(home.sha256_of("disk.raw"), GOLDEN_RAW);
-        }
-    }
-}
-
-/// Leaves no room in a pipe.
-fn fill(mut writer: &std::io::PipeWriter) {
-    let flags = fcntl_getfl(writer).unwrap();
-    fcntl_setfl(writer, flags | OFlags::NONBLOCK).unwrap();
-    while writer.write(&[b'\n'; 4096]).is_ok() {}
-    fcntl_setfl(writer, flags).unwrap();
-}
-
-/// Whether a thread of a process waits in a write to a pipe, by what Linux says of it.
-fn waits_for_a_pipe(id: u32) -> bool {
-    let threads = fs::read_dir(format!("/proc/{id}/task")).unwrap();
-    threads.flatten().any(|thread| {
-        let place = fs::read_to_string(thread.path().join("wchan"));
-        place.is_ok_and(|place| place.contains("pipe_write"))
-    })
 }
 
 #[test]
@@ -316,7 +266,7 @@ fn spawn_on(home: &Home, server: &PbsServer, arguments: &str) -> Child {
         .unwrap()
 }
 
-fn wait_until(is_so: impl Fn() -> bool) {
+pub(crate) fn wait_until(is_so: impl Fn() -> bool) {
     while !is_so() {
         thread::sleep(Duration::from_millis(5));
     }
@@ -367,7 +317,7 @@ fn spawn(home: &Home, arguments: &str) -> Child {
         .unwrap()
 }
 
-fn with_default_signals(home: &Home, arguments: &str) -> Command {
+pub(crate) fn with_default_signals(home: &Home, arguments: &str) -> Command {
     let restore = home.command(arguments);
     let mut command = Command::new("env");
     command.arg("--default-signal=INT,TERM,HUP");
@@ -376,7 +326,7 @@ fn with_default_signals(home: &Home, arguments: &str) -> Command {
     command
 }
 
-fn signal(name: &str, id: u32) {
+pub(crate) fn signal(name: &str, id: u32) {
     let kill = format!("kill -{name} {id}");
     assert!(
         Command::new("sh")

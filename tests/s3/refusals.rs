@@ -236,7 +236,7 @@ fn refusal(code: &str, details: &str) -> Vec<u8> {
 }
 
 /// What a salvage of the disk says where the objects that are meant have this fault, and how many chunks came out as zeros.
-fn salvage(
+pub(crate) fn salvage(
     fault: S3Fault,
     is_of: impl Fn(&S3Server, &[[u8; 32]], S3Fault) + Send + 'static,
 ) -> Result<usize> {
@@ -254,7 +254,7 @@ fn salvage(
     })
 }
 
-fn of_all_chunks(server: &S3Server, digests: &[[u8; 32]], fault: S3Fault) {
+pub(crate) fn of_all_chunks(server: &S3Server, digests: &[[u8; 32]], fault: S3Fault) {
     for digest in digests {
         server.on_chunk(digest, When::Always, fault.clone());
     }
@@ -382,23 +382,4 @@ fn an_object_is_missing_only_where_it_is_the_one_that_the_server_means() {
         chain(&error).contains("drive-scsi0.img.fidx is no longer there"),
         "{error:?}"
     );
-}
-
-#[test]
-fn what_is_no_chunk_is_damage_only_where_the_place_still_gives_what_it_gave() {
-    let says = [b"".to_vec(), b"ok".to_vec(), vec![b'x'; 1 << 20]];
-    for said in says {
-        let fault = S3Fault::Web(Fault::Replace(said));
-        // Nothing tells one empty object from another; the index is as it was.
-        let damaged = salvage(fault.clone(), of_all_chunks);
-        assert_eq!(damaged.unwrap(), 4);
-        // After the manifest, the index and a chunk.
-        let error = salvage(fault, |server, _, fault| {
-            server.on_any(When::From(4), fault);
-        });
-        let error = error.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
-        let text = chain(&error);
-        assert!(text.contains("something else comes in place of"), "{text}");
-    }
 }

@@ -191,7 +191,7 @@ fn is_absence(error: &io::Error) -> bool {
     )
 }
 
-/// The names in a folder; none where there is no such folder, nor a link in its place that leads nowhere.
+/// The names in a folder; none where there is no such folder. A link in its place that leads nowhere is an error.
 fn names_in(folder: &Path) -> Result<Vec<OsString>, FetchError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

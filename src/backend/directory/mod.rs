@@ -237,8 +237,8 @@ impl Connection for ChunkFiles<'_> {
 }
 
 impl ChunkFiles<'_> {
-    /// Reads a chunk. The chunk counts as missing or unreadable only where its folder is still there, and behind no link that leads
-    /// nowhere: nothing is known of a disk that was pulled out, or of a file system that is not mounted.
+    /// Reads a chunk. The chunk counts as missing or unreadable only where its folder is still there, and behind no link that
+    /// leads nowhere: nothing is known of a disk that was pulled out, or of a file system that is not mounted.
     fn read(&self, request: &mut Request) -> Result<(), FetchError> {
         let path = self.chunks.path_of(&request.digest);
         match self.read_file(&path, request) {

@@ -168,9 +168,9 @@ impl fmt::Debug for Client {
     }
 }
 
-/// Judges what a place answers now when it is asked for the beginning of a file that it gave before: of the archive's index, or of
-/// a chunk. Only where the files are still there can another chunk be missing or damaged. Else the place no longer is what it was,
-/// or something on the way answers in its stead: then no chunk is lost, and the place may come back.
+/// Judges what a place answers now when it is asked for the beginning of a file that it gave before: of the archive's index,
+/// or of a chunk. Only where these files are still there can another chunk be missing or damaged. Else the place no longer is
+/// what it was, or something on the way answers in its stead: then no chunk is lost, and the place may come back.
 ///
 /// # Errors
 /// [`FetchError::Transient`] where the file is gone, or where something else came; why the file could not be fetched.
@@ -195,8 +195,9 @@ pub(crate) fn check_still_there(
     )))
 }
 
-/// Whether what came for a chunk may be the answer of a proxy, a sign-in page or an empty cache: it does not begin like a chunk, is
-/// too long for one, or says that the chunk is missing. A chunk's file that a power cut left empty looks the same: what else the place gives tells the two apart.
+/// Whether the answer to a request for a chunk may be that of a proxy, a sign-in page or an empty cache: the answer does not
+/// begin like a chunk, is too long for one, or says that the chunk is missing. A chunk's file that a power cut left empty looks
+/// the same, so [`check_still_there`] tells the two apart.
 pub(crate) fn is_dubious(read: &Result<(), FetchError>, blob: &[u8]) -> bool {
     match read {
         Ok(()) => !is_begun_as_blob(blob),
