@@ -280,6 +280,17 @@ fn nothing_is_missing_behind_a_link_that_leads_nowhere() {
         fs::remove_file(moved).unwrap();
         fs::rename(&away, moved).unwrap();
     }
+
+    // A group behind such a link keeps no other from being listed.
+    symlink("/no/such", group.with_file_name("101")).unwrap();
+    let datastore = open(&folder);
+    assert_eq!(datastore.snapshots().unwrap().len(), 1);
+    let passed_over = datastore.passed_over(None);
+    assert!(
+        passed_over[0].contains("vm/101 is a symbolic link to"),
+        "{passed_over:?}"
+    );
+    assert_eq!(passed_over.len(), 1, "{passed_over:?}");
 }
 
 /// A disk with a datastore on it, mounted, of which only the folders are in the cache.
