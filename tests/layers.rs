@@ -34,7 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("target", &["error", "cancel"]),
     ("report", &["digest", "error", "format"]),
     (
-        "pipeline",
+        "fetch",
         &[
             "digest",
             "error",
@@ -51,6 +51,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "restore",
         &[
+            "digest",
             "error",
             "cancel",
             "memory",
@@ -60,7 +61,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "datastore",
             "target",
             "report",
-            "pipeline",
+            "fetch",
         ],
     ),
     ("environment", &["digest", "error", "reading", "format"]),
