@@ -115,15 +115,13 @@ pub(super) fn judge(
         Some(Scope::Place) => task.elsewhere(places),
         Some(Scope::Chunk) => task.after_damage(&failure, rules, places),
     };
-    let is_remembered = matches!(failure.scope(), Some(Scope::Place | Scope::Chunk));
     let why = error_of(&task.want.chunk, task.want.position, task.attempt, failure);
     match after {
         Some(after) => {
             task.attempt += 1;
             Verdict::Again { after, why }
         }
-        None if is_remembered => Verdict::Final(task.remembered(why)),
-        None => Verdict::Final(why),
+        None => Verdict::Final(task.worth_telling(why)),
     }
 }
 
@@ -208,20 +206,27 @@ impl Task {
         self.want.chunk.digest.as_bytes()[self.attempt as usize % 32]
     }
 
-    /// Of this error and those before it, at other places, the one that is worth telling: a place that could not be
-    /// asked may have the chunk, so that it is not lost.
-    fn remembered(&mut self, error: Error) -> Error {
-        let is_damage = |error: &Error| error.scope() == Some(Scope::Chunk);
-        match self.failure.take() {
-            Some(earlier) if is_damage(&error) || !is_damage(&earlier) => earlier,
-            _ => error,
+    /// Keeps why the chunk can't be had at a place, for when nothing is left to try. A failure that passed is not kept: the place
+    /// will be asked again.
+    pub(super) fn remember(&mut self, error: Error) {
+        match error.scope() {
+            Some(Scope::Chunk) => _ = self.damage.get_or_insert(error),
+            Some(Scope::Place) if self.refused.contains(self.place) => {
+                self.refusal.get_or_insert(error);
+            }
+            _ => {}
         }
     }
 
-    /// Keeps why it failed for when nothing is left to try.
-    pub(super) fn remember(&mut self, error: Error) {
-        let error = self.remembered(error);
-        self.failure = Some(error);
+    /// Of the last error and those before it, the one that is worth telling: a place that refuses the chunk may have it, so that
+    /// the chunk is not lost.
+    fn worth_telling(&mut self, last: Error) -> Error {
+        let earlier = match last.scope() {
+            Some(Scope::Chunk) => self.refusal.take().or_else(|| self.damage.take()),
+            Some(Scope::Place) => self.refusal.take(),
+            _ => None,
+        };
+        earlier.unwrap_or(last)
     }
 }
 

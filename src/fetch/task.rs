@@ -39,8 +39,9 @@ pub(super) struct Task {
     pub(super) refused: PlaceSet,
     /// The place that failed last, which another place is preferred to.
     pub(super) failed: Option<usize>,
-    /// The failure that is worth telling of.
-    pub(super) failure: Option<Error>,
+    /// Why a place refuses it, and what is wrong with it at a place: of both the first.
+    pub(super) refusal: Option<Error>,
+    pub(super) damage: Option<Error>,
     /// How many times it was asked for, for whatever reason; from 1.
     pub(super) attempt: u32,
     /// How many times the places were gone through, from 1.
@@ -76,7 +77,8 @@ impl Task {
             lacking: PlaceSet::default(),
             refused: PlaceSet::default(),
             failed: None,
-            failure: None,
+            refusal: None,
+            damage: None,
             attempt: 1,
             look: 1,
             refusals: 0,

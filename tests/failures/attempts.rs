@@ -109,6 +109,27 @@ fn what_is_wrong_with_a_chunk_is_seen_twice_and_what_is_refused_once() {
 }
 
 #[test]
+fn what_a_place_says_in_the_end_counts_and_not_that_it_was_once_out_of_reach() {
+    for (fault, kind, scope) in [
+        (Fault::Missing, ErrorKind::Missing, Scope::Chunk),
+        (Fault::Corrupt, ErrorKind::Corrupt, Scope::Chunk),
+        (Fault::Denied, ErrorKind::Denied, Scope::Place),
+    ] {
+        for hiccup in [Fault::Transient, Fault::Disconnect] {
+            let script = Script::of(image(), CHUNK);
+            let digest = script.digests()[0];
+            let script = script.fault(digest, hiccup);
+            let script = (0..9).fold(script, |script, _| script.fault(digest, fault));
+            let (archive, _) = script.archive();
+            let restore = Restore::new().threads(1).in_flight(1);
+            let error = restore.run(&archive, &mut Memory::default()).unwrap_err();
+            let found = (error.kind(), error.scope());
+            assert_eq!(found, (kind, Some(scope)), "{error:?}");
+        }
+    }
+}
+
+#[test]
 fn a_slip_is_no_damage() {
     for fault in [
         Fault::Missing,
