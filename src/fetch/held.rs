@@ -6,8 +6,8 @@ use std::{mem, thread};
 use crossbeam_channel::Sender;
 
 use crate::error::FetchError;
+use crate::fetch::failure::Failure;
 use crate::fetch::job::{Arrival, Job, Spent};
-use crate::fetch::retry::Failure;
 use crate::format::blob::Verified;
 
 /// The jobs that a worker has taken and not answered. Every job is answered, also when the worker stops or unwinds: the

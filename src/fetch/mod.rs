@@ -36,6 +36,7 @@
 
 mod answers;
 mod dispatcher;
+mod failure;
 mod fetcher;
 mod hang_up;
 mod health;
