@@ -88,17 +88,18 @@ impl Restore {
         Restore::default()
     }
 
-    /// How many worker threads fetch and decode; 0, the default, takes one for each core, but at least 4 and at most 16, or
-    /// 32 where each connection can fetch only one chunk at a time over a network. In a folder one for each core begins, and
-    /// up to 16 join in for as long as that makes it a tenth faster, as where there is a disk to wait for.
+    /// How many worker threads fetch and decode at each place. With 0, the default, a place gets one thread for each core, but
+    /// at least 4 and at most 16; up to 32 threads where each connection over a network gives one chunk at a time; and up to 16 in
+    /// a folder. Threads start when there is something for them to do.
     #[must_use]
     pub fn threads(self, threads: usize) -> Restore {
         Restore { threads, ..self }
     }
 
-    /// How many requests may be unanswered at once; 0, the default, takes twice the number of threads, and 16 at the least,
-    /// where chunks come over a network, else one for each core. On a Proxmox Backup Server and in a folder it is a start: a
-    /// third more is tried for as long as that makes it a tenth faster. The memory caps it.
+    /// How many requests may be unanswered at once at each place. With 0, the default, a restore starts with 16 over a network,
+    /// and in a folder with one for each core, and follows how long chunks take: it doubles the number while chunks do not wait
+    /// for one another, and lowers it where they do little else. The memory bounds the number, and so does the number of threads
+    /// where each connection gives one chunk at a time.
     #[must_use]
     pub fn in_flight(self, chunks: usize) -> Restore {
         Restore {
