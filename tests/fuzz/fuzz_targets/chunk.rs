@@ -1,9 +1,9 @@
 //! Only what hashes to its digest is ever decoded, and no more than a chunk's length.
 #![no_main]
 
-use chunk_restore::{Digest, Key};
 use chunk_restore::backend::Buffer;
 use chunk_restore::format::{Chunk, ChunkDecoder};
+use chunk_restore::{Digest, Key};
 use libfuzzer_sys::fuzz_target;
 
 /// What the chunk should hold, so that the fuzzer can find it.
