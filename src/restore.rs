@@ -10,7 +10,7 @@ use crate::backend::Concurrency;
 use crate::cancel::Cancel;
 use crate::datastore::snapshot::Archive;
 use crate::error::Result;
-use crate::memory::{MemoryBudget, Share};
+use crate::memory::{MemoryBudget, MemoryShare};
 use crate::pipeline::plan::Plan;
 use crate::pipeline::seed::Seed;
 use crate::pipeline::{self, Crew, Settings};
@@ -248,24 +248,24 @@ impl Restore {
         self.run_with(archive, &mut Nowhere, observer)
     }
 
-    fn choose(&self, archive: &Archive) -> (Settings, Share) {
+    fn choose(&self, archive: &Archive) -> (Settings, MemoryShare) {
         let largest = archive.index().largest_chunk();
         // An index never has more chunks to offer; and rings of so many slots are made at once.
         let useful = 3 * archive.index().count().max(MOST_THREADS);
         // A chunk takes one buffer from its request to its commit.
         let mut share = (self.budget).join(u64::from(largest), useful);
         let sources = archive.sources().iter().enumerate();
-        let most = (share.most() / 2 / sources.len()).max(1);
+        let most = (share.max_slots() / 2 / sources.len()).max(1);
         let mut crews: Vec<Crew> = sources
             .map(|(source, place)| self.crew(source, place.backend().concurrency(), most))
             .collect();
         for crew in &mut crews {
-            crew.in_flight = crew.in_flight.min(share.most());
-            crew.most = crew.most.clamp(crew.in_flight, share.most());
+            crew.in_flight = crew.in_flight.min(share.max_slots());
+            crew.most = crew.most.clamp(crew.in_flight, share.max_slots());
         }
         let mut abandoned = 0;
         let reserved = RACING * crews.len() + ABANDONED;
-        if (self.race || crews.len() > 1) && share.adjust(0) > 2 * reserved {
+        if (self.race || crews.len() > 1) && share.slots() > 2 * reserved {
             share.set_aside(reserved);
             abandoned = ABANDONED;
             crews.extend((0..crews.len()).map(|source| Crew {

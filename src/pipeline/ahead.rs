@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::error::Result;
 use crate::format::index::Chunk;
-use crate::memory::Share;
+use crate::memory::MemoryShare;
 use crate::pipeline::places::{Choice, Places, Set};
 use crate::pipeline::plan::Step;
 use crate::pipeline::scan::{Finding, Scan};
@@ -18,7 +18,7 @@ use crate::pipeline::{Common, Job, queued};
 pub(super) struct Ahead<'scope, 'hire, 'a> {
     common: &'a Common<'a>,
     scan: Option<&'a Scan<'a>>,
-    share: Share,
+    share: MemoryShare,
     /// Jobs that may be asked for and not yet committed, by the memory that there is by now.
     slots: usize,
     team: &'a mut Team<'scope, 'hire>,
@@ -66,7 +66,7 @@ impl<'scope, 'hire, 'a> Ahead<'scope, 'hire, 'a> {
     pub(super) fn new(
         common: &'a Common<'a>,
         scan: Option<&'a Scan<'a>>,
-        share: Share,
+        share: MemoryShare,
         jobs: Vec<Sender<Job>>,
         workers: &'a [Receiver<Job>],
         team: &'a mut Team<'scope, 'hire>,
@@ -102,7 +102,8 @@ impl<'scope, 'hire, 'a> Ahead<'scope, 'hire, 'a> {
     /// # Errors
     /// A worker's thread can't be started.
     pub(super) fn ask(&mut self, committed: usize) -> Result<()> {
-        let slots = self.share.adjust(self.turn - committed);
+        self.share.rebalance(self.turn - committed);
+        let slots = self.share.slots();
         if slots != self.slots {
             self.slots = slots;
             self.common.spares.limit(self.share.buffers());

@@ -33,8 +33,7 @@ use crate::datastore::snapshot::Archive;
 use crate::error::{Error, Result};
 use crate::format::blob::ChunkDecoder;
 use crate::format::index::Chunk;
-use crate::memory::BufferPool;
-use crate::memory::{MemoryBudget, Share};
+use crate::memory::{BufferPool, DecodePermits, MemoryShare};
 use crate::pipeline::ahead::Ahead;
 use crate::pipeline::hang_up::HangUp;
 use crate::pipeline::held::Arrival;
@@ -181,7 +180,7 @@ struct Common<'a> {
     /// Set with the user's, and when the restore ends.
     stop: Cancel,
     spares: Arc<BufferPool>,
-    budget: Arc<MemoryBudget>,
+    permits: Arc<DecodePermits>,
     /// The most jobs that are ever asked for and not yet committed.
     slots: usize,
     turns: Turns,
@@ -196,7 +195,7 @@ pub(crate) fn run(
     archive: &Archive,
     mut plan: Plan,
     settings: Settings,
-    mut share: Share,
+    mut share: MemoryShare,
     target: &mut dyn Target,
     observe: &mut dyn FnMut(Event<'_>),
 ) -> Result<Report> {
@@ -218,9 +217,9 @@ pub(crate) fn run(
         seeds: Seeds::new(&settings.seeds),
         stop: settings.cancel.child(),
         spares: BufferPool::new(ChunkDecoder::blob_limit(archive.index().largest_chunk())),
-        budget: Arc::clone(share.budget()),
-        slots: share.most(),
-        turns: Turns::new(share.most()),
+        permits: Arc::clone(share.permits()),
+        slots: share.max_slots(),
+        turns: Turns::new(share.max_slots()),
         hang_ups: (settings.crews.iter())
             .map(|crew| (0..crew.workers).map(|_| HangUp::default()).collect())
             .collect(),
@@ -233,17 +232,19 @@ pub(crate) fn run(
 }
 
 /// Where the target can't be read back, a part of the memory holds what is needed again.
-fn keep_repeats_in_memory(plan: &mut Plan, settings: &Settings, share: &mut Share) {
-    let slots = share.adjust(0);
+fn keep_repeats_in_memory(plan: &mut Plan, settings: &Settings, share: &mut MemoryShare) {
+    share.rebalance(0);
+    let slots = share.slots();
     // What is in flight, and waits to be, comes first; but of little memory a half is kept.
     let window = queued(settings.crews[0].in_flight).min(slots.div_ceil(2));
-    let room = share.set_aside((slots - window).min(plan.repeats().len()));
+    let room = (slots - window).min(plan.repeats().len());
+    share.set_aside(room);
     plan.repeat_only(repeats_within(room, plan.repeats()));
 }
 
 fn run_threads(
     common: &Common<'_>,
-    share: Share,
+    share: MemoryShare,
     scan: Option<&Scan<'_>>,
     readable: Option<Arc<dyn ReadAt>>,
     target: &mut dyn Target,

@@ -12,8 +12,7 @@ use crate::cancel::Cancel;
 use crate::datastore::snapshot::Source;
 use crate::format::blob::{ChunkDecoder, Verified};
 use crate::format::index::Chunk;
-use crate::memory::MemoryBudget;
-use crate::memory::{Buffer, BufferPool};
+use crate::memory::{Buffer, BufferPool, DecodePermits};
 use crate::pipeline::hang_up::HangUp;
 use crate::pipeline::held::{Arrival, Held, Spent};
 use crate::pipeline::retry::Failure;
@@ -40,7 +39,7 @@ pub(super) struct Worker<'a> {
     jobs: Receiver<Job>,
     seeds: &'a Seeds<'a>,
     spares: &'a Arc<BufferPool>,
-    budget: &'a MemoryBudget,
+    permits: &'a DecodePermits,
     turns: &'a Turns,
     throttle: &'a RateLimit,
     held: Held,
@@ -83,7 +82,7 @@ impl<'a> Worker<'a> {
             jobs,
             seeds: &common.seeds,
             spares: &common.spares,
-            budget: &common.budget,
+            permits: &common.permits,
             turns: &common.turns,
             throttle: &common.settings.throttle,
             held: Held {
@@ -329,14 +328,14 @@ impl<'a> Worker<'a> {
         if self.turns.has_come(job.turn) {
             return self.held.answer(id, Some(fetched), Err(Failure::Overtaken));
         }
-        let turn = self.budget.decode();
+        let permit = self.permits.acquire();
         let begun = Instant::now();
         self.decoder.lend(self.spares.buffer());
         let decoded = self.decoder.decode(&chunk, blob);
         // What the blob was in goes back at once.
         self.decoder.lend(Buffer::new());
         self.held.spent.decoding += begun.elapsed();
-        drop(turn);
+        drop(permit);
         match decoded {
             Ok(verified) => self.held.answer(id, Some(fetched), Ok(verified)),
             Err(rejected) => self.held.fail(id, Failure::Corrupt(rejected.error)),
