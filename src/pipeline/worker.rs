@@ -211,7 +211,7 @@ impl<'a> Worker<'a> {
                 Err(buffer) => blob = buffer,
             }
         }
-        self.decoder.watch(&mut blob);
+        self.decoder.hash_while_received(&mut blob);
         blob.count_received();
         let connection = line.connection.as_ref();
         if job.fresh_connection || connection.is_some_and(|open| open.depth() == 0) {
@@ -330,10 +330,10 @@ impl<'a> Worker<'a> {
         }
         let permit = self.permits.acquire();
         let begun = Instant::now();
-        self.decoder.lend(self.spares.buffer());
-        let decoded = self.decoder.decode(&chunk, blob);
-        // What the blob was in goes back at once.
-        self.decoder.lend(Buffer::new());
+        let mut scratch = self.spares.buffer();
+        let decoded = self.decoder.decode(&chunk, blob, &mut scratch);
+        // The memory that the chunk's data is not in goes back before the next chunk is decoded.
+        drop(scratch);
         self.held.spent.decoding += begun.elapsed();
         drop(permit);
         match decoded {
