@@ -106,7 +106,7 @@ impl<'scope, 'hire, 'a> Ahead<'scope, 'hire, 'a> {
         let slots = self.share.slots();
         if slots != self.slots {
             self.slots = slots;
-            self.common.spares.limit(self.share.buffers());
+            self.common.spares.set_limit(self.share.buffers());
             (0..self.crews.len()).try_for_each(|crew| self.follow(crew))?;
         }
         let now = Instant::now();

@@ -33,7 +33,7 @@ use crate::datastore::snapshot::Archive;
 use crate::error::{Error, Result};
 use crate::format::blob::ChunkDecoder;
 use crate::format::index::Chunk;
-use crate::memory::{BufferPool, DecodePermits, MemoryShare};
+use crate::memory::{BufferPool, DecodePermits, MemoryShare, ReceivedBytes};
 use crate::pipeline::ahead::Ahead;
 use crate::pipeline::hang_up::HangUp;
 use crate::pipeline::held::Arrival;
@@ -181,6 +181,7 @@ struct Common<'a> {
     stop: Cancel,
     spares: Arc<BufferPool>,
     permits: Arc<DecodePermits>,
+    received_bytes: Arc<ReceivedBytes>,
     /// The most jobs that are ever asked for and not yet committed.
     slots: usize,
     turns: Turns,
@@ -218,6 +219,7 @@ pub(crate) fn run(
         stop: settings.cancel.child(),
         spares: BufferPool::new(ChunkDecoder::blob_limit(archive.index().largest_chunk())),
         permits: Arc::clone(share.permits()),
+        received_bytes: Arc::default(),
         slots: share.max_slots(),
         turns: Turns::new(share.max_slots()),
         hang_ups: (settings.crews.iter())

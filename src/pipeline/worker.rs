@@ -12,7 +12,7 @@ use crate::cancel::Cancel;
 use crate::datastore::snapshot::Source;
 use crate::format::blob::{ChunkDecoder, Verified};
 use crate::format::index::Chunk;
-use crate::memory::{Buffer, BufferPool, DecodePermits};
+use crate::memory::{Buffer, BufferPool, DecodePermits, ReceivedBytes};
 use crate::pipeline::hang_up::HangUp;
 use crate::pipeline::held::{Arrival, Held, Spent};
 use crate::pipeline::retry::Failure;
@@ -40,6 +40,7 @@ pub(super) struct Worker<'a> {
     seeds: &'a Seeds<'a>,
     spares: &'a Arc<BufferPool>,
     permits: &'a DecodePermits,
+    received_bytes: &'a Arc<ReceivedBytes>,
     turns: &'a Turns,
     throttle: &'a RateLimit,
     held: Held,
@@ -83,6 +84,7 @@ impl<'a> Worker<'a> {
             seeds: &common.seeds,
             spares: &common.spares,
             permits: &common.permits,
+            received_bytes: &common.received_bytes,
             turns: &common.turns,
             throttle: &common.settings.throttle,
             held: Held {
@@ -212,7 +214,7 @@ impl<'a> Worker<'a> {
             }
         }
         self.decoder.hash_while_received(&mut blob);
-        blob.count_received();
+        blob.count_received(self.received_bytes);
         let connection = line.connection.as_ref();
         if job.fresh_connection || connection.is_some_and(|open| open.depth() == 0) {
             self.retire_connection(line);
@@ -308,7 +310,7 @@ impl<'a> Worker<'a> {
                 ..
             }) => self.held.fail(id, Failure::Fetch(error)),
             Ok(mut answer) => {
-                answer.blob.set_whole();
+                answer.blob.confirm_received();
                 self.held.came(answer.id, self.turns);
                 self.received = Some(answer);
             }

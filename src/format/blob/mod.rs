@@ -147,7 +147,7 @@ impl ChunkDecoder {
     /// the bytes.
     pub(crate) fn hash_while_received(&self, blob: &mut Buffer) {
         if self.key.is_none() {
-            blob.hash_behind(PLAIN, HEADER);
+            blob.hash_payload(PLAIN, HEADER);
         }
     }
 
@@ -188,7 +188,7 @@ impl ChunkDecoder {
         match (&self.key, kind.is_encrypted) {
             // The tag is checked first, so that what the CRC is asked about is still as it came.
             (Some(key), true) => {
-                decrypt(blob, key).map_err(|reason| reason.blaming(blob, kind))?;
+                decrypt(blob.bytes_mut(), key).map_err(|reason| reason.blaming(blob, kind))?;
             }
             (None, false) => {}
             (Some(_), false) => return Err(Reason::Plain),

@@ -229,7 +229,7 @@ impl<'a> Writer<'a> {
                     None => line.ahead.places.unprobed(job.place, Instant::now()),
                 }
                 if fetched.is_some() {
-                    self.progress.chunk_came(self.common.spares.received());
+                    self.progress.chunk_came(self.common.received_bytes.total());
                 }
                 let is_awaited = self.arrivals.awaits(job.turn);
                 line.race.came(&job, bytes, is_awaited, &line.ahead);
@@ -261,7 +261,7 @@ impl<'a> Writer<'a> {
             }
             Some(Scope::Chunk) => {
                 line.ahead.places.answered(job.place);
-                self.progress.chunk_came(self.common.spares.received());
+                self.progress.chunk_came(self.common.received_bytes.total());
             }
             Some(Scope::Ours) | None => line.ahead.places.unprobed(job.place, Instant::now()),
         }

@@ -28,7 +28,7 @@ impl Writer<'_> {
         if !line.ahead.is_asked(turn) || self.common.settings.throttle.is_holding() {
             return Ok(());
         }
-        let bytes = self.common.spares.received();
+        let bytes = self.common.received_bytes.total();
         self.progress.record_wait(waited, bytes);
         if self.progress.is_over() {
             return Err(self.gave_up(turn, line));
