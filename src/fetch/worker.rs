@@ -18,7 +18,7 @@ use crate::fetch::lanes::{Jobs, LaneShared};
 use crate::fetch::seed::Seeds;
 use crate::format::blob::{ChunkDecoder, Verified};
 use crate::format::index::Chunk;
-use crate::memory::{Buffer, BufferPool, MemoryBudget};
+use crate::memory::{Buffer, BufferPool, DecodePermits, ReceivedBytes};
 use crate::rate_limit::RateLimit;
 
 /// How long a connection is left alone while there is nothing to fetch. Proxies forget one after half a minute or more.
@@ -35,7 +35,9 @@ pub(super) struct Shared {
     /// Ends all workers.
     pub(super) stop: Cancel,
     pub(super) pool: Arc<BufferPool>,
-    pub(super) budget: Arc<MemoryBudget>,
+    pub(super) permits: Arc<DecodePermits>,
+    /// The bytes of all answers.
+    pub(super) received_bytes: Arc<ReceivedBytes>,
     pub(super) rate_limit: RateLimit,
 }
 
@@ -213,8 +215,8 @@ impl<'a> Worker<'a> {
                 Err(buffer) => blob = buffer,
             }
         }
-        self.decoder.watch(&mut blob);
-        blob.count_received();
+        self.decoder.hash_while_received(&mut blob);
+        blob.count_received(&self.shared.received_bytes);
         let connection = link.connection.as_ref();
         if job.fresh_connection || connection.is_some_and(|open| open.depth() == 0) {
             self.retire_connection(link);
@@ -316,7 +318,7 @@ impl<'a> Worker<'a> {
                 ..
             }) => self.held.fail(id, Failure::Fetch(error)),
             Ok(mut answer) => {
-                answer.blob.set_whole();
+                answer.blob.confirm_received();
                 self.held.record_answer(answer.id);
                 self.received = Some(answer);
             }
@@ -336,12 +338,12 @@ impl<'a> Worker<'a> {
         if job.stage.is_unwanted() {
             return self.held.answer(id, Some(fetched), Err(Failure::Overtaken));
         }
-        let permit = self.shared.budget.decode();
+        let permit = self.shared.permits.acquire();
         let begun = Instant::now();
-        self.decoder.lend(self.shared.pool.buffer());
-        let decoded = self.decoder.decode(&chunk, blob);
-        // What the blob was in goes back at once.
-        self.decoder.lend(Buffer::new());
+        let mut scratch = self.shared.pool.buffer();
+        let decoded = self.decoder.decode(&chunk, blob, &mut scratch);
+        // The memory that the chunk's data is not in goes back before the next chunk is decoded.
+        drop(scratch);
         self.held.spent.decoding += begun.elapsed();
         drop(permit);
         match decoded {

@@ -220,7 +220,7 @@ impl TlsStream {
             return Err(rustls::Error::General("it is broken already".to_owned()));
         }
         loop {
-            let records = &mut self.incoming[self.start..self.end];
+            let records = &mut self.incoming.bytes_mut()[self.start..self.end];
             let UnbufferedStatus { mut discard, state } = self.tls.process_tls_records(records);
             let mut phase = None;
             let result = match state {
@@ -300,10 +300,12 @@ impl TlsStream {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         } else if self.end > INCOMING - INCOMING / 4 {
-            self.incoming.copy_within(self.start..self.end, 0);
+            self.incoming
+                .bytes_mut()
+                .copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        let space = &mut self.incoming[self.end..];
+        let space = &mut self.incoming.bytes_mut()[self.end..];
         if space.is_empty() {
             // rustls refuses whatever is too long before that.
             let cause = io::Error::other("it sent a record that is too long");
@@ -322,7 +324,7 @@ impl TlsStream {
 
     /// Tells the peer why the connection ends, as rustls has prepared it after an error.
     fn write_alert(&mut self) {
-        let records = &mut self.incoming[self.start..self.end];
+        let records = &mut self.incoming.bytes_mut()[self.start..self.end];
         let state = self.tls.process_tls_records(records).state;
         if let Ok(ConnectionState::EncodeTlsData(mut encode)) = state {
             let mut alert = [0; 256];
@@ -340,7 +342,7 @@ impl Drop for TlsStream {
         if self.is_broken {
             return;
         }
-        let records = &mut self.incoming[self.start..self.end];
+        let records = &mut self.incoming.bytes_mut()[self.start..self.end];
         let state = self.tls.process_tls_records(records).state;
         if let Ok(ConnectionState::WriteTraffic(mut traffic)) = state {
             let mut goodbye = [0; 256];

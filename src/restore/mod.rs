@@ -19,7 +19,7 @@ use crate::datastore::snapshot::Archive;
 use crate::error::Result;
 use crate::fetch::seed::Seed;
 use crate::fetch::{FetchSettings, HedgeRules, Rules, Staff, hedging_lanes, lanes_of};
-use crate::memory::{MemoryBudget, Share};
+use crate::memory::{MemoryBudget, MemoryShare};
 use crate::rate_limit::RateLimit;
 use crate::report::{Event, Report};
 use crate::restore::plan::Plan;
@@ -259,7 +259,7 @@ impl Restore {
         self.run_with(archive, &mut Nowhere, observer)
     }
 
-    fn choose(&self, archive: &Archive, plan: &Plan) -> (FetchSettings, Share) {
+    fn choose(&self, archive: &Archive, plan: &Plan) -> (FetchSettings, MemoryShare) {
         let largest = archive.index().largest_chunk();
         let useful = 3 * archive.index().count().max(SLOTS_USEFUL_MIN / 3);
         // A chunk takes one buffer from its request to its commit.
@@ -268,10 +268,10 @@ impl Restore {
             threads: self.threads,
             in_flight: self.in_flight,
         };
-        let mut lanes = lanes_of(archive, staff, share.most());
+        let mut lanes = lanes_of(archive, staff, share.max_slots());
         let places = lanes.len();
         let reserved = HEDGE_BUFFERS * places + ABANDONED_MAX;
-        let may_hedge = (self.race || places > 1) && share.adjust(0) > 2 * reserved;
+        let may_hedge = (self.race || places > 1) && share.slots() > 2 * reserved;
         if may_hedge {
             share.set_aside(reserved);
             lanes.extend(hedging_lanes(places));

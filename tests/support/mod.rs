@@ -263,9 +263,9 @@ impl Connection for Line<'_> {
                 Ok(())
             }
             (Some(Fault::Corrupt), Some(stored)) => {
-                blob.extend_from_slice(&stored);
-                let last = blob.len() - 1;
-                blob[last] ^= 1;
+                let (last, rest) = stored.split_last().expect("a blob has a header");
+                blob.extend_from_slice(rest);
+                blob.extend_from_slice(&[last ^ 1]);
                 Ok(())
             }
             (Some(Fault::Truncated), Some(stored)) => {

@@ -178,6 +178,7 @@ fn take_as_they_come(late: &Late, chunks: &[Chunk], next: &AtomicUsize, share: u
     let mut connection = late.open();
     let mut decoder = ChunkDecoder::new(None);
     let mut spares: Vec<Buffer> = Vec::new();
+    let mut scratch = Buffer::new();
     let mut received: Option<Answer> = None;
     loop {
         while connection.requests.len() < share {
@@ -196,7 +197,7 @@ fn take_as_they_come(late: &Late, chunks: &[Chunk], next: &AtomicUsize, share: u
             connection.request(request).expect("it takes requests");
         }
         if let Some(answer) = received.take() {
-            let decoded = decoder.decode(&chunks[answer.id as usize], answer.blob);
+            let decoded = decoder.decode(&chunks[answer.id as usize], answer.blob, &mut scratch);
             spares.push(decoded.expect("the chunk is sound").into_buffer());
         }
         if connection.requests.is_empty() {

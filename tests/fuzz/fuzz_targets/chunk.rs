@@ -25,7 +25,8 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let mut blob = Buffer::new();
     blob.extend_from_slice(bytes);
-    if let Ok(verified) = ChunkDecoder::new(key).decode(&chunk, blob) {
+    let decoded = ChunkDecoder::new(key).decode(&chunk, blob, &mut Buffer::new());
+    if let Ok(verified) = decoded {
         assert_eq!(verified.data(), DATA);
     }
 });
