@@ -232,8 +232,17 @@ impl<'a> Worker<'a> {
         if !job.stage.begin(self.number, self.rate_limit.held(), begun) {
             return self.answer_at_once(job, Err(Failure::Needless));
         }
-        self.held.push(job, link.connection.is_none());
-        let requested = (self.connected(link)).and_then(|open| open.request(request));
+        let (id, is_connected) = (job.id, link.connection.is_some());
+        self.held.push(job);
+        let requested = match self.connect(link) {
+            Ok(connection) => {
+                if !is_connected {
+                    self.held.record_connection(id);
+                }
+                connection.request(request)
+            }
+            Err(error) => Err(error),
+        };
         self.held.spent.fetching += begun.elapsed();
         if let Err(error) = requested {
             self.lose_connection(link, error);
@@ -243,7 +252,7 @@ impl<'a> Worker<'a> {
     /// Answers a job without a request.
     fn answer_at_once(&mut self, job: Job, outcome: Result<Verified, Failure>) {
         let id = job.id;
-        self.held.push(job, false);
+        self.held.push(job);
         self.held.answer(id, None, outcome);
     }
 
@@ -267,7 +276,8 @@ impl<'a> Worker<'a> {
         Err(buffer)
     }
 
-    fn connected<'l, 'c>(
+    /// The connection, which is made if there is none.
+    fn connect<'l, 'c>(
         &self,
         link: &'c mut Link<'l>,
     ) -> Result<&'c mut Box<dyn Connection + 'l>, FetchError>

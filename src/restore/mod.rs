@@ -96,9 +96,9 @@ impl Restore {
         Restore { threads, ..self }
     }
 
-    /// How many requests may be unanswered at once at each place. With 0, the default, a restore starts with 16 over a network,
-    /// and in a folder with one for each core, and follows how long chunks take: it doubles the number while chunks do not wait
-    /// for one another, and lowers it where they do little else. The memory bounds the number, and so does the number of threads
+    /// How many requests may be unanswered at once at each place. With 0, the default, a restore starts with 4 over a network,
+    /// and in a folder with one for each core, and follows how long chunks take: the number grows while chunks do not wait for
+    /// one another, and shrinks where they do little else. The memory bounds the number, and so does the number of threads
     /// where each connection gives one chunk at a time.
     #[must_use]
     pub fn in_flight(self, chunks: usize) -> Restore {

@@ -15,6 +15,9 @@ use crate::restore::window::Window;
 use crate::restore::writer::{Writer, check_cancelled, target_error};
 use crate::target::{Existing, Target};
 
+/// Chunks that may be asked for ahead in any case, where a part of the memory is kept for others.
+const WINDOW_MIN: usize = 32;
+
 /// Restores an archive into a target. The calling thread is the writer.
 pub(super) fn run(
     archive: &Archive,
@@ -74,7 +77,7 @@ fn keep_repeats_in_memory(plan: &mut Plan, in_flight: usize, share: &mut MemoryS
     share.rebalance(0);
     let slots = share.slots();
     // What is in flight, and waits to be, comes first; but of little memory a half is kept.
-    let window = (2 * in_flight).min(slots.div_ceil(2));
+    let window = (2 * in_flight).max(WINDOW_MIN).min(slots.div_ceil(2));
     let room = (slots - window).min(plan.repeats().len());
     share.set_aside(room);
     plan.repeat_only(repeats_within(room, plan.repeats()));
