@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::backend::http::{Client, Want, absent};
 use crate::backend::retry::Retry;
 use crate::backend::secret::SecretValue;
-use crate::backend::{Answer, ArchivePath, Backend, Connection, FetchError, Request};
+use crate::backend::{ArchivePath, Backend, Connection, FetchError, Request, one_by_one};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -117,13 +117,13 @@ impl Backend for Https {
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         let dialer = self.dialer.throttled(throttle);
         let authorization = self.authorization.clone();
-        Ok(Box::new(Chunks {
+        let mut chunks = Chunks {
             client: Client::new(dialer, authorization, cancel.clone()),
             base: &self.base,
             index: self.file_url(&archive.snapshot, &archive.file),
             last: None,
-            requested: None,
-        }))
+        };
+        Ok(one_by_one(move |request| chunks.fetch(request)))
     }
 }
 
@@ -135,34 +135,17 @@ struct Chunks<'a> {
     index: String,
     /// The URL of the last chunk that came.
     last: Option<String>,
-    requested: Option<Request>,
-}
-
-impl Connection for Chunks<'_> {
-    fn request(&mut self, request: Request) -> Result<(), FetchError> {
-        self.requested = Some(request);
-        Ok(())
-    }
-
-    fn receive(&mut self) -> Result<Answer, FetchError> {
-        let Some(mut request) = self.requested.take() else {
-            return Err(FetchError::Fatal("nothing was requested".into()));
-        };
-        // After a failure the client connects anew by itself.
-        let result = self.fetch(&mut request);
-        Ok(Answer {
-            id: request.id,
-            blob: request.blob,
-            result,
-        })
-    }
 }
 
 impl Chunks<'_> {
+    /// After a failure the client connects anew by itself.
     fn fetch(&mut self, request: &mut Request) -> Result<(), FetchError> {
-        let url = chunk_url(self.base, &request.digest);
+        let url = chunk_url(self.base, &request.digest());
         match self.client.get(&url, Want::File).map_err(FetchError::from) {
-            Ok(answer) => answer.read_into(&mut request.blob, request.limit)?,
+            Ok(answer) => {
+                let limit = request.limit();
+                answer.read_into(request.buffer(), limit)?;
+            }
             Err(FetchError::Missing) => return Err(self.missing()),
             Err(error) => return Err(error),
         }

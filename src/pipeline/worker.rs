@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use crate::backend::{Answer, Connection, FetchError, Request};
+use crate::backend::{Connection, FetchError, Request};
 use crate::cancel::Cancel;
 use crate::datastore::snapshot::Source;
 use crate::format::blob::{ChunkDecoder, Verified};
@@ -45,10 +45,16 @@ pub(super) struct Worker<'a> {
     throttle: &'a RateLimit,
     held: Held,
     /// A blob that came and is not decoded yet. Its job is still held.
-    received: Option<Answer>,
+    received: Option<Received>,
     decoder: ChunkDecoder,
     /// Ends its connection from outside.
     hang_up: &'a HangUp,
+}
+
+/// The blob that came for a job.
+struct Received {
+    id: u64,
+    blob: Buffer,
 }
 
 /// A worker's connection, once there is one, and what ends it.
@@ -218,12 +224,8 @@ impl<'a> Worker<'a> {
         if job.fresh_connection || connection.is_some_and(|open| open.depth() == 0) {
             self.retire_connection(line);
         }
-        let request = Request {
-            id: job.id,
-            digest: job.chunk.digest,
-            limit: ChunkDecoder::blob_limit(job.chunk.len),
-            blob,
-        };
+        let limit = ChunkDecoder::blob_limit(job.chunk.len);
+        let request = Request::new(job.id, job.chunk.digest, limit, blob);
         // A connection that must be made first is a part of what it takes.
         let begun = Instant::now();
         if !job.is_race {
@@ -295,30 +297,28 @@ impl<'a> Worker<'a> {
         let begun = Instant::now();
         let received = connection.receive();
         self.held.spent.fetching += begun.elapsed();
-        match received {
-            Ok(answer) if !self.held.has(answer.id) => {
-                let error = FetchError::Fatal("an answer came that was not asked for".into());
-                self.lose_connection(line, error);
+        let answer = match received {
+            Ok(answer) => answer,
+            Err(error) => return self.lose_connection(line, error),
+        };
+        let id = answer.id();
+        if !self.held.has(id) {
+            let error = FetchError::Fatal("an answer came that was not asked for".into());
+            return self.lose_connection(line, error);
+        }
+        match answer.into_blob() {
+            Err(error) if line.cancel.is_cancelled() => self.lose_connection(line, error),
+            Err(error) => self.held.fail(id, Failure::Fetch(error)),
+            Ok(mut blob) => {
+                blob.set_whole();
+                self.held.came(id, self.turns);
+                self.received = Some(Received { id, blob });
             }
-            Ok(Answer {
-                result: Err(error), ..
-            }) if line.cancel.is_cancelled() => self.lose_connection(line, error),
-            Ok(Answer {
-                id,
-                result: Err(error),
-                ..
-            }) => self.held.fail(id, Failure::Fetch(error)),
-            Ok(mut answer) => {
-                answer.blob.set_whole();
-                self.held.came(answer.id, self.turns);
-                self.received = Some(answer);
-            }
-            Err(error) => self.lose_connection(line, error),
         }
     }
 
     fn decode(&mut self) {
-        let Some(Answer { id, blob, .. }) = self.received.take() else {
+        let Some(Received { id, blob }) = self.received.take() else {
             return;
         };
         let Some(job) = self.held.jobs.iter().find(|job| job.id == id) else {

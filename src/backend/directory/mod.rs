@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::backend::{
-    Answer, ArchivePath, Backend, Concurrency, Connection, FetchError, Request, SnapshotInfo,
+    ArchivePath, Backend, Concurrency, Connection, FetchError, Request, SnapshotInfo, one_by_one,
 };
 use crate::cancel::Cancel;
 use crate::digest::Digest;
@@ -186,47 +186,27 @@ impl Backend for Directory {
         cancel: &'a Cancel,
         throttle: &'a RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
-        Ok(Box::new(ChunkFiles {
+        let files = ChunkFiles {
             chunks: self.chunks.clone(),
-            requested: None,
             cancel,
             throttle,
-        }))
+        };
+        Ok(one_by_one(move |request| files.read(request)))
     }
 }
 
 /// A worker's view of the `.chunks` folder.
 struct ChunkFiles<'a> {
     chunks: Chunks,
-    requested: Option<Request>,
     cancel: &'a Cancel,
     throttle: &'a RateLimit,
-}
-
-impl Connection for ChunkFiles<'_> {
-    fn request(&mut self, request: Request) -> Result<(), FetchError> {
-        self.requested = Some(request);
-        Ok(())
-    }
-
-    fn receive(&mut self) -> Result<Answer, FetchError> {
-        let Some(mut request) = self.requested.take() else {
-            return Err(FetchError::Fatal("nothing was requested".into()));
-        };
-        let result = self.read(&mut request);
-        Ok(Answer {
-            id: request.id,
-            blob: request.blob,
-            result,
-        })
-    }
 }
 
 impl ChunkFiles<'_> {
     /// Reads a chunk. That it is missing or can't be read is said of it only where its folder is still there: of a disk that
     /// was pulled out, or a file system that was unmounted, nothing is known.
     fn read(&self, request: &mut Request) -> Result<(), FetchError> {
-        let path = self.chunks.path_of(&request.digest);
+        let path = self.chunks.path_of(&request.digest());
         match self.read_file(&path, request) {
             Err(error) if error.scope() == Some(Scope::Chunk) => {
                 self.chunks.check_there()?;
@@ -246,12 +226,11 @@ impl ChunkFiles<'_> {
         }
         let Some(len) = usize::try_from(len)
             .ok()
-            .filter(|&len| len <= request.limit)
+            .filter(|&len| len <= request.limit())
         else {
             return Err(FetchError::TooLong);
         };
-        request.blob.clear();
-        request.blob.fill(len, |space| {
+        request.buffer().fill(len, |space| {
             let allowed = self.throttle.may_read(space.len(), self.cancel)?;
             (file.read_exact(&mut space[..allowed])).map_err(FetchError::of_file)?;
             Ok(allowed)

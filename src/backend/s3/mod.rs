@@ -19,7 +19,7 @@ use crate::backend::s3::listing::Lister;
 use crate::backend::s3::refusal::Trouble;
 use crate::backend::secret::SecretValue;
 use crate::backend::{
-    Answer as ChunkAnswer, ArchivePath, Backend, Connection, FetchError, Request, SnapshotInfo,
+    ArchivePath, Backend, Connection, FetchError, Request, SnapshotInfo, one_by_one,
 };
 use crate::cancel::Cancel;
 use crate::digest::Digest;
@@ -185,14 +185,14 @@ impl Backend for S3 {
         throttle: &'a crate::rate_limit::RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         let dialer = self.dialer.throttled(throttle);
-        Ok(Box::new(Chunks {
+        let mut chunks = Chunks {
             place: self,
             index: key_of(&archive.snapshot, &archive.file),
             last: None,
             client: Client::signing(dialer, cancel.clone()),
             cancel,
-            requested: None,
-        }))
+        };
+        Ok(one_by_one(move |request| chunks.fetch(request)))
     }
 }
 
@@ -205,37 +205,19 @@ struct Chunks<'a> {
     last: Option<String>,
     client: Client,
     cancel: &'a Cancel,
-    requested: Option<Request>,
-}
-
-impl Connection for Chunks<'_> {
-    fn request(&mut self, request: Request) -> Result<(), FetchError> {
-        self.requested = Some(request);
-        Ok(())
-    }
-
-    fn receive(&mut self) -> Result<ChunkAnswer, FetchError> {
-        let Some(mut request) = self.requested.take() else {
-            return Err(FetchError::Fatal("nothing was requested".into()));
-        };
-        // After a failure the client connects anew by itself.
-        let result = self.fetch(&mut request);
-        Ok(ChunkAnswer {
-            id: request.id,
-            blob: request.blob,
-            result,
-        })
-    }
 }
 
 impl Chunks<'_> {
+    /// After a failure the client connects anew by itself.
     fn fetch(&mut self, request: &mut Request) -> Result<(), FetchError> {
         let turn = self.place.in_flight.acquire(self.cancel)?;
         let store = &self.place.store;
-        let key = chunk_key(&request.digest);
+        let key = chunk_key(&request.digest());
+        let limit = request.limit();
         let read = match store.object(&mut self.client, &key, Want::File) {
-            Ok(answer) => (answer.read_into(&mut request.blob, request.limit))
-                .map_err(|unfit| store.sort(unfit)),
+            Ok(answer) => {
+                (answer.read_into(request.buffer(), limit)).map_err(|unfit| store.sort(unfit))
+            }
             Err(trouble) => Err(trouble),
         };
         match read {
