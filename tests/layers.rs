@@ -195,6 +195,35 @@ fn no_threads_are_shared_with_the_program_that_embeds_the_library() {
     }
 }
 
+#[test]
+fn only_the_layout_knows_where_the_files_of_a_datastore_lie() {
+    let mut files = Vec::new();
+    collect(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        &mut files,
+    );
+    for (module, text) in files {
+        let lines = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
+        for line in lines.filter(|_| module != "backend/layout") {
+            for name in [
+                "\"index.json.blob",
+                "\"client.log.blob",
+                "\"rsa-encrypted",
+                "\".protected",
+                "\".chunks",
+                "\".cnt",
+                "\"ns/",
+                "ns/{",
+                "/owner\"",
+            ] {
+                assert!(!line.contains(name), "{module} knows {name}: {line}");
+            }
+        }
+    }
+}
+
 /// The files below a folder, as module names such as `format/blob`, without their tests.
 fn collect(folder: &Path, files: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).expect("the source folder can be read") {

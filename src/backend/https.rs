@@ -8,9 +8,8 @@ use zeroize::Zeroizing;
 use crate::backend::http::{Client, Want, absent};
 use crate::backend::retry::Retry;
 use crate::backend::secret::SecretValue;
-use crate::backend::{ArchivePath, Backend, Connection, FetchError, Request, one_by_one};
+use crate::backend::{ArchivePath, Backend, Connection, FetchError, Request, layout, one_by_one};
 use crate::cancel::Cancel;
-use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::SnapshotPath;
 use crate::net::Dialer;
@@ -86,13 +85,7 @@ impl Https {
     }
 
     fn file_url(&self, snapshot: &SnapshotPath, file: &str) -> String {
-        let mut url = self.base.clone();
-        for name in snapshot.namespace.components() {
-            url.push_str("ns/");
-            url.push_str(name);
-            url.push('/');
-        }
-        format!("{url}{}/{file}", snapshot.snapshot)
+        format!("{}{}", self.base, layout::file(snapshot, file))
     }
 }
 
@@ -140,7 +133,7 @@ struct Chunks<'a> {
 impl Chunks<'_> {
     /// After a failure the client connects anew by itself.
     fn fetch(&mut self, request: &mut Request) -> Result<(), FetchError> {
-        let url = chunk_url(self.base, &request.digest());
+        let url = format!("{}{}", self.base, layout::chunk(&request.digest()));
         match self.client.get(&url, Want::File).map_err(FetchError::from) {
             Ok(answer) => {
                 let limit = request.limit();
@@ -165,11 +158,6 @@ impl Chunks<'_> {
                 }),
         )
     }
-}
-
-fn chunk_url(base: &str, digest: &Digest) -> String {
-    let name = digest.to_string();
-    format!("{base}.chunks/{}/{name}", &name[..4])
 }
 
 fn header(credentials: &Credentials) -> Result<SecretValue> {

@@ -6,6 +6,7 @@ mod http;
 #[cfg(feature = "https")]
 pub(crate) mod https;
 mod info;
+pub mod layout;
 mod one_by_one;
 #[cfg(feature = "pbs")]
 pub(crate) mod pbs;

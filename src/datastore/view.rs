@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::backend::layout::MANIFEST;
 use crate::backend::{Backend, FetchError, SnapshotInfo};
 use crate::datastore::trust::Trust;
 use crate::datastore::{cannot, few, within};
@@ -13,8 +14,6 @@ use crate::format::blob::{MAX_RAW, decode_blob};
 use crate::format::key::Key;
 use crate::format::manifest::{MAX_MANIFEST, Manifest};
 use crate::format::name::{GroupName, Namespace, SnapshotName, SnapshotPath};
-
-const MANIFEST: &str = "index.json.blob";
 
 /// A place that is out of reach is asked after all others for so long.
 const PAUSE: Duration = Duration::from_secs(60);

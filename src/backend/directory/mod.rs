@@ -8,10 +8,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::backend::{
-    ArchivePath, Backend, Concurrency, Connection, FetchError, Request, SnapshotInfo, one_by_one,
+    ArchivePath, Backend, Concurrency, Connection, FetchError, Request, SnapshotInfo, layout,
+    one_by_one,
 };
 use crate::cancel::Cancel;
-use crate::digest::Digest;
 use crate::error::is_ours;
 use crate::error::{BoxError, Error, ErrorKind, Scope};
 use crate::format::name::{GroupName, Namespace, SnapshotPath};
@@ -21,10 +21,6 @@ use crate::reading;
 use listing::Found;
 
 const REPLACED: &str = "another folder, or none, has taken its place";
-
-/// The file of a group that says whose it is, and the most that is read of it.
-const OWNER: &str = "owner";
-const MAX_OWNER: u64 = 4 << 10;
 
 /// A datastore in a folder.
 #[derive(Debug)]
@@ -51,7 +47,7 @@ impl Directory {
             let message = "it is not a folder";
             return Err(io::Error::new(io::ErrorKind::NotADirectory, message));
         }
-        let folder = root.join(".chunks");
+        let folder = root.join(layout::CHUNKS);
         let chunks = Chunks::open(folder.clone()).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => io::Error::new(
                 io::ErrorKind::NotFound,
@@ -65,20 +61,12 @@ impl Directory {
         })
     }
 
-    fn namespace(&self, namespace: &Namespace) -> PathBuf {
-        let mut path = self.root.clone();
-        for name in namespace.components() {
-            path.push("ns");
-            path.push(name);
+    /// A path of the datastore on this machine, without a slash at its end.
+    fn path(&self, relative: &str) -> PathBuf {
+        match relative.trim_end_matches('/') {
+            "" => self.root.clone(),
+            relative => self.root.join(relative),
         }
-        path
-    }
-
-    fn group(&self, namespace: &Namespace, group: &GroupName) -> PathBuf {
-        let mut path = self.namespace(namespace);
-        path.push(group.backup_type().to_string());
-        path.push(group.id());
-        path
     }
 
     /// What lies in a namespace, or in one group of it.
@@ -92,14 +80,14 @@ impl Directory {
                 found: vec![group.clone()],
                 passed_over: Vec::new(),
             },
-            None => listing::groups(&self.namespace(namespace))?,
+            None => listing::groups(self, namespace)?,
         };
         let mut all = Found {
             found: Vec::new(),
             passed_over: groups.passed_over,
         };
         for group in groups.found {
-            let snapshots = listing::snapshots(&self.group(namespace, &group), &group)?;
+            let snapshots = listing::snapshots(self, namespace, &group)?;
             all.found.extend(snapshots.found);
             all.passed_over.extend(snapshots.passed_over);
         }
@@ -108,8 +96,7 @@ impl Directory {
 
     /// A file of a snapshot. That it is missing is said only where the datastore is still there.
     fn open_file(&self, snapshot: &SnapshotPath, file: &str) -> Result<File, FetchError> {
-        let group = self.group(&snapshot.namespace, snapshot.snapshot.group());
-        let opened = listing::snapshot_folder(&group, &snapshot.snapshot).and_then(|folder| {
+        let opened = listing::snapshot_folder(self, snapshot).and_then(|folder| {
             let path = folder.join(file);
             reading::open_file(&path).map_err(|error| at(&path, error))
         });
@@ -157,23 +144,23 @@ impl Backend for Directory {
         let listed = self.list(namespace, group);
         let mut texts = listed.map_or_else(|_| Vec::new(), |list| list.passed_over);
         if group.is_none() {
-            let namespaces = listing::namespaces(&self.namespace(namespace), namespace);
+            let namespaces = listing::namespaces(self, namespace);
             texts.extend(namespaces.map_or_else(|_| Vec::new(), |list| list.passed_over));
         }
         texts
     }
 
     fn namespaces(&self, parent: &Namespace) -> Result<Vec<Namespace>, FetchError> {
-        listing::namespaces(&self.namespace(parent), parent).map(|list| list.found)
+        listing::namespaces(self, parent).map(|list| list.found)
     }
 
     fn owner(&self, namespace: &Namespace, group: &GroupName) -> Result<String, FetchError> {
-        let path = self.group(namespace, group).join(OWNER);
+        let path = self.path(&layout::owner(namespace, group));
         let mut text = String::new();
         reading::open_file(&path)
-            .and_then(|file| file.take(MAX_OWNER).read_to_string(&mut text))
+            .and_then(|file| file.take(layout::OWNER_LEN_MAX).read_to_string(&mut text))
             .map_err(|error| at(&path, error))?;
-        Ok(text.lines().next().unwrap_or_default().to_owned())
+        Ok(layout::parse_owner(&text).to_owned())
     }
 
     fn concurrency(&self) -> Concurrency {
@@ -187,7 +174,7 @@ impl Backend for Directory {
         throttle: &'a RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         let files = ChunkFiles {
-            chunks: self.chunks.clone(),
+            place: self,
             cancel,
             throttle,
         };
@@ -197,7 +184,7 @@ impl Backend for Directory {
 
 /// A worker's view of the `.chunks` folder.
 struct ChunkFiles<'a> {
-    chunks: Chunks,
+    place: &'a Directory,
     cancel: &'a Cancel,
     throttle: &'a RateLimit,
 }
@@ -206,10 +193,10 @@ impl ChunkFiles<'_> {
     /// Reads a chunk. That it is missing or can't be read is said of it only where its folder is still there: of a disk that
     /// was pulled out, or a file system that was unmounted, nothing is known.
     fn read(&self, request: &mut Request) -> Result<(), FetchError> {
-        let path = self.chunks.path_of(&request.digest());
+        let path = self.place.path(&layout::chunk(&request.digest()));
         match self.read_file(&path, request) {
             Err(error) if error.scope() == Some(Scope::Chunk) => {
-                self.chunks.check_there()?;
+                self.place.chunks.check_there()?;
                 Err(error)
             }
             Err(FetchError::Denied(cause)) => Err(denied(&path, cause)),
@@ -297,13 +284,6 @@ impl Chunks {
             Err(error) if is_ours(&error) => Err(FetchError::Resources(error.into())),
             Err(error) => Err(self.gone(error)),
         }
-    }
-
-    fn path_of(&self, digest: &Digest) -> PathBuf {
-        let name = digest.to_string();
-        let mut path = self.folder.join(&name[..4]);
-        path.push(name);
-        path
     }
 }
 

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::backend::FetchError;
-use crate::backend::pbs::listing::MANIFEST;
+use crate::backend::layout::MANIFEST;
 use crate::backend::pbs::refusal::{Forbidden, Locked, is_due_to};
 use crate::backend::pbs::{Pbs, listing};
 use crate::cancel::Cancel;

@@ -19,10 +19,9 @@ use crate::backend::s3::listing::Lister;
 use crate::backend::s3::refusal::Trouble;
 use crate::backend::secret::SecretValue;
 use crate::backend::{
-    ArchivePath, Backend, Connection, FetchError, Request, SnapshotInfo, one_by_one,
+    ArchivePath, Backend, Connection, FetchError, Request, SnapshotInfo, layout, one_by_one,
 };
 use crate::cancel::Cancel;
-use crate::digest::Digest;
 use crate::error::Result;
 use crate::format::name::{GroupName, Namespace, SnapshotPath};
 use crate::net::Dialer;
@@ -35,9 +34,6 @@ const EXPIRY: Duration = Duration::from_secs(15 * 60);
 
 /// As many manifests as are read at a time.
 const MOST_IDLE: usize = 8;
-
-/// The owner of a group is one line.
-const MAX_OWNER: u64 = 4 << 10;
 
 /// A datastore below a prefix of a bucket.
 pub(crate) struct S3 {
@@ -149,7 +145,7 @@ impl Backend for S3 {
         file: &str,
         limit: u64,
     ) -> Result<Vec<u8>, FetchError> {
-        match self.read(&key_of(snapshot, file), limit) {
+        match self.read(&key_of(&layout::file(snapshot, file)), limit) {
             // Where not even the datastore is there, that is what is to be said.
             Err(FetchError::Missing) => match self.lister().check_datastore() {
                 Err(FetchError::Fatal(error)) => Err(FetchError::Fatal(error)),
@@ -172,9 +168,10 @@ impl Backend for S3 {
     }
 
     fn owner(&self, namespace: &Namespace, group: &GroupName) -> Result<String, FetchError> {
-        let key = format!("{}{group}/owner", folder_of(namespace));
-        let text = String::from_utf8(self.read(&key, MAX_OWNER)?).map_err(FetchError::transient)?;
-        Ok(text.lines().next().unwrap_or_default().to_owned())
+        let key = key_of(&layout::owner(namespace, group));
+        let bytes = self.read(&key, layout::OWNER_LEN_MAX)?;
+        let text = String::from_utf8(bytes).map_err(FetchError::transient)?;
+        Ok(layout::parse_owner(&text).to_owned())
     }
 
     /// Each connection has a client of its own, and with it one TCP connection that is kept alive.
@@ -187,7 +184,7 @@ impl Backend for S3 {
         let dialer = self.dialer.throttled(throttle);
         let mut chunks = Chunks {
             place: self,
-            index: key_of(&archive.snapshot, &archive.file),
+            index: key_of(&layout::file(&archive.snapshot, &archive.file)),
             last: None,
             client: Client::signing(dialer, cancel.clone()),
             cancel,
@@ -212,7 +209,7 @@ impl Chunks<'_> {
     fn fetch(&mut self, request: &mut Request) -> Result<(), FetchError> {
         let turn = self.place.in_flight.acquire(self.cancel)?;
         let store = &self.place.store;
-        let key = chunk_key(&request.digest());
+        let key = layout::chunk(&request.digest());
         let limit = request.limit();
         let read = match store.object(&mut self.client, &key, Want::File) {
             Ok(answer) => {
@@ -256,20 +253,9 @@ impl Chunks<'_> {
     }
 }
 
-fn key_of(snapshot: &SnapshotPath, file: &str) -> String {
-    let folder = folder_of(&snapshot.namespace);
-    format!("{folder}{}/{file}", snapshot.snapshot)
-}
-
-/// The folder of a namespace, with a slash at its end.
-fn folder_of(namespace: &Namespace) -> String {
-    let names = namespace.components().map(|name| format!("ns/{name}/"));
-    [".cnt/".to_owned()].into_iter().chain(names).collect()
-}
-
-fn chunk_key(digest: &Digest) -> String {
-    let name = digest.to_string();
-    format!(".chunks/{}/{name}", &name[..4])
+/// The key of a path below the folder of all that is no chunk.
+fn key_of(path: &str) -> String {
+    format!("{}{path}", layout::S3_CONTENTS)
 }
 
 impl fmt::Debug for S3 {
