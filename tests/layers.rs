@@ -11,10 +11,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("reading", &[]),
     ("error", &["digest", "cancel"]),
     ("rate_limit", &["cancel"]),
+    ("place", &["error"]),
     ("memory", &["digest"]),
     (
         "net",
-        &["digest", "error", "cancel", "rate_limit", "memory"],
+        &["digest", "error", "cancel", "rate_limit", "place", "memory"],
     ),
     ("format", &["digest", "error", "memory"]),
     (
@@ -24,6 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "error",
             "cancel",
             "rate_limit",
+            "place",
             "reading",
             "memory",
             "net",
@@ -71,6 +73,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "error",
             "cancel",
             "reading",
+            "place",
             "net",
             "format",
             "backend",

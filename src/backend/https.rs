@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use ureq::http::Uri;
 use zeroize::Zeroizing;
 
 use crate::backend::http::{Client, Want, absent};
@@ -13,8 +12,8 @@ use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::SnapshotPath;
 use crate::net::Dialer;
-use crate::net::address::{Address, User};
 use crate::net::proxy::basic;
+use crate::place::HttpsUrl;
 use crate::rate_limit::RateLimit;
 
 /// Who asks.
@@ -39,44 +38,24 @@ pub(crate) struct Https {
 }
 
 impl Https {
-    /// A datastore at `https://[user:password@]host[:port]/path/`. Connects to nothing yet.
+    /// A datastore at a URL, whose own credentials come first. Connects to nothing yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a URL of another form, or credentials that a header can't carry.
+    /// [`ErrorKind::Invalid`] for credentials that a header can't carry.
     pub(crate) fn new(
-        url: &str,
+        url: &HttpsUrl,
         credentials: Option<Credentials>,
         dialer: Dialer,
         retry: Retry,
     ) -> Result<Https> {
-        // The URL may hold a password, so it is not shown.
-        let invalid = || {
-            let message =
-                "the URL of a datastore is written as https://[user:password@]host[:port]/path/";
-            Error::new(ErrorKind::Invalid, message)
-        };
-        let rest = url.strip_prefix("https://").ok_or_else(invalid)?;
-        let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let address = Address::parse(place).ok_or_else(invalid)?;
-        let place = place.rsplit_once('@').map_or(place, |(_, place)| place);
-        if path.contains(['?', '#']) {
-            return Err(invalid());
-        }
-        let slash = if path.is_empty() || path.ends_with('/') {
-            ""
-        } else {
-            "/"
-        };
-        let base = format!("https://{place}/{path}{slash}");
-        base.parse::<Uri>()
-            .map_err(|error| invalid().because(error))?;
-        let credentials = match address.user {
-            Some(User { name, password }) => Some(Credentials::Basic { name, password }),
-            None => credentials,
-        };
+        let own = url.credentials().map(|user| Credentials::Basic {
+            name: user.name.clone(),
+            password: user.password.clone(),
+        });
+        let credentials = own.or(credentials);
         let authorization = credentials.as_ref().map(header).transpose()?;
         Ok(Https {
-            base,
+            base: url.as_str().to_owned(),
             client: Client::new(dialer.clone(), authorization.clone(), retry.cancel.clone()),
             authorization,
             dialer,

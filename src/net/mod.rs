@@ -5,7 +5,6 @@
 )]
 
 mod acquaintance;
-pub(crate) mod address;
 pub(crate) mod body_text;
 mod connect;
 #[cfg(feature = "s3")]
@@ -34,9 +33,9 @@ use crate::digest::Fingerprint;
 use crate::error::FetchError;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::acquaintance::{Acquaintance, Failure};
-use crate::net::address::authority;
 use crate::net::socket::Socket;
 use crate::net::verify::Verifier;
+use crate::place::address::authority;
 use crate::rate_limit::RateLimit;
 
 #[cfg(feature = "s3")]

@@ -63,7 +63,7 @@ impl Pbs {
         };
         let message = format!(
             "{} may not read {place}; it may see the namespaces: {}{more}",
-            self.repository.identity,
+            self.repository.identity(),
             names.join(", ")
         );
         FetchError::Denied(

@@ -117,7 +117,7 @@ fn each(
     what: &str,
     entry: &mut dyn FnMut(&Value),
 ) -> Result<(), FetchError> {
-    let store = &server.repository.store;
+    let store = server.repository.datastore();
     let path = format!("/api2/json/admin/datastore/{store}/{what}");
     let mut is_second = false;
     loop {

@@ -1,8 +1,8 @@
 //! A datastore in an S3 bucket, as PBS 4 keeps it. Knows nothing of what the files mean.
 
+mod endpoint;
 mod in_flight;
 mod listing;
-mod place;
 mod refusal;
 
 use std::fmt;
@@ -25,8 +25,9 @@ use crate::cancel::Cancel;
 use crate::error::Result;
 use crate::format::name::{GroupName, Namespace, SnapshotPath};
 use crate::net::Dialer;
+use crate::place;
 
-pub(crate) use place::Server;
+pub(crate) use endpoint::Server;
 
 /// How long a signature holds. Each request is signed when it is made, so this is only how far the clocks may differ;
 /// S3 servers take no more from other signatures.
@@ -54,21 +55,20 @@ struct Store {
 }
 
 impl S3 {
-    /// A datastore at `s3://BUCKET/DATASTORE`. Connects to nothing yet.
+    /// A datastore in a bucket. Connects to nothing yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a place, an endpoint or a region of another form.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for an endpoint or a region of another form.
     pub(crate) fn new(
-        place: &str,
+        place: &place::Bucket,
         server: &Server,
         credentials: Credentials,
         dialer: Dialer,
         retry: Retry,
     ) -> Result<S3> {
-        let (bucket, prefix) = place::parse(place, server)?;
         let store = Store {
-            bucket,
-            prefix,
+            bucket: endpoint::bucket(place.name(), server)?,
+            prefix: format!("{}/", place.datastore()),
             credentials,
         };
         Ok(S3 {
