@@ -227,6 +227,21 @@ fn only_the_layout_knows_where_the_files_of_a_datastore_lie() {
     }
 }
 
+#[test]
+fn only_one_file_uses_the_unbuffered_interface_of_rustls() {
+    let mut files = Vec::new();
+    collect(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        &mut files,
+    );
+    let users: Vec<_> = files
+        .iter()
+        .filter(|(_, text)| text.contains("rustls::unbuffered"))
+        .map(|(module, _)| module)
+        .collect();
+    assert_eq!(users, ["net/records"]);
+}
+
 /// The files below a folder, as module names such as `format/blob`, without their tests.
 fn collect(folder: &Path, files: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).expect("the source folder can be read") {

@@ -11,6 +11,7 @@ mod connect;
 mod plain;
 pub(crate) mod proxy;
 mod public_key;
+mod records;
 mod route;
 mod socket;
 mod stall;
