@@ -21,13 +21,13 @@ const PAUSE: Duration = Duration::from_secs(60);
 /// A place and a namespace in it, and whose word is taken for what it says.
 #[derive(Clone)]
 pub(super) struct View {
-    pub(super) place: Arc<Place>,
+    pub(super) place: Arc<OpenPlace>,
     pub(super) namespace: Namespace,
     pub(super) trust: Arc<Trust>,
 }
 
-/// A backend.
-pub(super) struct Place {
+/// A place that is open: its backend, and whether it was out of reach of late.
+pub(super) struct OpenPlace {
     pub(super) backend: Box<dyn Backend>,
     /// When it was found to be out of reach, which may have taken a while.
     failed: Mutex<Option<Instant>>,
@@ -41,9 +41,9 @@ pub(super) struct Found {
     pub(super) key: Option<Key>,
 }
 
-impl Place {
-    pub(super) fn new(backend: Box<dyn Backend>) -> Place {
-        Place {
+impl OpenPlace {
+    pub(super) fn new(backend: Box<dyn Backend>) -> OpenPlace {
+        OpenPlace {
             backend,
             failed: Mutex::new(None),
         }
