@@ -11,10 +11,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("reading", &[]),
     ("error", &["digest", "cancel"]),
     ("rate_limit", &["cancel"]),
+    ("place", &["error"]),
     ("memory", &["digest"]),
     (
         "net",
-        &["digest", "error", "cancel", "rate_limit", "memory"],
+        &["digest", "error", "cancel", "rate_limit", "place", "memory"],
     ),
     ("format", &["digest", "error", "memory"]),
     (
@@ -24,6 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "error",
             "cancel",
             "rate_limit",
+            "place",
             "reading",
             "memory",
             "net",
@@ -72,6 +74,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "error",
             "cancel",
             "reading",
+            "place",
             "net",
             "format",
             "backend",
@@ -294,6 +297,41 @@ fn no_threads_are_shared_with_the_program_that_embeds_the_library() {
             assert!(!text.contains(call), "{module} calls {call}");
         }
     }
+}
+
+#[test]
+fn only_the_layout_knows_where_the_files_of_a_datastore_lie() {
+    for (module, text) in source() {
+        let lines = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
+        for line in lines.filter(|_| module != "backend/layout") {
+            for name in [
+                "\"index.json.blob",
+                "\"client.log.blob",
+                "\"rsa-encrypted",
+                "\".protected",
+                "\".chunks",
+                "\".cnt",
+                "\"ns/",
+                "ns/{",
+                "/owner\"",
+            ] {
+                assert!(!line.contains(name), "{module} knows {name}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_one_file_uses_the_unbuffered_interface_of_rustls() {
+    let files = source();
+    let users: Vec<_> = files
+        .iter()
+        .filter(|(_, text)| text.contains("rustls::unbuffered"))
+        .map(|(module, _)| module)
+        .collect();
+    assert_eq!(users, ["net/records"]);
 }
 
 /// All files of the library, as module names such as `format/blob`.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Select, Sender, TryRecvError};
 
-use crate::backend::{Answer, Connection, Request};
+use crate::backend::{Connection, Request};
 use crate::cancel::Cancel;
 use crate::datastore::snapshot::Archive;
 use crate::error::FetchError;
@@ -52,8 +52,14 @@ pub(super) struct Worker<'a> {
     rate_limit: &'a RateLimit,
     held: Held,
     /// A blob that came and is not decoded yet. Its job is still held.
-    received: Option<Answer>,
+    received: Option<Received>,
     decoder: ChunkDecoder,
+}
+
+/// The blob that came for a job.
+struct Received {
+    id: u64,
+    blob: Buffer,
 }
 
 /// A worker's connection, once there is one, and the cancel that ends it.
@@ -221,12 +227,8 @@ impl<'a> Worker<'a> {
         if job.fresh_connection || connection.is_some_and(|open| open.depth() == 0) {
             self.retire_connection(link);
         }
-        let request = Request {
-            id: job.id,
-            digest: job.chunk.digest,
-            limit: ChunkDecoder::blob_limit(job.chunk.len),
-            blob,
-        };
+        let limit = ChunkDecoder::blob_limit(job.chunk.len);
+        let request = Request::new(job.id, job.chunk.digest, limit, blob);
         // A connection that must be made first is a part of what it takes.
         let begun = Instant::now();
         if !job.stage.begin(self.number, self.rate_limit.held(), begun) {
@@ -314,30 +316,28 @@ impl<'a> Worker<'a> {
         let begun = Instant::now();
         let received = connection.receive();
         self.held.spent.fetching += begun.elapsed();
-        match received {
-            Ok(answer) if self.held.job(answer.id).is_none() => {
-                let error = FetchError::Fatal("an answer came that was not asked for".into());
-                self.lose_connection(link, error);
+        let answer = match received {
+            Ok(answer) => answer,
+            Err(error) => return self.lose_connection(link, error),
+        };
+        let id = answer.id();
+        if self.held.job(id).is_none() {
+            let error = FetchError::Fatal("an answer came that was not asked for".into());
+            return self.lose_connection(link, error);
+        }
+        match answer.into_blob() {
+            Err(error) if link.cancel.is_cancelled() => self.lose_connection(link, error),
+            Err(error) => self.held.fail(id, Failure::Fetch(error)),
+            Ok(mut blob) => {
+                blob.confirm_received();
+                self.held.record_answer(id);
+                self.received = Some(Received { id, blob });
             }
-            Ok(Answer {
-                result: Err(error), ..
-            }) if link.cancel.is_cancelled() => self.lose_connection(link, error),
-            Ok(Answer {
-                id,
-                result: Err(error),
-                ..
-            }) => self.held.fail(id, Failure::Fetch(error)),
-            Ok(mut answer) => {
-                answer.blob.confirm_received();
-                self.held.record_answer(answer.id);
-                self.received = Some(answer);
-            }
-            Err(error) => self.lose_connection(link, error),
         }
     }
 
     fn decode(&mut self) {
-        let Some(Answer { id, blob, .. }) = self.received.take() else {
+        let Some(Received { id, blob }) = self.received.take() else {
             return;
         };
         let Some(job) = self.held.job(id) else {

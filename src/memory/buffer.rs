@@ -236,7 +236,7 @@ mod tests {
         buffer
     }
 
-    fn hash_of(bytes: &[u8]) -> crate::Digest {
+    fn hash_of(bytes: &[u8]) -> crate::digest::Digest {
         let mut hasher = Hasher::default();
         hasher.update(bytes);
         hasher.finish()
