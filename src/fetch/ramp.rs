@@ -24,6 +24,9 @@ const FIRST_ROUND_MIN: usize = 8;
 /// The first guess is so many times what keeps the cores busy with decoding.
 const FIRST_GUESS_FACTOR: f64 = 1.25;
 
+/// And no more than this: few answers are little to go by, and a place may not take hundreds of requests at once.
+const FIRST_GUESS_MAX: usize = 32;
+
 /// A step down was right if it shortened the time of chunks by this share of what the queue alone would make of it.
 const SHORTENED_SHARE: f64 = 0.7;
 
@@ -184,7 +187,7 @@ impl InFlightRamp {
         let busy = took.as_secs_f64() / decoding.as_secs_f64().max(f64::MIN_POSITIVE);
         let guess = FIRST_GUESS_FACTOR * self.cores as f64 * busy;
         // A number too large for it becomes the largest there is.
-        (guess.ceil() as usize).clamp(1, self.max)
+        (guess.ceil() as usize).clamp(1, FIRST_GUESS_MAX).min(self.max)
     }
 
     /// The limit for the next round.
