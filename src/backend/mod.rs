@@ -187,6 +187,9 @@ pub enum Concurrency {
 
 /// One worker's way to the chunks of one archive, made and used on one thread.
 ///
+/// Only a place that has several requests in flight on one connection needs to implement it: [`one_by_one`] makes the
+/// connection of any other place.
+///
 /// A connection that returns an error from [`receive`](Connection::receive), or is dropped, is not used again.
 pub trait Connection {
     /// How many requests are worth having in flight here; 0 where it takes no more, and another connection is to be made
