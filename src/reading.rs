@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{Advice, OFlags, fadvise, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
@@ -32,6 +32,14 @@ pub(crate) fn open_file(path: &Path) -> io::Result<File> {
     }
     fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
     Ok(file)
+}
+
+/// Reads the first byte of a regular file from its disk, and not from the system's cache.
+pub(crate) fn read_from_disk(path: &Path) -> io::Result<()> {
+    let mut file = open_file(path)?;
+    // A system that does not take the advice reads from its cache.
+    let _ = fadvise(&file, 0, None, Advice::DontNeed);
+    file.read(&mut [0]).map(drop)
 }
 
 /// Reads a small file whole; or what comes through a pipe, as where a shell puts the output of a command in a file's place,

@@ -3,11 +3,12 @@
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
 use std::ops::Range;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use chunk_restore::{Archive, Damage};
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 use crate::damage;
 use crate::failure::Failure;
@@ -39,7 +40,8 @@ impl DamageMap {
         &self.path
     }
 
-    /// Refuses a file that is something else, or that is to become one of these.
+    /// Refuses a file that is something else, or that is to become one of these, or that can't be made: before anything is
+    /// restored, as what is lost would be listed nowhere.
     pub(crate) fn check(&self, others: &[&Path]) -> Result<(), Failure> {
         let path = self.path.display();
         if let Some(other) = others.iter().find(|other| is_same(&self.path, other)) {
@@ -53,8 +55,28 @@ impl DamageMap {
                 "{path} is there, and is no list of the damage of {}: remove it, or name another file with --damage-map",
                 self.damaged
             ))),
-            _ => Ok(()),
+            _ => self.make().map(drop).map_err(|error| {
+                Failure::target(format!("cannot write the list of damage {path}"), &error)
+                    .advises("name a file in another folder with --damage-map")
+            }),
         }
+    }
+
+    /// An empty file in the list's folder, which is gone when it is dropped.
+    fn make(&self) -> io::Result<NamedTempFile> {
+        let folder = match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        if !folder.metadata()?.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        // Its random name is in no message if it is made and written without the help of `tempfile`.
+        tempfile::Builder::new().make_in(folder, |path| {
+            (File::options().write(true).create_new(true))
+                .mode(0o666)
+                .open(path)
+        })
     }
 
     /// Lists everything; `range` is what was restored of the archive.
@@ -74,14 +96,9 @@ impl DamageMap {
             "target": self.damaged,
             "damage": damage.iter().map(damage::json).collect::<Vec<_>>(),
         });
-        let folder = match self.path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let mut file = tempfile::Builder::new()
-            .permissions(fs::Permissions::from_mode(0o666))
-            .tempfile_in(folder)?;
-        file.write_all(format!("{list:#}\n").as_bytes())?;
+        let mut file = self.make()?;
+        let text = format!("{list:#}\n");
+        file.as_file_mut().write_all(text.as_bytes())?;
         file.as_file().sync_all()?;
         // What was made meanwhile stays.
         match self.is_ours() {

@@ -77,6 +77,19 @@ impl Failure {
         Failure::new(Exit::Denied, name_of(ErrorKind::Denied), message.into()).because(cause)
     }
 
+    /// The fingerprints of trusted servers can't be read.
+    pub(crate) fn fingerprints(message: impl Into<String>, cause: &io::Error) -> Failure {
+        match Errno::from_io_error(cause).and_then(help_with_files) {
+            Some(_) => {
+                let kind = name_of(ErrorKind::Resources);
+                let mut failure = Failure::new(Exit::Failed, kind, message.into()).because(cause);
+                failure.0.scope = Some(Scope::Ours);
+                failure
+            }
+            None => Failure::denied(message, cause),
+        }
+    }
+
     /// Chunks of an archive can't be had.
     pub(crate) fn damaged(name: &str, damage: &[Damage]) -> Failure {
         let kind = name_of(ErrorKind::Corrupt);
@@ -106,6 +119,8 @@ impl Failure {
 
     pub(crate) fn because(mut self, cause: &io::Error) -> Failure {
         self.0.causes.push(cause.to_string());
+        let help = Errno::from_io_error(cause).and_then(help_with_files);
+        self.0.advice = self.0.advice.or_else(|| help.map(str::to_owned));
         self
     }
 
@@ -135,6 +150,19 @@ impl Failure {
 
     pub(crate) fn exit(&self) -> Exit {
         self.0.exit
+    }
+
+    /// What failed, without the reasons.
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// What failed and why, in one line.
+    pub(crate) fn reason(&self) -> String {
+        let causes = self.0.causes.iter();
+        causes.fold(self.0.message.clone(), |reason, cause| {
+            format!("{reason}: {cause}")
+        })
     }
 
     /// For people: what failed, why, and what is left; `word` says what follows from it.
@@ -213,9 +241,6 @@ impl Failure {
 
 /// What helps where this machine lacks something.
 fn advice(error: &Error) -> Option<&'static str> {
-    if error.kind() != ErrorKind::Resources && error.scope() != Some(Scope::Ours) {
-        return None;
-    }
     let mut cause = error.source();
     let mut errno = None;
     while let Some(error) = cause {
@@ -223,19 +248,33 @@ fn advice(error: &Error) -> Option<&'static str> {
         errno = errno.or_else(|| io.and_then(Errno::from_io_error));
         cause = error.source();
     }
+    // A target, too, may be one file too many.
+    if let Some(help) = errno.and_then(help_with_files) {
+        return Some(help);
+    }
+    if error.kind() != ErrorKind::Resources && error.scope() != Some(Scope::Ours) {
+        return None;
+    }
     Some(match errno {
-        Some(Errno::MFILE) => {
-            "allow more open files, as with `ulimit -n 4096`, or take fewer --threads"
-        }
-        Some(Errno::NFILE) => {
-            "the whole system has too many open files: close some, or take fewer --threads"
-        }
         Some(Errno::AGAIN) => "allow more threads, as with `ulimit -u`, or take fewer --threads",
         Some(Errno::NOMEM | Errno::NOBUFS) => {
             "free memory, or take fewer --threads and less --memory"
         }
         _ => "take fewer --threads and less --memory",
     })
+}
+
+/// What helps where too many files are open.
+fn help_with_files(errno: Errno) -> Option<&'static str> {
+    match errno {
+        Errno::MFILE => {
+            Some("allow more open files, as with `ulimit -n 4096`, or take fewer --threads")
+        }
+        Errno::NFILE => {
+            Some("the whole system has too many open files: close some, or take fewer --threads")
+        }
+        _ => None,
+    }
 }
 
 fn scope_name(scope: Scope) -> &'static str {

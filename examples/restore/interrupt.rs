@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chunk_restore::Cancel;
 use parking_lot::Mutex;
@@ -18,11 +18,18 @@ use signal_hook::iterator::Signals;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::prompt;
 
 /// How long the program waits to say that it was interrupted, where nobody reads what it says.
 const SAYING: Duration = Duration::from_millis(300);
+
+/// How long one write may take after a signal. A write that takes longer goes to a pipe that nobody reads, or to a terminal that
+/// was stopped.
+const WRITE_MAX: Duration = Duration::from_millis(500);
+
+/// How often the program looks whether a write has ended.
+const WRITE_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What hears SIGINT, SIGTERM and SIGHUP. Cheap to clone.
 ///
@@ -114,10 +121,33 @@ impl Interrupt {
             self.leave(Failure::interrupted());
         }
         drop(running);
+        self.leave_if_a_write_hangs();
         if let Some(output) = self.0.output.get() {
             let text = "stopping; interrupt once more to stop at once";
             output.remark(text, &json!({ "event": "stopping" }));
         }
+    }
+
+    /// Ends the program when a write hangs. The thread that writes holds up its restore, which therefore can't end in good order:
+    /// the restore leaves behind what it leaves when the program is killed, and the next run goes on with that.
+    fn leave_if_a_write_hangs(&self) {
+        let own = self.clone();
+        let watch = move || {
+            let (mut seen, mut since) = (None, Instant::now());
+            loop {
+                let waits = output::ended_before_one_that_waits();
+                if waits.is_none() || waits != seen {
+                    (seen, since) = (waits, Instant::now());
+                } else if since.elapsed() >= WRITE_MAX {
+                    own.leave(Failure::interrupted());
+                }
+                thread::sleep(WRITE_CHECK_INTERVAL);
+            }
+        };
+        // Without a thread for it, the second signal ends the program.
+        let _ = thread::Builder::new()
+            .name("writes".to_owned())
+            .spawn(watch);
     }
 
     /// Says why, unless somebody reads nothing, and ends the program; whichever thread comes first.

@@ -3,10 +3,11 @@
 use std::error::Error as _;
 use std::io;
 use std::ops::Range;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chunk_restore::target::Target;
+use chunk_restore::target::{PollWriter, Target};
 use chunk_restore::{Error, ErrorKind, Report, Restore, Seed, StreamTarget};
 use serde_json::{Value, json};
 
@@ -124,8 +125,12 @@ impl<'a> Job<'a> {
         let place = "standard output";
         let map = map.map(|map| DamageMap::new(map, Path::new(place)));
         map.as_ref().map_or(Ok(()), |map| map.check(&[]))?;
-        let mut target = StreamTarget::stdout(self.interrupt.cancel())
+        // One that was closed when the program began is refused by now, which `StreamTarget::stdout` could only guess.
+        let stdout = io::stdout().as_fd().try_clone_to_owned();
+        let stdout = stdout
+            .and_then(|stdout| PollWriter::new(stdout, self.interrupt.cancel()))
             .map_err(|error| Failure::target("cannot write to standard output", &error))?;
+        let mut target = StreamTarget::new(stdout);
         let report = self.restore(content, &mut target, place, &mut false)?;
         if let Some(map) = map.as_ref().filter(|_| report.damage.is_empty()) {
             map.remove();
@@ -227,7 +232,8 @@ impl<'a> Job<'a> {
         let mut exit = Exit::Done;
         self.tell_restored(content, place, report);
         if !report.damage.is_empty() {
-            self.tell_damage(content, report, place, map);
+            let written = map.filter(|_| listed.is_ok());
+            self.tell_damage(content, report, place, written);
             exit = Exit::Damaged;
         }
         match (listed, map) {
@@ -240,7 +246,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Says what was lost and where it is listed.
+    /// Says what was lost, and in which file it was listed.
     fn tell_damage(
         &self,
         content: &Content,

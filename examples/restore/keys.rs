@@ -44,17 +44,19 @@ fn unlock(path: &Path, file: &KeyFile, given: Option<&Zeroizing<String>>) -> Res
     })
 }
 
-/// Where the keys come from, and how to choose others.
-pub(crate) fn origin(named: &[PathBuf]) -> String {
-    let others = "--keyfile names other keys, --allow-unsigned takes snapshots that are not signed";
+/// Where the keys come from that don't fit a snapshot, and what helps.
+pub(crate) fn advice(failure: &Failure, named: &[PathBuf]) -> String {
+    // The library has one kind for all that is wrong with keys.
+    let help = match failure.message().contains("is not signed") {
+        true => "--allow-unsigned takes snapshots that are not signed",
+        false => "--keyfile names the key file of the key that the snapshot was made with",
+    };
     match KeyFile::default_path() {
-        Some(path) if named.is_empty() => {
-            format!(
-                "the key is that of the default key file {}; {others}",
-                path.display()
-            )
+        Some(path) if named.is_empty() && path.exists() => {
+            let path = path.display();
+            format!("the key is that of the default key file {path}; {help}")
         }
-        _ => others.to_owned(),
+        _ => help.to_owned(),
     }
 }
 

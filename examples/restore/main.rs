@@ -4,6 +4,7 @@
 
 mod arguments;
 mod bench;
+mod closed;
 mod content;
 mod damage;
 mod damage_map;

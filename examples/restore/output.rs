@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -18,6 +18,11 @@ static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// Why something of what was to be said could not be written; the first time.
 static FAILED: Mutex<Option<io::Error>> = Mutex::new(None);
+
+/// How many writes to standard output and standard error were begun, and how many of them have ended. A write to a pipe that
+/// nobody reads does not end.
+static BEGUN: AtomicU64 = AtomicU64::new(0);
+static ENDED: AtomicU64 = AtomicU64::new(0);
 
 #[ctor::ctor]
 fn look_at_stdout() {
@@ -78,8 +83,10 @@ impl Output {
         if STDOUT_WAS_CLOSED.load(Ordering::Relaxed) {
             return Err(Failure::output(CLOSED));
         }
-        let mut stdout = io::stdout();
-        let written = write!(stdout, "{text}").and_then(|()| stdout.flush());
+        let written = counted(|| {
+            let mut stdout = io::stdout();
+            write!(stdout, "{text}").and_then(|()| stdout.flush())
+        });
         heard(written).map_err(|error| Failure::output(CANNOT_WRITE).because(&error))
     }
 
@@ -101,7 +108,7 @@ impl Output {
         if self.is_json {
             self.report("", json);
         } else if !self.is_quiet {
-            let _ = writeln!(io::stderr(), "{}", shown_lines(text));
+            let _ = to_stderr(shown_lines(text));
         }
     }
 
@@ -119,7 +126,7 @@ impl Output {
         if self.is_json {
             self.try_write("", json);
         } else {
-            let _ = writeln!(io::stderr(), "{}", shown_lines(text));
+            let _ = to_stderr(shown_lines(text));
         }
     }
 
@@ -133,7 +140,7 @@ impl Output {
             true => shown_json(failure.json()),
             false => shown_lines(failure.text("error")),
         };
-        let _ = writeln!(io::stderr(), "{text}");
+        let _ = to_stderr(text);
         match exit {
             Exit::Done => failure.exit(),
             exit => exit,
@@ -153,11 +160,30 @@ impl Output {
         };
         let is_elsewhere = self.stdout_is_taken || STDOUT_WAS_CLOSED.load(Ordering::Relaxed);
         let written = match is_elsewhere {
-            true => writeln!(io::stderr(), "{line}"),
-            false => writeln!(io::stdout(), "{line}"),
+            true => to_stderr(line),
+            false => counted(|| writeln!(io::stdout(), "{line}")),
         };
         heard(written)
     }
+}
+
+fn to_stderr(line: impl Display) -> io::Result<()> {
+    counted(|| writeln!(io::stderr(), "{line}"))
+}
+
+/// Writes something to standard output or standard error, and counts the write.
+pub(crate) fn counted<T>(write: impl FnOnce() -> T) -> T {
+    BEGUN.fetch_add(1, Ordering::SeqCst);
+    let written = write();
+    ENDED.fetch_add(1, Ordering::SeqCst);
+    written
+}
+
+/// How many writes have ended where another one waits to end; `None` where none waits.
+pub(crate) fn ended_before_one_that_waits() -> Option<u64> {
+    // Read first: a write that begins and ends meanwhile makes nothing look as if it waited for long.
+    let ended = ENDED.load(Ordering::SeqCst);
+    (BEGUN.load(Ordering::SeqCst) > ended).then_some(ended)
 }
 
 /// Where nobody reads on, whoever read has read enough; that changes nothing about a restore.

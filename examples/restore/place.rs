@@ -7,6 +7,7 @@ use chunk_restore::{Datastore, Fingerprint, Key, Snapshot};
 use serde_json::json;
 
 use crate::arguments::Options;
+use crate::closed::Closed;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::keys;
@@ -48,7 +49,10 @@ pub(crate) fn snapshot_with(
         datastore.snapshot(name)
     });
     let opened = opened.map_err(|failure| match failure.exit() {
-        Exit::Key => failure.advises(keys::origin(&options.keyfiles)),
+        Exit::Key => {
+            let advice = keys::advice(&failure, &options.keyfiles);
+            failure.advises(advice)
+        }
         _ => failure,
     })?;
     if let Ok(group) = name.parse() {
@@ -124,27 +128,29 @@ fn first<T>(
     }
     // There is another to ask.
     let opening = opening.attempts(2);
-    let (mut places, mut labels) = (Vec::new(), Vec::new());
+    let labels: Vec<String> = repositories.iter().map(Repository::label).collect();
+    let (mut places, mut is_any_open) = (Vec::new(), false);
     let mut failure = None;
-    for repository in &repositories {
-        let failed = match open(repository, options, opening.clone(), &what) {
-            Ok((datastore, first)) => {
-                places.push(datastore);
-                labels.push(repository.label());
-                first.err()
-            }
-            Err(failed) => Some(failed),
+    for (repository, label) in repositories.iter().zip(&labels) {
+        let opened = open(repository, options, opening.clone(), &what);
+        let (datastore, failed) = match opened {
+            Ok((datastore, first)) => (Some(datastore), first.err()),
+            Err(failed) => (None, Some(failed)),
         };
+        is_any_open |= datastore.is_some();
+        let failed = failed.map(|failed| failed.about(label));
+        // The place may have chunks that the others lack.
+        let closed = |failed| opening.clone().open_backend(Closed::new(failed));
+        places.extend(datastore.or_else(|| failed.as_ref().map(closed)));
         if let Some(failed) = failed {
-            let failed = failed.about(repository.label());
             let mut json = failed.facts();
             json["event"] = "place_failed".into();
-            json["place"] = repository.label().into();
+            json["place"] = label.as_str().into();
             output.warn(failed.text("one of the places can't be used"), &json);
             failure = failure.or(Some(failed));
         }
     }
-    if let (true, Some(failure)) = (places.is_empty(), failure) {
+    if let (false, Some(failure)) = (is_any_open, failure) {
         return Err(failure);
     }
     let datastore = Datastore::any_of(places)?;

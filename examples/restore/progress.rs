@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::damage;
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, counted};
 use crate::shown::{shown, shown_lines};
 use crate::size::Size;
 
@@ -67,8 +67,10 @@ impl<'a> Progress<'a> {
     fn progress(&mut self, report: &Report) {
         self.now = report.elapsed;
         if let Some(bar) = &self.bar {
-            bar.set_message(Status(report).to_string());
-            bar.set_position(report.committed);
+            counted(|| {
+                bar.set_message(Status(report).to_string());
+                bar.set_position(report.committed);
+            });
             return;
         }
         if report.elapsed < self.due {
@@ -100,7 +102,7 @@ impl<'a> Progress<'a> {
         }
         self.silent_until = self.now + EVENT_INTERVAL;
         match &self.bar {
-            Some(bar) => bar.println(failure.text("retrying")),
+            Some(bar) => counted(|| bar.println(failure.text("retrying"))),
             None => self.output.remark(failure.text("retrying"), &Value::Null),
         }
     }
@@ -113,7 +115,7 @@ impl Progress<'_> {
         json["archive"] = self.name.into();
         let text = format!("{}: {}", self.name, damage::text(damage));
         match &self.bar {
-            Some(bar) => bar.println(shown_lines(text)),
+            Some(bar) => counted(|| bar.println(shown_lines(text))),
             None => self.output.remark(text, &json),
         }
     }
@@ -122,7 +124,7 @@ impl Progress<'_> {
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
+            counted(|| bar.finish_and_clear());
         }
     }
 }

@@ -44,7 +44,7 @@ impl Known {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => {
                 let message = format!("cannot read {}", self.0.display());
-                return Err(Failure::denied(message, &error));
+                return Err(Failure::fingerprints(message, &error));
             }
         };
         let of = |wanted: &str| {

@@ -5,13 +5,15 @@ use std::fmt;
 use ureq::http::Uri;
 use zeroize::Zeroizing;
 
-use crate::backend::http::{Client, Want, absent};
+use crate::backend::http::{Client, Want, check_still_there, is_dubious};
 use crate::backend::retry::Retry;
 use crate::backend::secret::SecretValue;
 use crate::backend::{Answer, ArchivePath, Backend, Connection, FetchError, Request};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::Index;
+use crate::format::blob::is_begun_as_blob;
 use crate::format::name::SnapshotPath;
 use crate::net::Dialer;
 use crate::net::address::{Address, User};
@@ -161,26 +163,29 @@ impl Connection for Chunks<'_> {
 impl Chunks<'_> {
     fn fetch(&mut self, request: &mut Request) -> Result<(), FetchError> {
         let url = chunk_url(self.base, &request.digest);
-        match self.client.get(&url, Want::File).map_err(FetchError::from) {
-            Ok(answer) => answer.read_into(&mut request.blob, request.limit)?,
-            Err(FetchError::Missing) => return Err(self.missing()),
-            Err(error) => return Err(error),
+        let answer = self.client.get(&url, Want::File);
+        let read = answer.and_then(|answer| answer.read_into(&mut request.blob, request.limit));
+        let read = read.map_err(FetchError::from);
+        if is_dubious(&read, &request.blob) {
+            self.check_place()?;
+        } else if read.is_ok() {
+            self.last = Some(url);
         }
-        self.last = Some(url);
-        Ok(())
+        read
     }
 
-    /// What a chunk is that is not there.
-    fn missing(&self) -> FetchError {
-        absent(
-            [Some(&self.index), self.last.as_ref()]
-                .into_iter()
-                .flatten()
-                .map(|url| {
-                    let there = self.client.get(url, Want::Presence);
-                    (url.clone(), there.map(drop).map_err(FetchError::from))
-                }),
-        )
+    /// Whether the place still has the archive's index, and the last chunk that came.
+    fn check_place(&self) -> Result<(), FetchError> {
+        let check = |url: &str, is_right| {
+            let answer = self.client.get(url, Want::Beginning);
+            let beginning = answer.and_then(|answer| answer.read_beginning());
+            check_still_there(url, beginning.map_err(FetchError::from), is_right)
+        };
+        check(&self.index, Index::is_begun_by)?;
+        match &self.last {
+            Some(last) => check(last, is_begun_as_blob),
+            None => Ok(()),
+        }
     }
 }
 

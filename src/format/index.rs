@@ -67,6 +67,13 @@ impl Index {
         }
     }
 
+    /// Whether a file begins as an index does.
+    #[cfg(any(feature = "https", feature = "s3"))]
+    pub(crate) fn is_begun_by(beginning: &[u8]) -> bool {
+        let magic = beginning.first_chunk();
+        magic.is_some_and(|magic| [FIXED_MAGIC, DYNAMIC_MAGIC].contains(magic))
+    }
+
     /// The length of the archive, in bytes.
     #[must_use]
     pub fn len(&self) -> u64 {

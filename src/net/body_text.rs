@@ -1,36 +1,45 @@
 //! What the body of an answer says to people: a message, or a web page where something else was asked for. Knows
 //! nothing of how it came.
 
-/// How web pages begin, in lower case.
-const BEGINNINGS: &[&[u8]] = &[
-    b"<!doctype",
-    b"<!--",
-    b"<?xml",
-    b"<html",
-    b"<head",
-    b"<title",
-    b"<meta",
-    b"<script",
-    b"<body",
-    b"<h1",
+/// How web pages begin, and the errors that S3 servers write in XML; in lower case. No blob and no index begins like one of
+/// them, since each has a magic number.
+const BEGINNINGS: [&str; 11] = [
+    "<!doctype",
+    "<!--",
+    "<?xml",
+    "<html",
+    "<head",
+    "<title",
+    "<meta",
+    "<script",
+    "<body",
+    "<h1",
+    "<error",
 ];
 
 /// How much of a body is needed to tell: a page may begin with empty lines. Sign-in portals and error
 /// pages come with a status of success, too.
-pub(crate) const TELLING: usize = 256;
+pub(crate) const TELLING: usize = 512;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The most of a message that is shown.
 const SHOWN: usize = 300;
 
-/// Whether a body is a web page, by its first [`TELLING`] bytes. No blob and no index begins like one, since each has
-/// a magic number.
-pub(crate) fn is_web_page(body: &[u8]) -> bool {
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+/// How a body begins that is a web page or the like, by its first [`TELLING`] bytes.
+pub(crate) fn beginning(body: &[u8]) -> Option<&'static str> {
     let body = &body[..body.len().min(TELLING)];
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let body = body.trim_ascii_start();
-    BEGINNINGS.iter().any(|beginning| {
-        (body.get(..beginning.len())).is_some_and(|start| start.eq_ignore_ascii_case(beginning))
+    BEGINNINGS.into_iter().find(|beginning| {
+        (body.get(..beginning.len()))
+            .is_some_and(|start| start.eq_ignore_ascii_case(beginning.as_bytes()))
     })
+}
+
+/// Whether a body is a web page.
+pub(crate) fn is_web_page(body: &[u8]) -> bool {
+    beginning(body).is_some_and(|beginning| beginning != "<error")
 }
 
 /// One line of a message, without what a terminal would obey. Of a web page only that it is one.

@@ -28,7 +28,8 @@ const PIPE_BUF: usize = 4096;
 ///
 /// ```
 /// use std::io::Write;
-/// use chunk_restore::{Cancel, PollWriter, StreamTarget};
+/// use chunk_restore::target::PollWriter;
+/// use chunk_restore::{Cancel, StreamTarget};
 ///
 /// let (_reader, writer) = std::io::pipe()?;
 /// let cancel = Cancel::new();

@@ -17,7 +17,8 @@ use crate::target::poll::PollWriter;
 /// [`StreamTarget::stdout`].
 ///
 /// ```
-/// use chunk_restore::{StreamTarget, Target};
+/// use chunk_restore::StreamTarget;
+/// use chunk_restore::target::Target;
 ///
 /// let mut target = StreamTarget::new(Vec::new());
 /// target.write(b"chunk")?;

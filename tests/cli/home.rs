@@ -99,6 +99,10 @@ impl Run {
         self
     }
 
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.code
+    }
+
     /// Fails unless standard error has this in it.
     #[track_caller]
     pub(crate) fn says(self, part: &str) -> Run {

@@ -266,7 +266,7 @@ fn spawn_on(home: &Home, server: &PbsServer, arguments: &str) -> Child {
         .unwrap()
 }
 
-fn wait_until(is_so: impl Fn() -> bool) {
+pub(crate) fn wait_until(is_so: impl Fn() -> bool) {
     while !is_so() {
         thread::sleep(Duration::from_millis(5));
     }
@@ -317,7 +317,7 @@ fn spawn(home: &Home, arguments: &str) -> Child {
         .unwrap()
 }
 
-fn with_default_signals(home: &Home, arguments: &str) -> Command {
+pub(crate) fn with_default_signals(home: &Home, arguments: &str) -> Command {
     let restore = home.command(arguments);
     let mut command = Command::new("env");
     command.arg("--default-signal=INT,TERM,HUP");
@@ -326,7 +326,7 @@ fn with_default_signals(home: &Home, arguments: &str) -> Command {
     command
 }
 
-fn signal(name: &str, id: u32) {
+pub(crate) fn signal(name: &str, id: u32) {
     let kill = format!("kill -{name} {id}");
     assert!(
         Command::new("sh")

@@ -61,7 +61,16 @@ fn key_failures_end_with_6() {
         .expect(6)
         .says("no.key");
     let unsigned = "verify vm/200 --keyfile ../golden/keys/plain.key";
-    home.run(unsigned).expect(6).says("not signed");
+    home.run(unsigned)
+        .expect(6)
+        .says("not signed")
+        .says("--allow-unsigned");
+    let foreign = home.run("verify vm/204 --keyfile ../golden/keys/plain.key");
+    let foreign = foreign
+        .expect(6)
+        .says("signed with key b1:10:08:f4:cd:d7:2c:d1, not with the given key bb:81:19:64")
+        .says("--keyfile names the key file of the key that the snapshot was made with");
+    assert!(!foreign.stderr.contains("unsigned"), "{}", foreign.stderr);
 
     let hinted = "verify vm/202 --keyfile ../golden/keys/scrypt-hint.key";
     home.run(hinted)

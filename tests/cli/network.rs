@@ -58,6 +58,37 @@ fn a_server_is_a_place_like_a_folder() {
 }
 
 #[test]
+fn what_takes_more_open_files_than_are_allowed_says_so_and_says_what_to_do() {
+    let home = Home::new();
+    let server = PbsServer::start(datastore());
+    home.write(KNOWN, format!("localhost {}\n", server.fingerprint()));
+    let mut said = String::new();
+    for files in 4..12 {
+        for place in ["../golden/datastore", &server.repository("store1")] {
+            let program = home.command("image vm/200 drive-scsi0.img disk.raw --overwrite");
+            let mut command = Command::new("sh");
+            command.args(["-c", &format!(r#"ulimit -n {files}; exec "$@""#), "sh"]);
+            command.arg(program.get_program()).args(program.get_args());
+            home.settle(&mut command);
+            command
+                .env("PBS_REPOSITORY", place)
+                .env("PBS_PASSWORD", PbsServer::SECRET);
+            let run = finish(&mut command);
+            if run.stderr.contains("Too many open files") {
+                assert!(run.stderr.contains("`ulimit -n 4096`"), "{}", run.stderr);
+                // Neither the sign-in nor the data are to blame.
+                let is_ours = matches!(run.code(), Some(0 | 1 | 8));
+                assert!(is_ours, "{files} files: {:?}: {}", run.code(), run.stderr);
+                said += &run.stderr;
+            }
+        }
+    }
+    for part in ["cannot open disk.raw.partial", "fingerprints"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
 fn a_user_signs_in_with_a_password_from_a_file() {
     let home = Home::new();
     let server = PbsServer::start(datastore());

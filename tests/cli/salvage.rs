@@ -1,7 +1,9 @@
 //! Damaged datastores: what `--salvage` restores, lists and says, and what is fetched once they are healed.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 use testkit::{Folder, Image, SnapshotBuilder, Workload, hex};
@@ -282,8 +284,13 @@ fn a_map_that_cannot_be_written_is_no_success() {
     store.remove_chunk(&digests[7]);
     run(&home, &format!("{SALVAGE} --damage-map no/map.json"))
         .expect(8)
-        .says("1 chunk is lost: 1 missing")
-        .says("cannot write the list of damage no/map.json");
+        .says("cannot write the list of damage no/map.json")
+        .says("name a file in another folder");
+    fs::write(home.path("file"), "").unwrap();
+    run(&home, &format!("{SALVAGE} --damage-map file/map.json")).expect(8);
+    run(&home, &format!("{SALVAGE} --damage-map /proc/map.json")).expect(8);
+    // That is known before anything is restored.
+    assert_eq!(home.names_in(""), ["file", "store"]);
     run(
         &home,
         "image vm/100 disk.img disk.raw --damage-map map.json",
@@ -293,4 +300,55 @@ fn a_map_that_cannot_be_written_is_no_success() {
     run(&home, "get vm/100 out --salvage --damage-map map.json")
         .expect(2)
         .says("--damage-map");
+}
+
+#[test]
+fn a_map_that_was_not_written_is_not_said_to_list_anything() {
+    let (home, store, digests, _) = home();
+    store.remove_chunk(&digests[7]);
+    fs::create_dir(home.path("maps")).unwrap();
+    let image = "image vm/100 disk.img - --salvage --damage-map maps/map.json";
+    let mut child = (home.command(&format!("{image} --repository ./store")))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The restore has begun, and can't end before the rest is read.
+    let mut image = child.stdout.take().unwrap();
+    image.read_exact(&mut [0]).unwrap();
+    fs::remove_dir(home.path("maps")).unwrap();
+    let mut rest = Vec::new();
+    image.read_to_end(&mut rest).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(8), "{said}");
+    assert!(said.contains("1 chunk is lost: 1 missing"), "{said}");
+    assert!(said.contains("cannot write the list of damage maps/map.json"));
+    assert!(!said.contains("listed in"), "{said}");
+    assert!(!said.contains(".tmp"), "{said}");
+}
+
+#[test]
+fn what_a_place_that_can_not_be_opened_may_have_is_not_lost() {
+    let (home, store, digests, bytes) = home();
+    let both = "--repository ./unmounted --repository ./store";
+    store.remove_chunk(&digests[7]);
+    fs::create_dir(home.path("unmounted")).unwrap();
+    run(&home, &format!("{SALVAGE} {both}"))
+        .expect(1)
+        .says("cannot fetch chunk")
+        .says("./unmounted")
+        .says("there is no .chunks folder in it")
+        .says("the same command goes on with it");
+    run(&home, &format!("verify vm/100 {both}")).expect(1);
+    run(&home, &format!("get vm/100 out --salvage {both}")).expect(1);
+    for name in ["disk.raw.damaged", "disk.raw", "out/disk.img.damaged"] {
+        assert!(!home.path(name).exists(), "{name}");
+    }
+
+    // What nothing lacks comes all the same; and where each place could be asked, what is lost is lost.
+    run(&home, SALVAGE).expect(3);
+    let rest = format!("image vm/100 disk.img - --range 0+28672 {both}");
+    let rest = run(&home, &rest).expect(0).says("can't be used");
+    assert!(rest.stdout == bytes[..7 * CHUNK]);
 }

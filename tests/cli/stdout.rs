@@ -1,12 +1,14 @@
 //! Standard output that takes nothing, takes little at a time, or is not there.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use crate::home::{GOLDEN_RAW, Home, Run, chunk_file, finish, sha256};
+use crate::interrupt::{NEVER, signal, wait_until, with_default_signals, within};
 
 const IMAGE: &str = "image vm/200 drive-scsi0.img";
 
@@ -26,7 +28,10 @@ fn standard_output_that_is_closed_takes_no_image() {
     shell(&home, &format!("{IMAGE} -"), ">&-")
         .expect(8)
         .says("standard output is closed");
-    shell(&home, &format!("{IMAGE} -"), ">/dev/null").expect(0);
+    // Some programs hand it to their children for reading too, which is what Rust puts in place of one that is closed.
+    for null in [">/dev/null", "1<>/dev/null"] {
+        shell(&home, &format!("{IMAGE} -"), null).expect(0);
+    }
     shell(&home, &format!("{IMAGE} -"), ">/dev/full")
         .expect(8)
         .says("No space left");
@@ -77,4 +82,54 @@ fn a_report_that_cannot_be_written_costs_neither_the_list_of_damage_nor_its_exit
         .expect(1)
         .says("cannot write to standard output");
     assert_eq!(home.sha256_of("disk.raw"), GOLDEN_RAW);
+}
+
+#[test]
+fn messages_that_nobody_reads_hold_up_no_interrupt() {
+    for arguments in [
+        "image vm/200 drive-scsi0.img disk.raw --output-format json",
+        "verify vm/200 --output-format json",
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        fill(&writer);
+        let (took, home) = within(NEVER, move || {
+            let home = Home::new();
+            let mut child = with_default_signals(&home, arguments)
+                .stdout(Stdio::from(writer))
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            wait_until(|| waits_for_a_pipe(child.id()));
+            let begun = Instant::now();
+            signal("INT", child.id());
+            assert_eq!(child.wait().unwrap().code(), Some(130));
+            (begun.elapsed(), home)
+        });
+        assert!(took < Duration::from_secs(10), "{arguments}: {took:?}");
+        drop(reader);
+
+        // As after a kill: nothing has the final name, and the next run is not kept from its end.
+        if arguments.starts_with("image") {
+            assert_eq!(home.names_in(""), ["disk.raw.partial"]);
+            home.run(arguments).expect(0);
+            assert_eq!(home.sha256_of("disk.raw"), GOLDEN_RAW);
+        }
+    }
+}
+
+/// Leaves no room in a pipe.
+fn fill(mut writer: &std::io::PipeWriter) {
+    let flags = fcntl_getfl(writer).unwrap();
+    fcntl_setfl(writer, flags | OFlags::NONBLOCK).unwrap();
+    while writer.write(&[b'\n'; 4096]).is_ok() {}
+    fcntl_setfl(writer, flags).unwrap();
+}
+
+/// Whether a thread of a process waits in a write to a pipe, by what Linux says of it.
+fn waits_for_a_pipe(id: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{id}/task")).unwrap();
+    threads.flatten().any(|thread| {
+        let place = fs::read_to_string(thread.path().join("wchan"));
+        place.is_ok_and(|place| place.contains("pipe_write"))
+    })
 }

@@ -1,13 +1,16 @@
 //! Manifests, indexes and other files that are missing or not what they should be, and places that are none.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use chunk_restore::{ErrorKind, OpenOptions, Restore, Scope};
 use tempfile::TempDir;
 use testkit::{Folder, Image, SnapshotBuilder, Workload};
 
+use crate::disks::{Loop, Mount, run};
 use crate::support::{DISK, Memory, SNAPSHOT};
 use crate::{CHUNK, chain, folder, image, open};
 
@@ -219,4 +222,111 @@ fn of_a_datastore_that_went_away_nothing_is_lost() {
         let lost: Vec<_> = lost.map(|damage| (damage.position, damage.kind)).collect();
         assert_eq!(lost, [(3, ErrorKind::Missing)]);
     }
+}
+
+#[test]
+fn nothing_is_missing_behind_a_link_that_leads_nowhere() {
+    let (folder, store, digests) = folder();
+    let archive = open(&folder).snapshot(SNAPSHOT).unwrap();
+    let archive = archive.archive(DISK).unwrap();
+    let name = testkit::hex(&digests[3]);
+    let prefix = folder.path().join(".chunks").join(&name[..4]);
+    for moved in [&prefix, &prefix.join(&name)] {
+        for target in [Path::new("/no/such"), moved] {
+            let away = folder.path().join("away");
+            fs::rename(moved, &away).unwrap();
+            symlink(target, moved).unwrap();
+            let salvage = Restore::new().salvage(true);
+            let error = salvage
+                .patience(Duration::from_millis(300))
+                .run(&archive, &mut Memory::default())
+                .unwrap_err();
+            assert_eq!(
+                (error.kind(), error.scope()),
+                (ErrorKind::Unavailable, Some(Scope::Place)),
+                "{error:?}"
+            );
+            let link = format!("{} is a symbolic link to", moved.display());
+            assert!(chain(&error).contains(&link), "{error:?}");
+            fs::remove_file(moved).unwrap();
+            fs::rename(&away, moved).unwrap();
+        }
+    }
+
+    let chunks = folder.path().join(".chunks");
+    let linked = TempDir::new().unwrap();
+    symlink(&chunks, linked.path().join(".chunks")).unwrap();
+    let linked = linked.path().display().to_string();
+    OpenOptions::new().open(&linked).unwrap();
+    fs::rename(&chunks, folder.path().join("away")).unwrap();
+    let error = OpenOptions::new().open(&linked).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    assert!(chain(&error).contains("is a symbolic link to"), "{error:?}");
+    fs::rename(folder.path().join("away"), &chunks).unwrap();
+
+    // The same of the files of a snapshot, and of the folders above them.
+    let snapshot = store.snapshot_path("", SNAPSHOT);
+    let group = snapshot.parent().unwrap();
+    let manifest = snapshot.join("index.json.blob");
+    for moved in [group.parent().unwrap(), group, &snapshot, &manifest] {
+        let away = folder.path().join("away");
+        fs::rename(moved, &away).unwrap();
+        symlink("/no/such", moved).unwrap();
+        for name in [SNAPSHOT, "vm/100"] {
+            let error = open(&folder).snapshot(name).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+            assert!(chain(&error).contains("is a symbolic link to"), "{error:?}");
+        }
+        fs::remove_file(moved).unwrap();
+        fs::rename(&away, moved).unwrap();
+    }
+
+    // A group behind such a link keeps no other from being listed.
+    symlink("/no/such", group.with_file_name("101")).unwrap();
+    let datastore = open(&folder);
+    assert_eq!(datastore.snapshots().unwrap().len(), 1);
+    let passed_over = datastore.passed_over(None);
+    assert!(
+        passed_over[0].contains("vm/101 is a symbolic link to"),
+        "{passed_over:?}"
+    );
+    assert_eq!(passed_over.len(), 1, "{passed_over:?}");
+}
+
+/// A disk with a datastore on it, mounted, of which only the folders are in the cache.
+fn disk() -> Option<(Mount, Loop)> {
+    let device = Loop::thin(16 << 20)?;
+    run(Command::new("mkfs.ext4").arg("-q").arg(device.path()))?;
+    let (folder, ..) = folder();
+    let mount = Mount::device(device.path())?;
+    run(Command::new("cp")
+        .arg("-rT")
+        .args([folder.path(), mount.path()]))?;
+    drop(mount);
+    let mount = Mount::device(device.path())?;
+    run(Command::new("ls").arg("-lR").arg(mount.path()))?;
+    Some((mount, device))
+}
+
+#[test]
+fn of_a_disk_that_was_pulled_out_nothing_is_lost() {
+    let Some((mount, device)) = disk() else {
+        return;
+    };
+    let place = mount.path().display().to_string();
+    let snapshot = OpenOptions::new().open(&place).unwrap().snapshot(SNAPSHOT);
+    let archive = snapshot.unwrap().archive(DISK).unwrap();
+    let pulled = File::options().write(true).open(device.file());
+    pulled.unwrap().set_len(0).unwrap();
+    let error = Restore::new()
+        .salvage(true)
+        .patience(Duration::from_millis(300))
+        .run(&archive, &mut Memory::default())
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.scope()),
+        (ErrorKind::Unavailable, Some(Scope::Place)),
+        "{error:?}"
+    );
+    assert!(chain(&error).contains("out of reach"), "{error:?}");
 }

@@ -1,6 +1,8 @@
 //! What goes wrong, and what is said of it: a typed error that names the thing, and nothing under the final name.
 #![allow(clippy::unwrap_used, reason = "a test that can't be set up has failed")]
 
+#[path = "../disks/mod.rs"]
+mod disks;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -172,3 +172,38 @@ fn what_a_server_can_not_say_of_the_index_is_not_said_of_chunks() {
     let error = error.expect_err("nobody knows whether it is there");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
 }
+
+#[test]
+fn what_is_no_chunk_is_damage_only_where_the_place_still_gives_what_it_gave() {
+    // An empty cache, a portal's word, and one that is longer than any chunk.
+    let says = [String::new(), "ok".to_owned(), "x".repeat(9 << 20)];
+    for said in says {
+        // A file that a power cut left empty, or somebody overwrote.
+        let text = said.clone();
+        let paths = Mutex::new(Vec::new());
+        let salvaged = salvage(move |call| {
+            let mut paths = paths.lock().expect("no thread panics with it");
+            if is_chunk(call) && !paths.contains(&call.path) {
+                paths.push(call.path.clone());
+            }
+            let is_third = paths.get(2) == Some(&call.path);
+            is_third.then(|| Fault::Say(text.clone()))
+        });
+        salvaged.expect("one chunk is damaged");
+
+        // Something on the way says it in place of everything, or in place of all chunks.
+        for is_of_all in [true, false] {
+            let text = said.clone();
+            let calls = AtomicUsize::new(0);
+            let error = salvage(move |call| {
+                let is_asked = is_of_all || is_chunk(call);
+                let is_late = is_asked && calls.fetch_add(1, Ordering::SeqCst) >= 3;
+                is_late.then(|| Fault::Say(text.clone()))
+            });
+            let error = error.expect_err("nobody knows what is there");
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+            let text = chain(&error);
+            assert!(text.contains("something else comes in place of"), "{text}");
+        }
+    }
+}

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use chunk_restore::{Cancel, ErrorKind, Restore};
 use testkit::{Fault, ProxyServer, S3Fault, S3Options, S3Server, When, within};
 
+use crate::refusals::{of_all_chunks, salvage};
 use crate::{LIMIT, chain, disk, open, options, restore};
 
 #[test]
@@ -158,4 +159,23 @@ fn a_server_that_speaks_the_other_protocol_is_an_error() {
         let error = datastore.unwrap().snapshots().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     });
+}
+
+#[test]
+fn what_is_no_chunk_is_damage_only_where_the_place_still_gives_what_it_gave() {
+    let says = [b"".to_vec(), b"ok".to_vec(), vec![b'x'; 1 << 20]];
+    for said in says {
+        let fault = S3Fault::Web(Fault::Replace(said));
+        // Nothing tells one empty object from another; the index is as it was.
+        let damaged = salvage(fault.clone(), of_all_chunks);
+        assert_eq!(damaged.unwrap(), 4);
+        // After the manifest, the index and a chunk.
+        let error = salvage(fault, |server, _, fault| {
+            server.on_any(When::From(4), fault);
+        });
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+        let text = chain(&error);
+        assert!(text.contains("something else comes in place of"), "{text}");
+    }
 }

@@ -236,7 +236,7 @@ fn refusal(code: &str, details: &str) -> Vec<u8> {
 }
 
 /// What a salvage of the disk says where the objects that are meant have this fault, and how many chunks came out as zeros.
-fn salvage(
+pub(crate) fn salvage(
     fault: S3Fault,
     is_of: impl Fn(&S3Server, &[[u8; 32]], S3Fault) + Send + 'static,
 ) -> Result<usize> {
@@ -254,7 +254,7 @@ fn salvage(
     })
 }
 
-fn of_all_chunks(server: &S3Server, digests: &[[u8; 32]], fault: S3Fault) {
+pub(crate) fn of_all_chunks(server: &S3Server, digests: &[[u8; 32]], fault: S3Fault) {
     for digest in digests {
         server.on_chunk(digest, When::Always, fault.clone());
     }

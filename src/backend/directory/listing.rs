@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::backend::directory::at;
+use crate::backend::directory::{at, links};
 use crate::backend::{FetchError, SnapshotInfo};
 use crate::format::name::{BackupType, GroupName, Namespace, SnapshotName};
 
@@ -31,6 +31,13 @@ pub(super) fn groups(namespace: &Path) -> Result<Found<GroupName>, FetchError> {
     for backup_type in TYPES {
         let folder = namespace.join(backup_type.to_string());
         for name in names_in(&folder)? {
+            // The other groups can still be listed.
+            if let Some(why) = links::broken(&folder.join(&name)) {
+                groups
+                    .passed_over
+                    .push(format!("a backup group is passed over: {why}"));
+                continue;
+            }
             let group = name
                 .to_str()
                 .and_then(|id| GroupName::new(backup_type, id).ok());
@@ -65,7 +72,11 @@ pub(super) fn snapshots(
         }
         let info = match named {
             Some(name) => {
-                let mut info = SnapshotInfo::new(name, exists(&path.join(MANIFEST))?);
+                let manifest = path.join(MANIFEST);
+                // Behind a link that leads nowhere may be a manifest. Were the snapshot unfinished, an older one would be taken
+                // for the last of its group.
+                let is_finished = exists(&manifest)? || links::check(&manifest).is_err();
+                let mut info = SnapshotInfo::new(name, is_finished);
                 info.is_protected = Some(exists(&path.join(PROTECTED))?);
                 Some(info)
             }
@@ -180,12 +191,14 @@ fn is_absence(error: &io::Error) -> bool {
     )
 }
 
-/// The names in a folder; none where there is no such folder.
+/// The names in a folder; none where there is no such folder. A link in its place that leads nowhere is an error.
 fn names_in(folder: &Path) -> Result<Vec<OsString>, FetchError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(at(folder, error)),
+        Err(error) => match at(folder, error) {
+            FetchError::Missing => return Ok(Vec::new()),
+            error => return Err(error),
+        },
     };
     let names = entries.map(|entry| Ok(entry?.file_name()));
     names

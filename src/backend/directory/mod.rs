@@ -1,5 +1,6 @@
 //! A datastore in a folder: one that a PBS left on a disk, or a copy of one. Knows nothing of what the files mean.
 
+mod links;
 mod listing;
 
 use std::fs::{self, File};
@@ -37,27 +38,32 @@ impl Directory {
     /// # Errors
     /// The folder does not exist, has no `.chunks` folder in it, or may not be searched; with the path that it is about.
     pub(crate) fn open(root: &Path) -> io::Result<Directory> {
-        let denied = |path: &Path, error: io::Error| match error.kind() {
-            io::ErrorKind::PermissionDenied => {
+        let explain = |path: &Path, error: io::Error| match (error.kind(), links::broken(path)) {
+            (io::ErrorKind::PermissionDenied, _) => {
                 let message = format!("permission denied to read {}", path.display());
                 io::Error::new(error.kind(), message)
             }
+            // The datastore may be there again once something is mounted.
+            (_, Some(message)) => io::Error::new(io::ErrorKind::NotConnected, message),
             _ => error,
         };
         if !fs::metadata(root)
-            .map_err(|error| denied(root, error))?
+            .map_err(|error| explain(root, error))?
             .is_dir()
         {
             let message = "it is not a folder";
             return Err(io::Error::new(io::ErrorKind::NotADirectory, message));
         }
         let folder = root.join(".chunks");
-        let chunks = Chunks::open(folder.clone()).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => io::Error::new(
-                io::ErrorKind::NotFound,
-                "there is no .chunks folder in it: it is not the top folder of a datastore",
-            ),
-            _ => denied(&folder, error),
+        let chunks = Chunks::open(folder.clone()).map_err(|error| {
+            let error = explain(&folder, error);
+            match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => io::Error::new(
+                    io::ErrorKind::NotFound,
+                    "there is no .chunks folder in it: it is not the top folder of a datastore",
+                ),
+                _ => error,
+            }
         })?;
         Ok(Directory {
             root: root.to_owned(),
@@ -106,13 +112,18 @@ impl Directory {
         Ok(all)
     }
 
-    /// A file of a snapshot. That it is missing is said only where the datastore is still there.
-    fn open_file(&self, snapshot: &SnapshotPath, file: &str) -> Result<File, FetchError> {
+    /// The path of a snapshot's file, also where the snapshot's folder has an odd name.
+    fn path_of(&self, snapshot: &SnapshotPath, file: &str) -> Result<PathBuf, FetchError> {
         let group = self.group(&snapshot.namespace, snapshot.snapshot.group());
-        let opened = listing::snapshot_folder(&group, &snapshot.snapshot).and_then(|folder| {
-            let path = folder.join(file);
-            reading::open_file(&path).map_err(|error| at(&path, error))
-        });
+        let folder = listing::snapshot_folder(&group, &snapshot.snapshot)?;
+        Ok(folder.join(file))
+    }
+
+    /// Opens a file of a snapshot. The file counts as missing only where the datastore is still there.
+    fn open_file(&self, snapshot: &SnapshotPath, file: &str) -> Result<File, FetchError> {
+        let opened = self
+            .path_of(snapshot, file)
+            .and_then(|path| reading::open_file(&path).map_err(|error| at(&path, error)));
         match opened {
             Err(FetchError::Missing) => {
                 self.chunks.check_same()?;
@@ -182,12 +193,13 @@ impl Backend for Directory {
 
     fn connect<'a>(
         &'a self,
-        _archive: &ArchivePath,
+        archive: &ArchivePath,
         cancel: &'a Cancel,
         throttle: &'a RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         Ok(Box::new(ChunkFiles {
             chunks: self.chunks.clone(),
+            index: self.path_of(&archive.snapshot, &archive.file).ok(),
             requested: None,
             cancel,
             throttle,
@@ -198,6 +210,8 @@ impl Backend for Directory {
 /// A worker's view of the `.chunks` folder.
 struct ChunkFiles<'a> {
     chunks: Chunks,
+    /// The file of the archive's index, where this place has one.
+    index: Option<PathBuf>,
     requested: Option<Request>,
     cancel: &'a Cancel,
     throttle: &'a RateLimit,
@@ -223,17 +237,41 @@ impl Connection for ChunkFiles<'_> {
 }
 
 impl ChunkFiles<'_> {
-    /// Reads a chunk. That it is missing or can't be read is said of it only where its folder is still there: of a disk that
-    /// was pulled out, or a file system that was unmounted, nothing is known.
+    /// Reads a chunk. The chunk counts as missing or unreadable only where its folder is still there, and behind no link that
+    /// leads nowhere: nothing is known of a disk that was pulled out, or of a file system that is not mounted.
     fn read(&self, request: &mut Request) -> Result<(), FetchError> {
         let path = self.chunks.path_of(&request.digest);
         match self.read_file(&path, request) {
             Err(error) if error.scope() == Some(Scope::Chunk) => {
                 self.chunks.check_there()?;
+                links::check(&path)?;
+                if matches!(error, FetchError::Unreadable(_)) {
+                    self.check_disk()?;
+                }
                 Err(error)
             }
             Err(FetchError::Denied(cause)) => Err(denied(&path, cause)),
             result => result,
+        }
+    }
+
+    /// Reads the beginning of the archive's index anew, which could be read before. The system may have all folders of a disk in
+    /// its cache when the disk is pulled out: then each chunk looks as if it were damaged.
+    ///
+    /// # Errors
+    /// [`FetchError::Unreachable`] where the index can't be read any more.
+    fn check_disk(&self) -> Result<(), FetchError> {
+        let Some(index) = &self.index else {
+            return Ok(());
+        };
+        let read = reading::read_from_disk(index);
+        match read.map_err(|error| at(index, error)) {
+            Err(FetchError::Unreadable(cause) | FetchError::Unreachable(cause)) => {
+                Err(self.chunks.gone(cause))
+            }
+            Err(error @ FetchError::Resources(_)) => Err(error),
+            // The index was deleted, or may not be read any more: the disk answered.
+            _ => Ok(()),
         }
     }
 
@@ -328,9 +366,15 @@ impl Chunks {
     }
 }
 
-/// Sorts the failure to read something of a place, and names the thing.
+/// Sorts the failure to read something of a place, and names the thing. Nothing is missing behind a link that leads nowhere.
 fn at(path: &Path, error: io::Error) -> FetchError {
-    match FetchError::of_file(error) {
+    let error = FetchError::of_file(error);
+    if error.scope() == Some(Scope::Chunk)
+        && let Err(broken) = links::check(path)
+    {
+        return broken;
+    }
+    match error {
         FetchError::Denied(cause) => denied(path, cause),
         FetchError::Unreadable(cause) => {
             FetchError::Unreadable(format!("{}: {cause}", path.display()).into())

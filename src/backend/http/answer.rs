@@ -13,10 +13,11 @@ use ureq::{Body, BodyReader};
 
 use crate::backend::FetchError;
 use crate::backend::http::page::{self, Said};
-use crate::backend::http::{sort_io, status};
+use crate::backend::http::{BEGINNING, sort_io, status};
 #[cfg(feature = "s3")]
 use crate::error::Error;
 use crate::memory::Buffer;
+use crate::net::body_text::TELLING;
 
 /// The most of a refusal's text that is read.
 const REFUSAL: u64 = 64 << 10;
@@ -120,14 +121,6 @@ impl Answer {
         }))
     }
 
-    /// Without its body, which is read only where it is short.
-    pub(super) fn drained(mut self) -> Answer {
-        if self.len.is_some_and(|len| len <= REFUSAL) {
-            let _ = io::copy(&mut self.body, &mut io::sink());
-        }
-        self
-    }
-
     /// Reads the body into a buffer.
     ///
     /// # Errors
@@ -140,7 +133,7 @@ impl Answer {
             None => limit,
         };
         // Of what is too long only so much as tells what it is.
-        let now = if most > limit { page::TELLING } else { most };
+        let now = if most > limit { TELLING } else { most };
         blob.fill(now, |space| self.body.read(space).map_err(sort_io))?;
         if let Some(said) = self.said(blob) {
             let error = FetchError::transient(said.error(&self.host));
@@ -163,7 +156,7 @@ impl Answer {
         let is_too_long = self.len.is_some_and(|len| len > limit);
         // Of what is too long only so much as tells what it is.
         let bytes = match is_too_long {
-            true => self.begin(page::TELLING as u64)?,
+            true => self.begin(TELLING as u64)?,
             false => self.begin(limit.saturating_add(1))?,
         };
         if let Some(said) = self.said(&bytes) {
@@ -190,6 +183,21 @@ impl Answer {
             true => Err(FetchError::TooLong),
             false => Ok(bytes),
         }
+    }
+
+    /// Reads no more than the beginning of a file: of an answer to [`Want::Beginning`](super::Want::Beginning).
+    ///
+    /// # Errors
+    /// As [`read_into`](Answer::read_into).
+    pub(crate) fn read_beginning(mut self) -> Result<Vec<u8>, Unfit> {
+        // Only a reader that has seen the end gives the connection back.
+        let mut bytes = self.begin(BEGINNING as u64 + 1)?;
+        if let Some(said) = self.said(&bytes) {
+            let error = FetchError::transient(said.error(&self.host));
+            return Err(self.refused(error, bytes));
+        }
+        bytes.truncate(BEGINNING);
+        Ok(bytes)
     }
 
     /// So much of the body, if there is as much.

@@ -25,7 +25,8 @@ use crate::backend::http::redact::{PLACEHOLDER, SecretQuery};
 use crate::backend::http::transport::{Dial, NoResolver};
 use crate::backend::secret::SecretValue;
 use crate::cancel::Cancel;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Scope};
+use crate::format::blob::is_begun_as_blob;
 use crate::net::Dialer;
 
 #[cfg(feature = "s3")]
@@ -41,9 +42,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Want {
     File,
-    /// Only whether there is a file.
-    Presence,
+    /// The first [`BEGINNING`] bytes of a file; a server may send more.
+    Beginning,
 }
+
+/// How many bytes tell what a file is.
+const BEGINNING: usize = 4096;
 
 /// One client for one thread at a time: it keeps one connection alive, and drops it when it is dropped.
 pub(crate) struct Client {
@@ -144,12 +148,12 @@ impl Client {
     ) -> Result<Answer, Unfit> {
         let request = match want {
             Want::File => request,
-            Want::Presence => request.header(RANGE, "bytes=0-0"),
+            Want::Beginning => request.header(RANGE, format!("bytes=0-{}", BEGINNING - 1)),
         };
         let answer = Answer::of(url, request.call().map_err(sort)?, &self.read);
         match (want, answer.status().as_u16()) {
-            // An empty file has no first byte, and some servers send all of it.
-            (Want::Presence, 200 | 206 | 416) => Ok(answer.drained()),
+            // An empty file has no beginning.
+            (Want::Beginning, 206 | 416) => Ok(answer),
             _ => match answer.refusal() {
                 None => Ok(answer),
                 Some(error) => Err(answer.refused(error, Vec::new())),
@@ -164,22 +168,41 @@ impl fmt::Debug for Client {
     }
 }
 
-/// What a chunk is that is not there: [`FetchError::Missing`] where what was there before still is, in the order that is
-/// asked for here. Else the place no longer is what it was, and no chunk is lost by that; it may come back.
-pub(crate) fn absent(known: impl Iterator<Item = (String, Result<(), FetchError>)>) -> FetchError {
-    for (name, there) in known {
-        match there {
-            Ok(()) => {}
-            Err(FetchError::Missing) => {
-                let message = format!(
-                    "{name} is no longer there either; was the datastore, or the snapshot, moved, unmounted or deleted?"
-                );
-                return FetchError::transient(Error::new(ErrorKind::Unavailable, message));
-            }
-            Err(error) => return error,
-        }
+/// Judges what a place answers now when it is asked for the beginning of a file that it gave before: of the archive's index,
+/// or of a chunk. Only where these files are still there can another chunk be missing or damaged. Else the place no longer is
+/// what it was, or something on the way answers in its stead: then no chunk is lost, and the place may come back.
+///
+/// # Errors
+/// [`FetchError::Transient`] where the file is gone, or where something else came; why the file could not be fetched.
+pub(crate) fn check_still_there(
+    name: &str,
+    beginning: Result<Vec<u8>, FetchError>,
+    is_right: fn(&[u8]) -> bool,
+) -> Result<(), FetchError> {
+    let message = match beginning {
+        Ok(beginning) if is_right(&beginning) => return Ok(()),
+        Ok(_) => format!(
+            "something else comes in place of {name}, too; does a proxy or a sign-in page answer in the server's stead?"
+        ),
+        Err(FetchError::Missing) => format!(
+            "{name} is no longer there either; was the datastore, or the snapshot, moved, unmounted or deleted?"
+        ),
+        Err(error) => return Err(error),
+    };
+    Err(FetchError::transient(Error::new(
+        ErrorKind::Unavailable,
+        message,
+    )))
+}
+
+/// Whether the answer to a request for a chunk may be that of a proxy, a sign-in page or an empty cache: the answer does not
+/// begin like a chunk, is too long for one, or says that the chunk is missing. A chunk's file that a power cut left empty looks
+/// the same, so [`check_still_there`] tells the two apart.
+pub(crate) fn is_dubious(read: &Result<(), FetchError>, blob: &[u8]) -> bool {
+    match read {
+        Ok(()) => !is_begun_as_blob(blob),
+        Err(error) => error.scope() == Some(Scope::Chunk),
     }
-    FetchError::Missing
 }
 
 /// Sorts what ureq says: errors of the connection are our own, carried through it.

@@ -2,25 +2,7 @@
 //! nothing of what is in files, but that none of a datastore begins like a text.
 
 use crate::error::{Error, ErrorKind};
-
-/// So much of a body tells what it is.
-pub(super) const TELLING: usize = 512;
-
-/// How pages and S3's errors begin. No file of a datastore does.
-const BEGINNINGS: [&str; 10] = [
-    "<!doctype",
-    "<html",
-    "<head",
-    "<body",
-    "<title",
-    "<meta",
-    "<script",
-    "<!--",
-    "<?xml",
-    "<error",
-];
-
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+use crate::net::body_text::{TELLING, beginning};
 
 /// The marks of UTF-16, in which no file of a datastore is written.
 const OTHER_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
@@ -74,18 +56,6 @@ pub(super) fn said(content_type: Option<&str>, body: &[u8]) -> Option<Said> {
         None if is_other && is_text(start) && !start.is_empty() => Some(Said::Other),
         None => None,
     }
-}
-
-fn beginning(start: &[u8]) -> Option<&'static str> {
-    let start = start
-        .strip_prefix(BYTE_ORDER_MARK)
-        .unwrap_or(start)
-        .trim_ascii_start();
-    let begins = |text: &&str| {
-        let same = |(one, other): (&u8, u8)| one.eq_ignore_ascii_case(&other);
-        start.len() >= text.len() && start.iter().zip(text.bytes()).all(same)
-    };
-    BEGINNINGS.into_iter().find(begins)
 }
 
 fn is_text(start: &[u8]) -> bool {

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use rusty_s3::{Bucket, Credentials, S3Action};
 use zeroize::Zeroizing;
 
-use crate::backend::http::{Answer, Client, Unfit, Want, absent};
+use crate::backend::http::{Answer, Client, Unfit, Want, check_still_there, is_dubious};
 use crate::backend::retry::Retry;
 use crate::backend::s3::in_flight::InFlightLimit;
 use crate::backend::s3::listing::Lister;
@@ -24,6 +24,8 @@ use crate::backend::{
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::error::Result;
+use crate::format::Index;
+use crate::format::blob::is_begun_as_blob;
 use crate::format::name::{GroupName, Namespace, SnapshotPath};
 use crate::net::Dialer;
 
@@ -238,39 +240,35 @@ impl Chunks<'_> {
                 .map_err(|unfit| store.sort(unfit)),
             Err(trouble) => Err(trouble),
         };
-        match read {
-            Ok(()) => {
-                turn.succeeded();
-                self.last = Some(key);
-                Ok(())
-            }
-            Err(trouble) => {
-                if trouble.is_slow_down {
-                    turn.slow_down();
-                }
-                Err(match trouble.error {
-                    FetchError::Missing => self.missing(),
-                    error => error,
-                })
-            }
+        match &read {
+            Ok(()) => turn.succeeded(),
+            Err(trouble) if trouble.is_slow_down => turn.slow_down(),
+            Err(_) => drop(turn),
         }
+        let read = read.map_err(FetchError::from);
+        if is_dubious(&read, &request.blob) {
+            self.check_place()?;
+        } else if read.is_ok() {
+            self.last = Some(key);
+        }
+        read
     }
 
-    /// What a chunk is that is not there.
-    fn missing(&mut self) -> FetchError {
+    /// Whether the place still has the archive's index, and the last chunk that came.
+    fn check_place(&mut self) -> Result<(), FetchError> {
         let (store, client) = (&self.place.store, &mut self.client);
-        absent(
-            [Some(&self.index), self.last.as_ref()]
-                .into_iter()
-                .flatten()
-                .map(|key| {
-                    let there = store.object(client, key, Want::Presence);
-                    (
-                        format!("the object {key}"),
-                        there.map(drop).map_err(FetchError::from),
-                    )
-                }),
-        )
+        let mut check = |key: &str, is_right| {
+            let answer = store.object(client, key, Want::Beginning);
+            let beginning = answer
+                .and_then(|answer| (answer.read_beginning()).map_err(|unfit| store.sort(unfit)));
+            let name = format!("the object {key}");
+            check_still_there(&name, beginning.map_err(FetchError::from), is_right)
+        };
+        check(&self.index, Index::is_begun_by)?;
+        match &self.last {
+            Some(last) => check(last, is_begun_as_blob),
+            None => Ok(()),
+        }
     }
 }
 

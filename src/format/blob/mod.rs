@@ -61,6 +61,12 @@ impl Kind {
     }
 }
 
+/// Whether bytes begin as a blob does.
+#[cfg(any(feature = "https", feature = "s3"))]
+pub(crate) fn is_begun_as_blob(bytes: &[u8]) -> bool {
+    Kind::of(bytes).is_ok()
+}
+
 /// Whether the CRC of a whole blob is that of its payload, before anything is decrypted in place.
 fn crc_holds(blob: &[u8], kind: Kind) -> bool {
     let Some(stated) = blob.get(8..).and_then(<[u8]>::first_chunk) else {

@@ -27,7 +27,7 @@ const MAX_SALT: usize = 1024;
 /// A key file: a key, mostly locked with a passphrase.
 ///
 /// ```
-/// use chunk_restore::KeyFile;
+/// use chunk_restore::format::KeyFile;
 ///
 /// let file = KeyFile::parse(br#"{"kdf": null, "data": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}"#)?;
 /// assert!(!file.is_protected());
