@@ -1,5 +1,5 @@
-//! Restores backups of a Proxmox Backup Server with plain threads: in order, verified, with bounded memory, and without
-//! an async runtime.
+//! Restores backups of a Proxmox Backup Server (PBS) with plain threads: in order, verified, with
+//! bounded memory, and without an async runtime. The library runs on Linux.
 //!
 //! ```no_run
 //! use chunk_restore::{Datastore, FileTarget, Restore};
@@ -16,80 +16,100 @@
 //!
 //! # Words
 //!
-//! A *chunk* is a stored piece of some MiB, named by its *digest*; a *blob* is its encoded form: compressed, encrypted,
-//! both or neither. An *index* lists the chunks of an *archive*, such as a disk's image. A *manifest* lists the archives
-//! of a *snapshot*, and snapshots live in a *datastore*, which a [`Backend`](backend::Backend) reads. A *position* is a chunk's place in the
-//! index, an *offset* a byte in the archive.
+//! A *chunk* is a stored piece of an archive, of some MiB, and its *digest* is its name. A *blob* is
+//! the form in which the datastore keeps a chunk: compressed, encrypted, both or neither. An *index*
+//! lists the chunks of an *archive*, such as the image of a disk. A *manifest* lists the archives of
+//! a *snapshot*. Snapshots lie in a *datastore*, and a [`Backend`](backend::Backend) reads a
+//! datastore in one kind of *place*. A *position* is the place of a chunk in the index; an *offset*
+//! is a byte in the archive.
 //!
 //! # Places
 //!
-//! [`OpenOptions::open`] takes the name of a place, and [`Datastore::open`] does so with what the environment says:
+//! [`OpenOptions::open`] opens a place by its name. [`Datastore::open`] does the same with the keys
+//! and secrets that the environment holds.
 //!
 //! | name | place |
 //! |---|---|
-//! | `restore@pbs!ci@pbs.example.org:store1` | a datastore of a running Proxmox Backup Server, with the secret of the token, or the password of the user, from `OpenOptions::password` |
-//! | `https://backups.example.org/` | a datastore that a web server publishes, with `OpenOptions::basic_auth`, `OpenOptions::bearer_token` or nothing; it can't be listed, so snapshots are named in full |
-//! | `s3://bucket/store1` | a datastore that PBS 4 keeps in an S3 bucket, with `OpenOptions::s3_credentials` or `OpenOptions::s3_from_env`; on a server of your own with `OpenOptions::s3_endpoint` |
+//! | `restore@pbs!ci@pbs.example.org:store1` | a datastore of a running PBS; `OpenOptions::password` takes the secret of the token, or the password of the user |
+//! | `https://backups.example.org/` | a datastore that a web server publishes, with `OpenOptions::basic_auth`, `OpenOptions::bearer_token` or no sign-in; a web server can't list snapshots, so a snapshot is named in full |
+//! | `s3://bucket/store1` | a datastore that PBS 4 keeps in an S3 bucket, with `OpenOptions::s3_credentials` or `OpenOptions::s3_from_env`; `OpenOptions::s3_endpoint` names a server of your own |
 //! | `/mnt/datastore`, `dir:PATH` | a datastore in a folder |
 //!
-//! A program that wants to know what a name says, such as the host, parses it as a [`Place`]. A place of another kind is a
-//! [`Backend`](backend::Backend) of your own.
+//! A program that wants to know what a name says, such as the host, parses it as a [`Place`]. For a
+//! place of another kind, implement [`Backend`](backend::Backend).
 //!
-//! A server is trusted if the system's root certificates, or those in `OpenOptions::ca_file`, vouch for it, or else if its
-//! certificate has the fingerprint in `OpenOptions::fingerprint`. A program can find out the fingerprint of a certificate
-//! that is not trusted, to ask somebody: `UntrustedCertificate` is the cause of the error.
+//! The library trusts a server if the system's root certificates, or those in
+//! `OpenOptions::ca_file`, vouch for its certificate, or if the certificate has the fingerprint in
+//! `OpenOptions::fingerprint`. If a certificate is not trusted, the cause of the error is an
+//! `UntrustedCertificate`, which holds the fingerprint, so that a program can ask somebody.
 //!
-//! What fails because of the place, such as a lost connection or an overloaded server, is tried again for as long as there
-//! is [`patience`](Restore::patience) with it. What is wrong with a chunk alone is looked at twice, and counts as damage
-//! then: [`Error::scope`] tells the two apart, and what this machine itself lacks. While a restore has a session with a
-//! Proxmox Backup Server, its snapshot can't be pruned; the session that a snapshot was opened with is ended when it was
-//! not used for 10 seconds. S3 gives no such lock: a chunk that a garbage collection deletes meanwhile is an error of kind
-//! [`ErrorKind::Missing`].
+//! A failure of a place, such as a lost connection or an overloaded server, is tried again for as
+//! long as there is [`patience`](Restore::patience) with the place. A chunk that is itself wrong is
+//! looked at twice, and then counts as damage. [`Error::scope`] says whose failure it is: the
+//! chunk's, the place's, or this machine's.
 //!
-//! # The road of a chunk
+//! While a restore has a session with a PBS, the server does not prune the snapshot. The session
+//! that a snapshot was opened with ends when nobody used it for 10 seconds. S3 has no such lock: if
+//! a garbage collection deletes a chunk meanwhile, the error is of kind [`ErrorKind::Missing`].
 //!
-//! [`Restore::run`] turns the calling thread into the writer. It walks the index in order, passes over what need not be fetched,
-//! and asks for the other chunks ahead of time, by a window of so many chunks as the memory has room for. Worker threads, each
-//! with a [`Connection`](backend::Connection) of its own, fetch the blob, decrypt and decompress it, compare its digest, and send it back; what comes
-//! early waits for its turn. The writer hands the data to the [`Target`](target::Target) strictly in order.
+//! # The way of a chunk
 //!
-//! What need not be fetched:
+//! The thread that calls [`Restore::run`] becomes the writer. The writer walks the index in order,
+//! passes over the chunks that need not be fetched, and asks for the others ahead of time, as many
+//! as the memory has room for. Worker threads, each with a [`Connection`](backend::Connection) of its
+//! own, fetch a blob, decrypt and decompress it, compare the digest, and send the chunk to the
+//! writer. A chunk that comes early waits for its turn. The writer gives the data to the
+//! [`Target`](target::Target) strictly in order.
 //!
-//! - chunks of zeros, which are known by their digest;
-//! - what the target holds already, of a restore that was cut off or of an earlier state of the same disk
-//!   ([`FileTarget::reuse`], [`DeviceTarget::reuse`]): it is hashed ahead of the writer, on all cores, and kept where it is right;
-//! - a chunk that occurs again: it is copied within the target, or, where that can't be read back, kept in memory;
-//! - what a [`Seed`] has.
+//! These chunks are not fetched:
 //!
-//! Of several places ([`Datastore::any_of`]) each has its own workers. The first is asked, and the next where a chunk is
-//! missing or damaged there, or the place is out of reach. A chunk that is late can be raced ([`Restore::race`]).
+//! - Chunks of zeros: their digest is known.
+//! - Chunks that the target holds already, after a restore that was cut off, or as an earlier state
+//!   of the same disk ([`FileTarget::reuse`], [`DeviceTarget::reuse`]). The restore hashes them ahead
+//!   of the writer, on all cores, and keeps those that are right.
+//! - Chunks that occur again: the restore copies them within the target or, if it can't read the
+//!   target back, keeps them in memory.
+//! - Chunks that a [`Seed`] has.
 //!
-//! # What holds
+//! If a datastore has several places ([`Datastore::any_of`]), each place has workers of its own. The
+//! restore asks the first place for a chunk, and the next place if the chunk is missing or damaged
+//! there or the place is out of reach. With [`Restore::race`], it asks a second time for a chunk
+//! that is late, and takes the first answer.
 //!
-//! - Only bytes whose digest was verified reach a target, each once, in order, without gaps.
-//! - [`Target::finish`](target::Target::finish) is called after the last position of the index was committed, and nowhere else. So an
-//!   [`Ok`] means: everything is there, and as durable as the target can make it.
-//! - Memory for chunks stays within [`Restore::memory`], which runs at the same time share. Lengths that come from outside are bounded before anything is
-//!   allocated; a blob can't decode to more than its chunk's length.
-//! - Of several failures the first is returned. It names the chunk, its position and offset, and says whether it is
-//!   *missing*, *corrupt*, *unreadable* or merely could *not be fetched*: see [`ErrorKind`].
-//! - Whatever stops a restore, running it again goes on with it. What is there is believed only by its digest.
-//! - With [`Restore::salvage`], zeros take the place of chunks that are lost, and [`Report::damage`] lists them all.
-//! - With a key, a manifest must be signed by it, unless the caller allows otherwise by name.
-//!   Archives that the manifest says are encrypted take encrypted chunks only, others only plain ones.
-//! - No restore goes on for more than a second after [`Cancel::cancel`], what the file system takes aside; its threads have
-//!   ended when it returns. A panic in a target, a backend or an observer is raised again on the calling thread.
-//! - Neither errors nor `Debug` nor logs, at trace level too, show secrets, and nothing panics on what a server, a file
-//!   or a user says.
+//! # Guarantees
+//!
+//! - A target gets only bytes whose digest was verified, each once, in order, without gaps.
+//! - [`Target::finish`](target::Target::finish) is called after the last position of the index was
+//!   committed, and at no other time. So [`Ok`] means that everything is there, and as durable as the
+//!   target can make it.
+//! - Memory for chunks stays within [`Restore::memory`], which runs at the same time share. Lengths
+//!   that come from outside are bounded before anything is allocated; a blob can't decode to more
+//!   than the length of its chunk.
+//! - Of several failures, the first is returned. The error names the chunk, its position and its
+//!   offset, and says whether the chunk is *missing*, *corrupt* or *unreadable*, or merely could *not
+//!   be fetched* ([`ErrorKind`]).
+//! - Whatever stops a restore, running it again continues it. What the target holds is believed only
+//!   by its digest.
+//! - With [`Restore::salvage`], zeros take the place of lost chunks, and [`Report::damage`] lists all
+//!   of them. A chunk that merely could not be reached is never replaced by zeros.
+//! - With a key, a manifest must be signed by that key, unless the caller allows otherwise by name.
+//!   An archive that is encrypted by its manifest takes encrypted chunks only, any other archive only
+//!   plain chunks.
+//! - A restore ends within a second after [`Cancel::cancel`], unless the file system holds it up. Its
+//!   threads have ended when it returns. A panic in a target, a backend or an observer is raised
+//!   again on the calling thread.
+//! - Errors, `Debug` and logs show no secrets, not even at trace level. Nothing that a server, a file
+//!   or a user says makes the library panic.
 //!
 //! # Features
 //!
-//! - `pbs` (on): Proxmox Backup Servers, over HTTP/2 of our own on rustls.
+//! - `pbs` (on): running PBS, over an HTTP/2 client of our own on rustls.
 //! - `https` (on): datastores that a web server publishes.
 //! - `s3` (on): datastores in S3 buckets.
-//! - `master-key` (off): `recover_key`, which needs the `rsa` crate.
+//! - `master-key` (off): `format::recover_key`, which needs the `rsa` crate.
 //!
-//! Folders need none of them. `tls` is what the first three share, and no use by itself.
+//! Folders need none of these. The feature `tls` is what the first three share; it is of no use by
+//! itself.
 #![forbid(unsafe_code)]
 
 pub mod backend;
