@@ -200,6 +200,8 @@ impl Dispatcher {
             let task = self.tasks.get(ticket)?;
             let place = match self.breakers.choose(task.lacking, task.failed, now) {
                 Choice::Wait(until) => until,
+                // The lane has room for it when an answer comes, and not at any time that is known.
+                Choice::Ask(place) if !self.has_room(place, Urgency::Now) => return None,
                 Choice::Ask(_) | Choice::Nowhere => now,
             };
             let at = place.max(task.retry_at.unwrap_or(now));
