@@ -273,10 +273,11 @@ impl Dispatcher {
         let Some(lane) = self.lanes.iter().position(is_free) else {
             return;
         };
-        let job = self.job(ticket, lane, place, Urgency::Now, true, now);
-        self.ready.extend(job);
-        self.hedging.record_hedge();
-        self.tally.hedges += 1;
+        if let Some(job) = self.job(ticket, lane, place, Urgency::Now, true, now) {
+            self.hedging.record_hedge(job.id);
+            self.tally.hedges += 1;
+            self.ready.push_back(job);
+        }
     }
 
     fn has_room(&self, lane: usize, urgency: Urgency) -> bool {
