@@ -75,7 +75,7 @@ impl Dispatcher {
             ..
         } = answered;
         let Some(bytes) = fetched else {
-            self.breakers.unprobed(place, now);
+            self.breakers.unprobed(place, job.id, now);
             return self.settle(job, chunk, true);
         };
         self.breakers.record_answer(place);
@@ -135,8 +135,8 @@ impl Dispatcher {
                 if failure.is_refusal() {
                     self.lanes[job.lane].ramp.record_refusal();
                 }
-                self.breakers
-                    .record_failure(place, failure.is_unreachable(), now);
+                let is_unreachable = failure.is_unreachable();
+                (self.breakers).record_failure(place, job.id, is_unreachable, now);
                 if !self.breakers.is_closed(place) {
                     self.withdraw_from(place, now);
                 }
@@ -145,7 +145,7 @@ impl Dispatcher {
                 self.breakers.record_answer(place);
                 self.progress.chunk_came(received);
             }
-            Some(Scope::Ours) | None => self.breakers.unprobed(place, now),
+            Some(Scope::Ours) | None => self.breakers.unprobed(place, job.id, now),
         }
         if matches!(failure, Failure::Panicked) {
             let position = self

@@ -311,7 +311,10 @@ impl Dispatcher {
 
     fn next_fresh(&mut self, now: Instant) -> Option<Job> {
         let (urgency, ticket) = *self.fresh.first()?;
-        let Choice::Ask(place) = self.breakers.choose(PlaceSet::default(), None, now) else {
+        let Choice::Ask(place) =
+            self.breakers
+                .choose(PlaceSet::default(), PlaceSet::default(), now)
+        else {
             return None;
         };
         if !self.has_room(place, urgency) {
@@ -349,7 +352,7 @@ impl Dispatcher {
             task.place = place;
             task.sent = Some(sent);
         }
-        self.breakers.record_request(place, now);
+        self.breakers.record_request(place, id, now);
         self.lanes[lane].queued[urgency as usize] += 1;
         Some(Job {
             id,
@@ -362,6 +365,13 @@ impl Dispatcher {
             is_hedge,
             stage,
         })
+    }
+
+    /// A job was taken back, since nobody wants it and no worker has taken it.
+    pub(super) fn took_back(&mut self, job: &Job, now: Instant) {
+        self.record_return(job);
+        let place = self.lanes[job.lane].settings.place;
+        self.breakers.unprobed(place, job.id, now);
     }
 
     /// A job came back, or was taken back. Says whether the want's first request was this one.
@@ -391,7 +401,7 @@ impl Dispatcher {
                 .sent
                 .take_if(|sent| sent.place == place && sent.stage.withdraw());
             if let Some(sent) = sent {
-                task.failed = Some(place);
+                task.failed.insert(place);
                 task.retry_at = Some(now);
                 self.retries.insert(task.want.ticket);
                 self.lanes[sent.lane].has_unwanted = true;
