@@ -110,7 +110,7 @@ impl Dispatcher {
         if let Some(sent) = task.sent.as_ref().filter(|_| job.is_hedge) {
             self.hedging.abandon(sent.id);
         }
-        self.discard(&task);
+        self.discard(task);
         let ticket = job.ticket;
         self.outcomes.push_back(Outcome::Came {
             ticket,
@@ -180,7 +180,7 @@ impl Dispatcher {
     /// The want is settled by a failure.
     pub(super) fn give_up(&mut self, ticket: u64, error: Error) {
         if let Some(task) = self.remove(ticket) {
-            self.discard(&task);
+            self.discard(task);
             self.outcomes.push_back(Outcome::Failed { ticket, error });
         }
     }

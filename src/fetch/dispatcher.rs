@@ -72,6 +72,8 @@ pub(super) struct Dispatcher {
     slots: usize,
     /// All wants that are not settled, by their tickets.
     pub(super) tasks: BTreeMap<u64, Task>,
+    /// Requests that workers made, whose answers nobody waits for any more.
+    pub(super) unwanted: Vec<Sent>,
     /// Those that were never asked for.
     fresh: BTreeSet<(Urgency, u64)>,
     /// Those that are to be asked for again.
@@ -86,8 +88,6 @@ pub(super) struct Dispatcher {
     pub(super) progress: ProgressTimer,
     /// Why a place failed the last time that one did.
     pub(super) last_failure: Option<String>,
-    /// Whether a connection was ended before anything had come over any.
-    pub(super) tried_another: bool,
     /// The workers whose connections are to be ended: lane and number.
     pub(super) hang_ups: Vec<(usize, usize)>,
     pub(super) outcomes: VecDeque<Outcome>,
@@ -135,6 +135,7 @@ impl Dispatcher {
             lanes: lanes.iter().copied().map(LaneState::new).collect(),
             slots: 1,
             tasks: BTreeMap::new(),
+            unwanted: Vec::new(),
             fresh: BTreeSet::new(),
             retries: BTreeSet::new(),
             ready: VecDeque::new(),
@@ -144,7 +145,6 @@ impl Dispatcher {
             hedging: Hedging::new(rules.hedge),
             progress: ProgressTimer::new(rules.patience),
             last_failure: None,
-            tried_another: false,
             hang_ups: Vec::new(),
             outcomes: VecDeque::new(),
             tally: Tally {
@@ -174,7 +174,7 @@ impl Dispatcher {
     #[cfg_attr(not(test), expect(dead_code, reason = "random reads need it"))]
     pub(super) fn forget(&mut self, ticket: u64) {
         if let Some(task) = self.remove(ticket) {
-            self.discard(&task);
+            self.discard(task);
         }
     }
 
@@ -378,6 +378,7 @@ impl Dispatcher {
     pub(super) fn record_return(&mut self, job: &Job) -> bool {
         self.lanes[job.lane].queued[job.urgency as usize] -= 1;
         self.hedging.record_return(job.id);
+        self.unwanted.retain(|sent| sent.id != job.id);
         let Some(task) = self.tasks.get_mut(&job.ticket) else {
             return false;
         };
@@ -418,12 +419,13 @@ impl Dispatcher {
     }
 
     /// Nobody waits for the requests of a task any more.
-    pub(super) fn discard(&mut self, task: &Task) {
-        for sent in task.requests() {
+    pub(super) fn discard(&mut self, task: Task) {
+        for sent in task.sent.into_iter().chain(task.hedge) {
             if sent.stage.withdraw() {
                 self.lanes[sent.lane].has_unwanted = true;
             } else {
                 sent.stage.discard();
+                self.unwanted.push(sent);
             }
         }
     }

@@ -87,9 +87,4 @@ impl Task {
             fresh_connection: false,
         }
     }
-
-    /// The requests that are not answered.
-    pub(super) fn requests(&self) -> impl Iterator<Item = &Sent> {
-        self.sent.iter().chain(&self.hedge)
-    }
 }
