@@ -429,4 +429,12 @@ impl Dispatcher {
             }
         }
     }
+
+    /// Whether nothing is wanted, nothing is to be asked for, and no late answer is outstanding.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        let is_settled = self.tasks.is_empty() && self.outcomes.is_empty();
+        let is_asked = self.fresh.is_empty() && self.retries.is_empty() && self.ready.is_empty();
+        is_settled && is_asked && self.hedging.is_idle()
+    }
 }

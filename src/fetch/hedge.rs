@@ -107,4 +107,10 @@ impl Hedging {
         self.outstanding.remove(&id);
         self.abandoned.remove(&id);
     }
+
+    /// Whether no late answer is outstanding.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.abandoned.is_empty() && self.outstanding.is_empty()
+    }
 }
