@@ -20,6 +20,7 @@ struct Subject {
     chunk: Chunk,
     decoder: ChunkDecoder,
     buffer: Buffer,
+    scratch: Buffer,
 }
 
 impl Subject {
@@ -36,6 +37,7 @@ impl Subject {
             },
             decoder: ChunkDecoder::new(key.map(|key| Key::from_bytes(*key.enc_key()))),
             buffer: Buffer::new(),
+            scratch: Buffer::new(),
         }
     }
 
@@ -46,7 +48,7 @@ impl Subject {
         blob.extend_from_slice(&self.blob);
         let verified = self
             .decoder
-            .decode(&self.chunk, blob)
+            .decode(&self.chunk, blob, &mut self.scratch)
             .expect("the blob is sound");
         black_box(verified.data());
         self.buffer = verified.into_buffer();

@@ -32,6 +32,9 @@
 //! | `s3://bucket/store1` | a datastore that PBS 4 keeps in an S3 bucket, with `OpenOptions::s3_credentials` or `OpenOptions::s3_from_env`; on a server of your own with `OpenOptions::s3_endpoint` |
 //! | `/mnt/datastore`, `dir:PATH` | a datastore in a folder |
 //!
+//! A program that wants to know what a name says, such as the host, parses it as a [`Place`]. A place of another kind is a
+//! [`Backend`](backend::Backend) of your own.
+//!
 //! A server is trusted if the system's root certificates, or those in `OpenOptions::ca_file`, vouch for it, or else if its
 //! certificate has the fingerprint in `OpenOptions::fingerprint`. A program can find out the fingerprint of a certificate
 //! that is not trusted, to ask somebody: `UntrustedCertificate` is the cause of the error.
@@ -101,6 +104,7 @@ mod memory;
 #[cfg(feature = "tls")]
 mod net;
 mod open;
+pub mod place;
 mod rate_limit;
 mod reading;
 mod report;
@@ -119,6 +123,7 @@ pub use format::Key;
 #[cfg(feature = "tls")]
 pub use net::UntrustedCertificate;
 pub use open::OpenOptions;
+pub use place::Place;
 pub use report::{Damage, Event, PlaceReport, Report};
 pub use restore::Restore;
 pub use restore::plan::Plan;

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use chunk_restore::backend::{
-    Answer, ArchivePath, Backend, Concurrency, Connection, FetchError, RateLimit, Request,
+    ArchivePath, Backend, Concurrency, Connection, FetchError, RateLimit, Request, one_by_one,
 };
 use chunk_restore::format::SnapshotPath;
 use chunk_restore::{Cancel, OpenOptions, Restore, StreamTarget};
@@ -45,33 +45,20 @@ impl Backend for SlowDisk {
         _cancel: &'a Cancel,
         _throttle: &'a RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
-        Ok(Box::new(Reader(self, None)))
+        Ok(one_by_one(|request| self.read(request)))
     }
 }
 
-struct Reader<'a>(&'a SlowDisk, Option<Request>);
-
-impl Connection for Reader<'_> {
-    fn request(&mut self, request: Request) -> Result<(), FetchError> {
-        self.1 = Some(request);
-        Ok(())
-    }
-
-    fn receive(&mut self) -> Result<Answer, FetchError> {
-        let Reader(disk, requested) = self;
-        let mut request = requested.take().expect("it was asked for one");
-        let now = disk.readers.fetch_add(1, Ordering::SeqCst) + 1;
-        disk.most.fetch_max(now, Ordering::SeqCst);
-        thread::sleep(disk.latency);
-        disk.readers.fetch_sub(1, Ordering::SeqCst);
-        let blob = disk.store.chunk(request.digest.as_bytes());
+impl SlowDisk {
+    fn read(&self, request: &mut Request) -> Result<(), FetchError> {
+        let now = self.readers.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        thread::sleep(self.latency);
+        self.readers.fetch_sub(1, Ordering::SeqCst);
+        let blob = self.store.chunk(request.digest().as_bytes());
         let blob = blob.ok_or(FetchError::Missing)?;
-        request.blob.extend_from_slice(&blob);
-        Ok(Answer {
-            id: request.id,
-            blob: request.blob,
-            result: Ok(()),
-        })
+        request.buffer().extend_from_slice(&blob);
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chunk_restore::{ErrorKind, OpenOptions};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use testkit::{InMemory, PbsServer, SnapshotBuilder, within};
 
 const SNAPSHOT: &str = "vm/100/2026-01-02T03:04:05Z";
@@ -15,8 +15,11 @@ const SNAPSHOT: &str = "vm/100/2026-01-02T03:04:05Z";
 #[test]
 fn without_descriptors_neither_the_host_nor_its_name_is_blamed() {
     within(Duration::from_secs(60), || {
-        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-        setrlimit(Resource::RLIMIT_NOFILE, 200, most).unwrap();
+        let limit = Rlimit {
+            current: Some(200),
+            ..getrlimit(Resource::Nofile)
+        };
+        setrlimit(Resource::Nofile, limit).unwrap();
         let store = InMemory::new();
         SnapshotBuilder::new(SNAPSHOT).write_to(&store);
         let server = PbsServer::start(Arc::new(store));

@@ -11,10 +11,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("reading", &[]),
     ("error", &["digest", "cancel"]),
     ("rate_limit", &["cancel"]),
+    ("place", &["error"]),
     ("memory", &["digest"]),
     (
         "net",
-        &["digest", "error", "cancel", "rate_limit", "memory"],
+        &["digest", "error", "cancel", "rate_limit", "place", "memory"],
     ),
     ("format", &["digest", "error", "memory"]),
     (
@@ -24,6 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "error",
             "cancel",
             "rate_limit",
+            "place",
             "reading",
             "memory",
             "net",
@@ -72,6 +74,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "error",
             "cancel",
             "reading",
+            "place",
             "net",
             "format",
             "backend",
@@ -80,6 +83,57 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("lib", &[]),
+];
+
+/// The files of a folder from the bottom up: each may use those before it alone.
+const INNER_ORDER: &[(&str, &[&str])] = &[
+    (
+        "fetch",
+        &[
+            "failure",
+            "health",
+            "hang_up",
+            "latency",
+            "patience",
+            "ramp",
+            "threads",
+            "seed",
+            "hedge",
+            "job",
+            "task",
+            "lanes",
+            "dispatcher",
+            "retry",
+            "answers",
+            "stuck",
+            "held",
+            "worker",
+            "fetcher",
+            "simulation",
+        ],
+    ),
+    (
+        "restore",
+        &[
+            "repeats", "cache", "plan", "scan", "window", "writer", "commit", "run",
+        ],
+    ),
+];
+
+/// The files that decide what is fetched: they have no thread, no channel, no I/O and no clock, so that all their rules can be
+/// tested by simulation.
+const PURE: &[&str] = &[
+    "failure",
+    "health",
+    "latency",
+    "patience",
+    "ramp",
+    "hedge",
+    "task",
+    "dispatcher",
+    "retry",
+    "answers",
+    "stuck",
 ];
 
 /// Kinds of place: they may know the backend's traits, and nobody but `open` may know them.
@@ -93,10 +147,7 @@ const TARGETS: &[&str] = &["device", "file", "stream"];
 
 #[test]
 fn arrows_between_modules_point_down() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    collect(&source, &mut files);
-    assert!(files.len() > 10, "found no source files");
+    let files = source();
     let mut wrong = Vec::new();
     for (module, text) in &files {
         let top = module
@@ -127,6 +178,63 @@ fn arrows_between_modules_point_down() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_files_of_the_engine_stand_in_one_order() {
+    let files = source();
+    let mut wrong = Vec::new();
+    for (folder, order) in INNER_ORDER {
+        let rank = |file: &str| order.iter().position(|name| *name == file);
+        for (module, text) in &files {
+            let Some(file) = module.strip_prefix(&format!("{folder}/")) else {
+                continue;
+            };
+            let file = file.split('/').next().unwrap_or(file);
+            if file == "mod" {
+                continue;
+            }
+            let own = rank(file).unwrap_or_else(|| panic!("{module} has no place in INNER_ORDER"));
+            for used in uses(text) {
+                let mut parts = used.split("::");
+                if parts.next() != Some(folder) {
+                    continue;
+                }
+                let used = rank(parts.next().unwrap_or_default());
+                if used.is_some_and(|used| used > own) {
+                    wrong.push(format!(
+                        "{module} uses {folder}/{}",
+                        order[used.unwrap_or(0)]
+                    ));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn what_decides_about_fetching_has_no_thread_and_no_clock() {
+    let files = source();
+    for name in PURE {
+        let module = format!("fetch/{name}");
+        let (_, text) = files
+            .iter()
+            .find(|(file, _)| *file == module)
+            .expect("it is there");
+        // Their tests may take the time.
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for word in [
+            "Instant::now",
+            "thread::",
+            "crossbeam_channel",
+            "std::io",
+            "std::fs",
+            "sleep(",
+        ] {
+            assert!(!text.contains(word), "{module} has {word}");
+        }
+    }
 }
 
 #[test]
@@ -177,12 +285,7 @@ fn no_async_runtime_is_among_the_normal_dependencies() {
 
 #[test]
 fn no_threads_are_shared_with_the_program_that_embeds_the_library() {
-    let mut files = Vec::new();
-    collect(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
-        &mut files,
-    );
-    for (module, text) in files {
+    for (module, text) in source() {
         // Rayon's parallel iterators and slices run in its global pool, which panics where it can't have its threads.
         for call in [
             ".par_",
@@ -196,7 +299,50 @@ fn no_threads_are_shared_with_the_program_that_embeds_the_library() {
     }
 }
 
-/// The files below a folder, as module names such as `format/blob`, without their tests.
+#[test]
+fn only_the_layout_knows_where_the_files_of_a_datastore_lie() {
+    for (module, text) in source() {
+        let lines = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
+        for line in lines.filter(|_| module != "backend/layout") {
+            for name in [
+                "\"index.json.blob",
+                "\"client.log.blob",
+                "\"rsa-encrypted",
+                "\".protected",
+                "\".chunks",
+                "\".cnt",
+                "\"ns/",
+                "ns/{",
+                "/owner\"",
+            ] {
+                assert!(!line.contains(name), "{module} knows {name}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_one_file_uses_the_unbuffered_interface_of_rustls() {
+    let files = source();
+    let users: Vec<_> = files
+        .iter()
+        .filter(|(_, text)| text.contains("rustls::unbuffered"))
+        .map(|(module, _)| module)
+        .collect();
+    assert_eq!(users, ["net/records"]);
+}
+
+/// All files of the library, as module names such as `format/blob`.
+fn source() -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    collect(&source, &mut files);
+    assert!(files.len() > 10, "found no source files");
+    files
+}
+
 fn collect(folder: &Path, files: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).expect("the source folder can be read") {
         let path = entry.expect("the source folder can be read").path();
@@ -209,11 +355,6 @@ fn collect(folder: &Path, files: &mut Vec<(String, String)>) {
                 .strip_prefix(source)
                 .expect("it was found there")
                 .with_extension("");
-            let text = text
-                .split("#[cfg(test)]")
-                .next()
-                .unwrap_or_default()
-                .to_owned();
             files.push((module.to_string_lossy().into_owned(), text));
         }
     }

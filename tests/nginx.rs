@@ -1,4 +1,5 @@
-//! The README's nginx configuration, under a real nginx: what it publishes can be restored, and nothing else is published.
+//! The nginx configuration of the program's manual, under a real nginx: what it publishes can be restored, and nothing else is
+//! published.
 #![cfg(feature = "https")]
 #![allow(clippy::unwrap_used, reason = "a test that can't be set up has failed")]
 
@@ -25,7 +26,7 @@ const CHUNK: u64 = 4096;
 const USER: &str = "restore";
 const PASSWORD: &str = "p@ss wörd";
 
-/// The words of the README that a test has to put in its own place.
+/// The words of the manual's configuration that a test has to replace by its own.
 const LISTEN: &str = "listen 443 ssl;";
 const ROOT: &str = "/mnt/datastore";
 const CERTIFICATE: &str = "/etc/nginx/backups.crt";
@@ -240,7 +241,7 @@ fn disk_of(chunks: u64, folder: &Path) -> [u8; 32] {
     snapshot.archive(DISK).sha256
 }
 
-/// A server with the README's configuration. It ends when this is dropped.
+/// A server with the manual's configuration. It ends when this is dropped.
 struct Nginx {
     child: Child,
     program: PathBuf,
@@ -351,14 +352,14 @@ fn program() -> Option<PathBuf> {
     found
 }
 
-/// The README's configuration, with its words replaced.
+/// The manual's configuration, with its words replaced.
 fn server_block(replacements: &[(&str, &str)]) -> String {
-    let readme = include_str!("../README.md");
-    let (_, block) = readme.split_once("```nginx\n").unwrap();
+    let manual = include_str!("../examples/restore/README.md");
+    let (_, block) = manual.split_once("```nginx\n").unwrap();
     let (block, _) = block.split_once("```").unwrap();
     let mut block = block.to_owned();
     for (word, replacement) in replacements {
-        assert_eq!(block.matches(word).count(), 1, "{word} in the README");
+        assert_eq!(block.matches(word).count(), 1, "{word} in the manual");
         block = block.replace(word, replacement);
     }
     block

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chunk_restore::format::GroupName;
-use chunk_restore::{Datastore, Fingerprint, Key, Snapshot};
+use chunk_restore::{Datastore, Fingerprint, Key, Place, Snapshot};
 use serde_json::json;
 
 use crate::arguments::Options;
@@ -171,7 +171,7 @@ fn explain(failure: Failure, repository: &Repository) -> Failure {
     match repository.folder() {
         Some(folder) => failure.advises(format!(
             "{} names a datastore on a server; the folder is {folder}",
-            repository.name()
+            repository.label()
         )),
         None => failure,
     }
@@ -184,47 +184,47 @@ fn open<T>(
     mut opening: chunk_restore::OpenOptions,
     what: &impl Fn(&Datastore) -> chunk_restore::Result<T>,
 ) -> Result<(Datastore, Result<T, Failure>), Failure> {
+    let place = repository.place()?;
     let mut known = None;
-    if repository.is_remote() {
+    if !matches!(place, Place::Folder(_)) {
         opening = reach(options, opening).patience(Duration::from_secs(options.patience));
         if let Some(given) = fingerprint(options)? {
             opening = opening.fingerprint(given);
-        } else if let (Some(server), Some(file)) = (repository.server(), Known::file()) {
+        } else if let (Some(server), Some(file)) = (repository.server(&place), Known::file()) {
             known = file.find(&server)?.map(|found| (file, found));
         }
     }
-    if repository.is_on_server() {
-        opening = sign_in(repository, opening)?;
-    }
-    if repository.is_in_bucket() {
-        opening = sign_requests(options, opening);
-    }
+    opening = match &place {
+        Place::Pbs(repository) => sign_in(repository, opening)?,
+        Place::S3(_) => sign_requests(options, opening),
+        _ => opening,
+    };
 
     let expecting = match &known {
         Some((_, found)) => opening.clone().fingerprint(found.fingerprint),
         None => opening.clone(),
     };
-    let mut datastore = expecting.open(repository.name())?;
+    let mut datastore = expecting.open_place(&place)?;
     let mut done = what(&datastore);
     let is_untrusted = |done: &chunk_restore::Result<T>| {
         (done.as_ref().err()).is_some_and(|error| trust::untrusted(error).is_some())
     };
     // What was trusted on another port of the host is a good guess, and no more.
     if known.take_if(|(_, found)| found.is_guess).is_some() && is_untrusted(&done) {
-        datastore = opening.clone().open(repository.name())?;
+        datastore = opening.clone().open_place(&place)?;
         done = what(&datastore);
     }
     let error = match done {
         Ok(first) => return Ok((datastore, Ok(first))),
         Err(error) => error,
     };
-    let failure = match (trust::untrusted(&error), known, repository.server()) {
+    let failure = match (trust::untrusted(&error), known, repository.server(&place)) {
         (Some(_), Some((file, _)), _) => file.changed(error.into()),
         (Some(certificate), None, Some(server))
             if certificate.expected().is_none() && trust::ask(certificate, &server) =>
         {
             let trusting = opening.fingerprint(certificate.fingerprint());
-            let datastore = trusting.open(repository.name())?;
+            let datastore = trusting.open_place(&place)?;
             let first = what(&datastore).map_err(Failure::from);
             return Ok((datastore, first));
         }
@@ -275,16 +275,15 @@ fn fingerprint(options: &Options) -> Result<Option<Fingerprint>, Failure> {
 
 /// With the environment's password or token secret, or with what is typed.
 fn sign_in(
-    repository: &Repository,
+    repository: &chunk_restore::place::Repository,
     opening: chunk_restore::OpenOptions,
 ) -> Result<chunk_restore::OpenOptions, Failure> {
     let secret = match chunk_restore::environment::password()? {
         None => {
             let identity = repository.identity();
-            let what = if identity.contains('!') {
-                "Secret"
-            } else {
-                "Password"
+            let what = match repository.is_token() {
+                true => "Secret",
+                false => "Password",
             };
             prompt::secret(&format!("{what} of {identity}")).map_err(|error| {
                 Failure::denied(format!("there is no password of {identity}"), &error)

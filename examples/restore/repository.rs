@@ -4,13 +4,15 @@ use std::env;
 use std::fmt;
 use std::path::Path;
 
+use chunk_restore::Place;
+
 use crate::arguments::Options;
 use crate::failure::Failure;
 
 /// The port of a Proxmox Backup Server.
 const PBS_PORT: u16 = 8007;
 
-/// A server, as places name it.
+/// A server, as the file of trusted certificates names it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Server {
     /// An IPv6 address in brackets.
@@ -19,6 +21,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    fn new(host: &str, port: u16) -> Server {
+        let host = match host.contains(':') {
+            true => format!("[{host}]"),
+            false => host.to_owned(),
+        };
+        Server { host, port }
+    }
+
     pub(crate) fn host(&self) -> &str {
         &self.host
     }
@@ -34,9 +44,9 @@ impl fmt::Display for Server {
     }
 }
 
-/// The name of a datastore, as [`chunk_restore::OpenOptions::open`] reads it.
-#[derive(Debug)]
+/// The name of a datastore, as it was typed.
 pub(crate) struct Repository {
+    /// It may hold a password.
     name: String,
     /// The server of a bucket, where it is not Amazon's.
     endpoint: Option<String>,
@@ -86,71 +96,43 @@ impl Repository {
         })
     }
 
-    pub(crate) fn name(&self) -> &str {
-        &self.name
+    /// What the name means.
+    ///
+    /// # Errors
+    /// It names no place.
+    pub(crate) fn place(&self) -> chunk_restore::Result<Place> {
+        self.name.parse()
     }
 
-    /// The name as it may be shown: without what an https:// URL has before its host.
+    /// The name as it may be shown: a URL without what it has before its host.
     pub(crate) fn label(&self) -> String {
-        let Some(url) = self.name.strip_prefix("https://") else {
-            return self.name.clone();
+        match (self.place(), self.name.split_once("://")) {
+            (Ok(Place::Https(url)), _) => url.to_string(),
+            (Err(_), Some((scheme, _))) => format!("{scheme}://.."),
+            _ => self.name.clone(),
+        }
+    }
+
+    /// The server of the place, where a certificate of it may be remembered: not for a folder, nor for Amazon.
+    pub(crate) fn server(&self, place: &Place) -> Option<Server> {
+        let endpoint: Place;
+        let place = match place {
+            Place::S3(_) => {
+                endpoint = self.endpoint.as_ref()?.parse().ok()?;
+                &endpoint
+            }
+            place => place,
         };
-        let (host, path) = url.split_at(url.find('/').unwrap_or(url.len()));
-        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-        format!("https://{host}{path}")
-    }
-
-    /// Whether it is in an S3 bucket.
-    pub(crate) fn is_in_bucket(&self) -> bool {
-        self.name.starts_with("s3://")
-    }
-
-    /// Whether it is reached over the network.
-    pub(crate) fn is_remote(&self) -> bool {
-        self.is_on_server() || self.is_in_bucket() || self.name.starts_with("https://")
-    }
-
-    /// Whether it is on a Proxmox Backup Server.
-    pub(crate) fn is_on_server(&self) -> bool {
-        !self.name.contains('/') && !self.name.starts_with("dir:")
-    }
-
-    /// The user or token to sign in as on a Proxmox Backup Server.
-    pub(crate) fn identity(&self) -> &str {
-        (self.name.rsplit_once('@')).map_or("root@pam", |(identity, _)| identity)
-    }
-
-    /// The server, where a certificate of it may be remembered: not for a folder, nor for Amazon.
-    pub(crate) fn server(&self) -> Option<Server> {
-        let url = match self.is_in_bucket() {
-            true => self.endpoint.as_deref()?,
-            false => &self.name,
-        };
-        let (place, default_port) = match url.strip_prefix("https://") {
-            Some(url) => (url.split('/').next().unwrap_or_default(), 443),
-            None if !self.is_on_server() => return None,
-            None => match self.name.rsplit_once(':') {
-                Some((place, _)) => (place, PBS_PORT),
-                None => ("localhost", PBS_PORT),
-            },
-        };
-        let place = place.rsplit_once('@').map_or(place, |(_, place)| place);
-        let (host, rest) = match place.find(']') {
-            Some(end) => place.split_at(end + 1),
-            None => place.split_at(place.find(':').unwrap_or(place.len())),
-        };
-        let port = rest.strip_prefix(':').map(str::parse);
-        Some(Server {
-            host: host.to_owned(),
-            port: port.transpose().ok()?.unwrap_or(default_port),
-        })
+        let (host, port) = place.server()?;
+        Some(Server::new(host, port))
     }
 
     /// How to name a folder that may have been meant, where the name was taken for a datastore on a server.
     pub(crate) fn folder(&self) -> Option<String> {
         let is_bare = !self.name.contains([':', '@']);
         let may_be = is_bare || Path::new(&self.name).is_dir();
-        (self.is_on_server() && may_be).then(|| format!("dir:{}", self.name))
+        let is_on_server = matches!(self.place(), Ok(Place::Pbs(_)));
+        (is_on_server && may_be).then(|| format!("dir:{}", self.name))
     }
 }
 

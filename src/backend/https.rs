@@ -2,22 +2,20 @@
 
 use std::fmt;
 
-use ureq::http::Uri;
 use zeroize::Zeroizing;
 
 use crate::backend::http::{Client, Want, check_still_there, is_dubious};
 use crate::backend::retry::Retry;
 use crate::backend::secret::SecretValue;
-use crate::backend::{Answer, ArchivePath, Backend, Connection, FetchError, Request};
+use crate::backend::{ArchivePath, Backend, Connection, FetchError, Request, layout, one_by_one};
 use crate::cancel::Cancel;
-use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Index;
 use crate::format::blob::is_begun_as_blob;
 use crate::format::name::SnapshotPath;
 use crate::net::Dialer;
-use crate::net::address::{Address, User};
 use crate::net::proxy::basic;
+use crate::place::HttpsUrl;
 use crate::rate_limit::RateLimit;
 
 /// Who asks.
@@ -42,44 +40,24 @@ pub(crate) struct Https {
 }
 
 impl Https {
-    /// A datastore at `https://[user:password@]host[:port]/path/`. Connects to nothing yet.
+    /// A datastore at a URL, whose own credentials come first. Connects to nothing yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a URL of another form, or credentials that a header can't carry.
+    /// [`ErrorKind::Invalid`] for credentials that a header can't carry.
     pub(crate) fn new(
-        url: &str,
+        url: &HttpsUrl,
         credentials: Option<Credentials>,
         dialer: Dialer,
         retry: Retry,
     ) -> Result<Https> {
-        // The URL may hold a password, so it is not shown.
-        let invalid = || {
-            let message =
-                "the URL of a datastore is written as https://[user:password@]host[:port]/path/";
-            Error::new(ErrorKind::Invalid, message)
-        };
-        let rest = url.strip_prefix("https://").ok_or_else(invalid)?;
-        let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let address = Address::parse(place).ok_or_else(invalid)?;
-        let place = place.rsplit_once('@').map_or(place, |(_, place)| place);
-        if path.contains(['?', '#']) {
-            return Err(invalid());
-        }
-        let slash = if path.is_empty() || path.ends_with('/') {
-            ""
-        } else {
-            "/"
-        };
-        let base = format!("https://{place}/{path}{slash}");
-        base.parse::<Uri>()
-            .map_err(|error| invalid().because(error))?;
-        let credentials = match address.user {
-            Some(User { name, password }) => Some(Credentials::Basic { name, password }),
-            None => credentials,
-        };
+        let own = url.credentials().map(|user| Credentials::Basic {
+            name: user.name.clone(),
+            password: user.password.clone(),
+        });
+        let credentials = own.or(credentials);
         let authorization = credentials.as_ref().map(header).transpose()?;
         Ok(Https {
-            base,
+            base: url.as_str().to_owned(),
             client: Client::new(dialer.clone(), authorization.clone(), retry.cancel.clone()),
             authorization,
             dialer,
@@ -88,13 +66,7 @@ impl Https {
     }
 
     fn file_url(&self, snapshot: &SnapshotPath, file: &str) -> String {
-        let mut url = self.base.clone();
-        for name in snapshot.namespace.components() {
-            url.push_str("ns/");
-            url.push_str(name);
-            url.push('/');
-        }
-        format!("{url}{}/{file}", snapshot.snapshot)
+        format!("{}{}", self.base, layout::file(snapshot, file))
     }
 }
 
@@ -119,13 +91,13 @@ impl Backend for Https {
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         let dialer = self.dialer.throttled(throttle);
         let authorization = self.authorization.clone();
-        Ok(Box::new(Chunks {
+        let mut chunks = Chunks {
             client: Client::new(dialer, authorization, cancel.clone()),
             base: &self.base,
             index: self.file_url(&archive.snapshot, &archive.file),
             last: None,
-            requested: None,
-        }))
+        };
+        Ok(one_by_one(move |request| chunks.fetch(request)))
     }
 }
 
@@ -137,36 +109,17 @@ struct Chunks<'a> {
     index: String,
     /// The URL of the last chunk that came.
     last: Option<String>,
-    requested: Option<Request>,
-}
-
-impl Connection for Chunks<'_> {
-    fn request(&mut self, request: Request) -> Result<(), FetchError> {
-        self.requested = Some(request);
-        Ok(())
-    }
-
-    fn receive(&mut self) -> Result<Answer, FetchError> {
-        let Some(mut request) = self.requested.take() else {
-            return Err(FetchError::Fatal("nothing was requested".into()));
-        };
-        // After a failure the client connects anew by itself.
-        let result = self.fetch(&mut request);
-        Ok(Answer {
-            id: request.id,
-            blob: request.blob,
-            result,
-        })
-    }
 }
 
 impl Chunks<'_> {
+    /// After a failure the client connects anew by itself.
     fn fetch(&mut self, request: &mut Request) -> Result<(), FetchError> {
-        let url = chunk_url(self.base, &request.digest);
+        let url = format!("{}{}", self.base, layout::chunk(&request.digest()));
+        let limit = request.limit();
         let answer = self.client.get(&url, Want::File);
-        let read = answer.and_then(|answer| answer.read_into(&mut request.blob, request.limit));
+        let read = answer.and_then(|answer| answer.read_into(request.buffer(), limit));
         let read = read.map_err(FetchError::from);
-        if is_dubious(&read, &request.blob) {
+        if is_dubious(&read, &*request.buffer()) {
             self.check_place()?;
         } else if read.is_ok() {
             self.last = Some(url);
@@ -187,11 +140,6 @@ impl Chunks<'_> {
             None => Ok(()),
         }
     }
-}
-
-fn chunk_url(base: &str, digest: &Digest) -> String {
-    let name = digest.to_string();
-    format!("{base}.chunks/{}/{name}", &name[..4])
 }
 
 fn header(credentials: &Credentials) -> Result<SecretValue> {

@@ -1,15 +1,13 @@
 //! `SnapshotInfo`: a snapshot as a listing shows it. Knows nothing of how places list.
 
+use crate::backend::layout;
 use crate::digest::Fingerprint;
 use crate::format::manifest::{CryptMode, Manifest};
 use crate::format::name::{SnapshotName, archive_name};
 use crate::format::verification::Verification;
 
-/// Its private part is wrapped by itself, so it is never encrypted by the key.
-const WRAPPED_KEY: &str = "rsa-encrypted.key.blob";
-
 /// Written when the backup is done, so manifests know nothing of them.
-const NOT_LISTED: [&str; 2] = ["index.json.blob", "client.log.blob"];
+const NOT_LISTED: [&str; 2] = [layout::MANIFEST, layout::CLIENT_LOG];
 
 /// A snapshot as a listing shows it.
 ///
@@ -80,7 +78,7 @@ impl SnapshotInfo {
             if let Some(len) = len {
                 size = Some(size.unwrap_or_default().saturating_add(len));
             }
-            if name != WRAPPED_KEY {
+            if name != layout::WRAPPED_KEY {
                 protection = least(protection, crypt_mode);
             }
         }

@@ -6,8 +6,11 @@ mod http;
 #[cfg(feature = "https")]
 pub(crate) mod https;
 mod info;
+pub mod layout;
+mod one_by_one;
 #[cfg(feature = "pbs")]
 pub(crate) mod pbs;
+mod request;
 pub(crate) mod retry;
 #[cfg(feature = "s3")]
 pub(crate) mod s3;
@@ -23,10 +26,71 @@ pub use crate::error::{BoxError, FetchError};
 pub use crate::memory::Buffer;
 pub use crate::rate_limit::RateLimit;
 pub use info::SnapshotInfo;
+pub use one_by_one::one_by_one;
+pub use request::{Answer, Request};
 
 /// A place that holds a datastore: implement it to restore from a new kind of place.
 ///
 /// A backend answers with bytes as they are stored. Everything it says is checked by those who ask.
+///
+/// Two methods are enough to restore: [`read_file`](Backend::read_file) and [`connect`](Backend::connect). A place that answers
+/// one request at a time gets its connections from [`one_by_one`]; one that has several requests in flight implements
+/// [`Connection`].
+///
+/// ```
+/// use std::collections::HashMap;
+///
+/// use chunk_restore::backend::{self, ArchivePath, Backend, Connection, FetchError, RateLimit};
+/// use chunk_restore::format::SnapshotPath;
+/// use chunk_restore::{Cancel, Datastore, Digest, ErrorKind};
+///
+/// #[derive(Default)]
+/// struct InMemory {
+///     /// By snapshot and name, such as `vm/100/2026-01-02T03:04:05Z/index.json.blob`.
+///     files: HashMap<String, Vec<u8>>,
+///     chunks: HashMap<Digest, Vec<u8>>,
+/// }
+///
+/// impl Backend for InMemory {
+///     fn read_file(
+///         &self,
+///         snapshot: &SnapshotPath,
+///         file: &str,
+///         limit: u64,
+///     ) -> Result<Vec<u8>, FetchError> {
+///         let path = format!("{}/{file}", snapshot.snapshot);
+///         match self.files.get(&path) {
+///             None => Err(FetchError::Missing),
+///             Some(bytes) if bytes.len() as u64 > limit => Err(FetchError::TooLong),
+///             Some(bytes) => Ok(bytes.clone()),
+///         }
+///     }
+///
+///     fn connect<'a>(
+///         &'a self,
+///         _archive: &ArchivePath,
+///         _cancel: &'a Cancel,
+///         _throttle: &'a RateLimit,
+///     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
+///         Ok(backend::one_by_one(|request| {
+///             match self.chunks.get(&request.digest()) {
+///                 None => Err(FetchError::Missing),
+///                 Some(blob) if blob.len() > request.limit() => Err(FetchError::TooLong),
+///                 Some(blob) => {
+///                     request.buffer().extend_from_slice(blob);
+///                     Ok(())
+///                 }
+///             }
+///         }))
+///     }
+/// }
+///
+/// let datastore = Datastore::new(InMemory::default());
+/// let error = datastore.snapshot("vm/100/2026-01-02T03:04:05Z").unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::NotFound);
+/// ```
+///
+/// The example `custom_backend.rs` restores a disk from such a place.
 pub trait Backend: Send + Sync {
     /// Reads a file of a snapshot whole, such as `index.json.blob` or `drive-scsi0.img.fidx`.
     ///
@@ -152,30 +216,6 @@ pub trait Connection {
     /// The connection is dead; no request will be answered any more. What concerns one chunk alone is said in its
     /// [`Answer`].
     fn receive(&mut self) -> Result<Answer, FetchError>;
-}
-
-/// A chunk that is asked for.
-#[derive(Debug)]
-pub struct Request {
-    /// Names the request in its [`Answer`].
-    pub id: u64,
-    /// The chunk that is wanted.
-    pub digest: Digest,
-    /// The most bytes that the chunk's blob can have. A longer one must be answered with an error instead of read.
-    pub limit: usize,
-    /// An empty buffer to put the blob in.
-    pub blob: Buffer,
-}
-
-/// What became of a [`Request`].
-#[derive(Debug)]
-pub struct Answer {
-    /// The request's id.
-    pub id: u64,
-    /// The request's buffer, with the blob in it where the result is `Ok`.
-    pub blob: Buffer,
-    /// Whether the blob is there.
-    pub result: Result<(), FetchError>,
 }
 
 /// A snapshot's archive, by the file that holds its index.

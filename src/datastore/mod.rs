@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::backend::{Backend, FetchError, SnapshotInfo};
 use crate::datastore::snapshot::Snapshot;
 use crate::datastore::trust::Trust;
-use crate::datastore::view::{Place, View};
+use crate::datastore::view::{OpenPlace, View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::{GroupName, Namespace, SnapshotName, SnapshotPath};
 
@@ -41,7 +41,7 @@ impl Datastore {
     ) -> Datastore {
         Datastore {
             views: vec![View {
-                place: Arc::new(Place::new(backend)),
+                place: Arc::new(OpenPlace::new(backend)),
                 namespace,
                 trust: Arc::new(trust),
             }],

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::backend::layout::{CLIENT_LOG, WRAPPED_KEY};
 use crate::backend::{ArchivePath, Backend, FetchError};
 use crate::datastore::copies::Difference;
 use crate::datastore::view::{Found, View};
@@ -15,12 +16,6 @@ use crate::format::index::{Index, longest_dynamic, longest_fixed};
 use crate::format::key::Key;
 use crate::format::manifest::{CryptMode, Manifest, ManifestFile};
 use crate::format::name::{SnapshotName, SnapshotPath};
-
-/// The private key that a master key wraps; never encrypted, whatever the manifest says of it.
-const WRAPPED_KEY: &str = "rsa-encrypted.key.blob";
-
-/// What a client may leave behind when it is done.
-const LOG: &str = "client.log.blob";
 
 /// Bounds what an index may take: 128 TiB in chunks of 4 MiB.
 const MAX_INDEX: u64 = 1 << 30;
@@ -199,15 +194,15 @@ impl Snapshot {
     fn read_log(&self) -> Result<Vec<u8>> {
         first_right(&self.0.views, |view| {
             let path = view.path(self.name());
-            let read = view.place.backend.read_file(&path, LOG, MAX_RAW);
+            let read = view.place.backend.read_file(&path, CLIENT_LOG, MAX_RAW);
             let raw = read.map_err(|error| match error {
                 FetchError::Missing => {
                     Error::new(ErrorKind::NotFound, format!("{path} has no client.log"))
                 }
-                error => cannot(&format!("fetch {LOG} of"), &path, error),
+                error => cannot(&format!("fetch {CLIENT_LOG} of"), &path, error),
             })?;
             decode_blob(raw, self.0.found.key.as_ref(), MAX_BLOB)
-                .map_err(|error| within(LOG, &path, error))
+                .map_err(|error| within(CLIENT_LOG, &path, error))
         })
     }
 

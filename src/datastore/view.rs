@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::backend::layout::MANIFEST;
 use crate::backend::{Backend, FetchError, SnapshotInfo};
 use crate::datastore::trust::Trust;
 use crate::datastore::{cannot, few, within};
@@ -14,21 +15,19 @@ use crate::format::key::Key;
 use crate::format::manifest::{MAX_MANIFEST, Manifest};
 use crate::format::name::{GroupName, Namespace, SnapshotName, SnapshotPath};
 
-const MANIFEST: &str = "index.json.blob";
-
 /// A place that is out of reach is asked after all others for so long.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// A place and a namespace in it, and whose word is taken for what it says.
 #[derive(Clone)]
 pub(super) struct View {
-    pub(super) place: Arc<Place>,
+    pub(super) place: Arc<OpenPlace>,
     pub(super) namespace: Namespace,
     pub(super) trust: Arc<Trust>,
 }
 
-/// A backend.
-pub(super) struct Place {
+/// A place that is open: its backend, and whether it was out of reach of late.
+pub(super) struct OpenPlace {
     pub(super) backend: Box<dyn Backend>,
     /// When it was found to be out of reach, which may have taken a while.
     failed: Mutex<Option<Instant>>,
@@ -42,9 +41,9 @@ pub(super) struct Found {
     pub(super) key: Option<Key>,
 }
 
-impl Place {
-    pub(super) fn new(backend: Box<dyn Backend>) -> Place {
-        Place {
+impl OpenPlace {
+    pub(super) fn new(backend: Box<dyn Backend>) -> OpenPlace {
+        OpenPlace {
             backend,
             failed: Mutex::new(None),
         }

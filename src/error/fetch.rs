@@ -13,6 +13,9 @@ use crate::error::{BoxError, Error, ErrorKind, Scope};
 ///
 /// What is wrong with one chunk or file alone is told apart from what is wrong with the place and from what this machine lacks:
 /// see [`scope`](FetchError::scope).
+///
+/// An [`io::Error`] does not become a `FetchError` by itself, since its meaning depends on what was read:
+/// [`of_file`](FetchError::of_file) sorts an error of a file, [`of_connection`](FetchError::of_connection) an error of a socket.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FetchError {
@@ -60,7 +63,8 @@ impl FetchError {
         }
     }
 
-    /// Sorts the failure to read a file of a place that this machine sees as a folder.
+    /// Sorts an error of a file that this machine sees in a folder. An error of a socket is sorted by
+    /// [`of_connection`](FetchError::of_connection) instead: what may be a failing disk here is a broken connection there.
     pub fn of_file(error: io::Error) -> FetchError {
         match error.kind() {
             io::ErrorKind::NotFound => FetchError::Missing,
@@ -77,6 +81,16 @@ impl FetchError {
             | io::ErrorKind::NetworkUnreachable
             | io::ErrorKind::NetworkDown => FetchError::unreachable(error),
             _ => FetchError::Unreadable(error.into()),
+        }
+    }
+
+    /// Sorts an error of a socket, or of what reads from one: the place can't be reached, unless this machine lacks
+    /// something. No error of a connection says anything about a chunk.
+    pub fn of_connection(error: io::Error) -> FetchError {
+        if is_ours(&error) {
+            FetchError::Resources(error.into())
+        } else {
+            FetchError::unreachable(error)
         }
     }
 
@@ -177,5 +191,30 @@ impl std::error::Error for FetchError {
 impl From<Cancelled> for FetchError {
     fn from(_: Cancelled) -> FetchError {
         FetchError::Cancelled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_error_of_a_socket_is_a_failure_of_a_chunk() {
+        for kind in [
+            io::ErrorKind::ConnectionReset,
+            io::ErrorKind::UnexpectedEof,
+            io::ErrorKind::NotFound,
+            io::ErrorKind::PermissionDenied,
+            io::ErrorKind::Other,
+        ] {
+            let error = FetchError::of_connection(kind.into());
+            assert!(
+                matches!(error, FetchError::Unreachable(_)),
+                "{kind}: {error:?}"
+            );
+        }
+        let lack = io::Error::from_raw_os_error(Errno::MFILE.raw_os_error());
+        let error = FetchError::of_connection(lack);
+        assert_eq!(error.scope(), Some(Scope::Ours));
     }
 }

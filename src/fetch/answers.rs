@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, FetchError, Scope};
+use crate::error::{Error, Scope};
 use crate::fetch::dispatcher::{Dispatcher, Outcome};
+use crate::fetch::failure::{Failure, error_of};
 use crate::fetch::job::{Arrival, Job};
-use crate::fetch::retry::{Failure, Verdict, error_of, judge};
+use crate::fetch::retry::{Verdict, judge};
 use crate::format::blob::Verified;
 
 /// What is known of an answer beside its outcome.
@@ -183,12 +184,5 @@ impl Dispatcher {
             self.discard(task);
             self.outcomes.push_back(Outcome::Failed { ticket, error });
         }
-    }
-}
-
-impl Failure {
-    /// Whether the place was reached and asks for less.
-    fn is_refusal(&self) -> bool {
-        matches!(self, Failure::Fetch(FetchError::Transient { .. }))
     }
 }

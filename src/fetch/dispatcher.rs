@@ -111,11 +111,12 @@ impl LaneState {
             in_flight,
             in_flight_max,
             adapts,
+            cores,
             ..
         } = settings;
         LaneState {
             settings,
-            ramp: InFlightRamp::new(in_flight, in_flight_max, adapts),
+            ramp: InFlightRamp::new(in_flight, in_flight_max, adapts, cores),
             queued: [0; 2],
             has_unwanted: false,
         }

@@ -17,7 +17,7 @@ use crate::fetch::task::Want;
 use crate::fetch::threads::Threads;
 use crate::fetch::worker::{self, Shared};
 use crate::format::blob::ChunkDecoder;
-use crate::memory::{BufferPool, MemoryBudget};
+use crate::memory::{BufferPool, DecodePermits};
 use crate::rate_limit::RateLimit;
 
 /// How a fetcher works.
@@ -52,7 +52,7 @@ impl Fetcher {
     pub(crate) fn new(
         archive: &Archive,
         settings: FetchSettings,
-        budget: &Arc<MemoryBudget>,
+        permits: &Arc<DecodePermits>,
         cancel: &Cancel,
     ) -> Fetcher {
         let FetchSettings {
@@ -72,7 +72,8 @@ impl Fetcher {
                 seeds: Seeds::new(&seeds),
                 stop: cancel.child(),
                 pool: BufferPool::new(ChunkDecoder::blob_limit(largest)),
-                budget: Arc::clone(budget),
+                permits: Arc::clone(permits),
+                received_bytes: Arc::default(),
                 rate_limit,
             }),
             inbox,
@@ -157,7 +158,7 @@ impl Fetcher {
     }
 
     fn answered(&mut self, arrival: Arrival, retried: &mut dyn FnMut(&Error)) {
-        let received = self.shared.pool.received();
+        let received = self.shared.received_bytes.total();
         (self.dispatcher).answered(arrival, received, Instant::now(), retried);
     }
 
@@ -197,7 +198,7 @@ impl Fetcher {
         if self.shared.rate_limit.is_holding() {
             return;
         }
-        let received = self.shared.pool.received();
+        let received = self.shared.received_bytes.total();
         self.dispatcher
             .record_wait(waited, received, Instant::now());
         for (lane, worker) in self.dispatcher.hang_ups.drain(..) {

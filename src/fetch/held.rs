@@ -6,8 +6,8 @@ use std::{mem, thread};
 use crossbeam_channel::Sender;
 
 use crate::error::FetchError;
+use crate::fetch::failure::Failure;
 use crate::fetch::job::{Arrival, Job, Spent};
-use crate::fetch::retry::Failure;
 use crate::format::blob::Verified;
 
 /// The jobs that a worker has taken and not answered. Every job is answered, also when the worker stops or unwinds: the
@@ -22,8 +22,8 @@ pub(super) struct Held {
 struct HeldJob {
     job: Job,
     took: Option<Duration>,
-    /// Whether a connection was made for it, so that it took longer than others do.
-    is_first: bool,
+    /// When the connection stood that was made for it: what came before is no time of the place's.
+    connected: Option<Instant>,
     was_hung_up: bool,
 }
 
@@ -40,11 +40,11 @@ impl Held {
         self.jobs.is_empty()
     }
 
-    pub(super) fn push(&mut self, job: Job, is_first: bool) {
+    pub(super) fn push(&mut self, job: Job) {
         self.jobs.push(HeldJob {
             job,
             took: None,
-            is_first,
+            connected: None,
             was_hung_up: false,
         });
     }
@@ -57,13 +57,24 @@ impl Held {
         self.jobs.iter().map(|held| &held.job)
     }
 
+    /// The connection stands that was made for a job.
+    pub(super) fn record_connection(&mut self, id: u64) {
+        if let Some(held) = self.held(id) {
+            held.connected = Some(Instant::now());
+        }
+    }
+
     /// An answer has come whole: notes how long that took.
     pub(super) fn record_answer(&mut self, id: u64) {
-        if let Some(held) = self.jobs.iter_mut().find(|held| held.job.id == id)
-            && !held.is_first
-        {
-            held.took = held.job.stage.age(Instant::now());
+        if let Some(held) = self.held(id) {
+            let age = held.job.stage.age(Instant::now());
+            let connected = held.connected.map(|connected| connected.elapsed());
+            held.took = age.map(|age| connected.map_or(age, |since| since.min(age)));
         }
+    }
+
+    fn held(&mut self, id: u64) -> Option<&mut HeldJob> {
+        self.jobs.iter_mut().find(|held| held.job.id == id)
     }
 
     /// The connection was ended for the sake of one of these jobs.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::fetch::retry::Failure;
+use crate::fetch::failure::Failure;
 use crate::format::blob::Verified;
 use crate::format::index::Chunk;
 use crate::rate_limit::HeldTime;

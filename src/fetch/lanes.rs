@@ -20,8 +20,8 @@ const LOCAL_THREADS: usize = 16;
 /// Threads for a place that gives several chunks at a time to each connection.
 const MULTIPLEXED_THREADS: std::ops::RangeInclusive<usize> = 4..=16;
 
-/// Requests in flight over a network to begin with.
-const START_IN_FLIGHT: usize = 16;
+/// Requests in flight over a network to begin with: enough to see how long a chunk takes.
+const START_IN_FLIGHT: usize = 4;
 
 /// Workers of each place that do nothing but make hedged requests.
 const HEDGING_WORKERS: usize = 2;
@@ -37,8 +37,9 @@ pub(crate) struct LaneSettings {
     pub(crate) in_flight: usize,
     /// The most that these may become.
     pub(crate) in_flight_max: usize,
-    /// Whether the number follows how long chunks take.
+    /// Whether the number follows how long chunks take, and how many can be decoded at the same time.
     pub(crate) adapts: bool,
+    pub(crate) cores: usize,
     /// Whether the workers make nothing but hedged requests.
     pub(crate) is_hedging: bool,
 }
@@ -72,6 +73,7 @@ pub(crate) fn hedging_lanes(places: usize) -> impl Iterator<Item = LaneSettings>
         in_flight: HEDGING_WORKERS,
         in_flight_max: HEDGING_WORKERS,
         adapts: false,
+        cores: 1,
         is_hedging: true,
     })
 }
@@ -115,6 +117,7 @@ impl Staff {
             in_flight,
             in_flight_max,
             adapts,
+            cores,
             is_hedging: false,
         }
     }

@@ -15,7 +15,7 @@
 //!
 //! | bound | of | where |
 //! |---|---|---|
-//! | memory: each chunk from its want to its end | a consumer | `memory::Share`, `Fetcher::set_slots` |
+//! | memory: each chunk from its want to its end | a consumer | `memory::MemoryShare`, `Fetcher::set_slots` |
 //! | jobs with the workers: twice the requests in flight | a lane | `Dispatcher::has_room` |
 //! | requests in flight: the number that was asked for, or what the latency shows to be of use | a lane | `InFlightRamp` |
 //! | the same, after the place asked for less: half, and slowly more again | a lane | `InFlightRamp::record_refusal` |
@@ -36,6 +36,7 @@
 
 mod answers;
 mod dispatcher;
+mod failure;
 mod fetcher;
 mod hang_up;
 mod health;

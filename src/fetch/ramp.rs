@@ -21,8 +21,11 @@ const QUEUE_MAX_SHARE: f64 = 0.35;
 const ROUND_MIN: usize = 32;
 const FIRST_ROUND_MIN: usize = 8;
 
-/// So many answers come first when the first requests are made all at once, and have not waited much for one another.
-const FIRST_ANSWERS: usize = 4;
+/// The first guess is so many times what keeps the cores busy with decoding.
+const FIRST_GUESS_FACTOR: f64 = 1.25;
+
+/// And no more than this: few answers are little to go by, and a place may not take hundreds of requests at once.
+const FIRST_GUESS_MAX: usize = 32;
 
 /// A step down was right if it shortened the time of chunks by this share of what the queue alone would make of it.
 const SHORTENED_SHARE: f64 = 0.7;
@@ -41,6 +44,8 @@ pub(super) struct InFlightRamp {
     max: usize,
     /// Whether it follows how long chunks take. If not, only refusals lower it.
     adapts: bool,
+    /// How many chunks can be decoded at the same time.
+    cores: usize,
     /// The most that a place which refused is asked for, and the answers since that was last raised.
     allowed: usize,
     answers: usize,
@@ -56,9 +61,8 @@ pub(super) struct InFlightRamp {
     quickest: Option<Duration>,
     /// Whether the limit doubles: no answer has waited for others so far.
     is_starting: bool,
-    /// Whether the answers of this round are those to the first requests, which were made all at once: they take shorter on
-    /// average than later ones, so no step down is measured against them.
-    is_burst: bool,
+    /// Whether the answers of this round are those to the first requests.
+    is_first: bool,
     /// What a step down started from: the limit, and how long chunks took.
     stepped_down: Option<(usize, Duration)>,
     /// Rounds without a step down, and how many they will be after the next wrong one.
@@ -67,12 +71,13 @@ pub(super) struct InFlightRamp {
 }
 
 impl InFlightRamp {
-    /// From `start` requests, between 1 and `max`.
-    pub(super) fn new(start: usize, max: usize, adapts: bool) -> InFlightRamp {
+    /// From `start` requests, between 1 and `max`, where so many chunks can be decoded at the same time.
+    pub(super) fn new(start: usize, max: usize, adapts: bool, cores: usize) -> InFlightRamp {
         InFlightRamp {
             limit: start.min(max),
             max,
             adapts,
+            cores,
             allowed: usize::MAX,
             answers: 0,
             settling: 0,
@@ -81,7 +86,7 @@ impl InFlightRamp {
             decoding: Duration::ZERO,
             quickest: None,
             is_starting: true,
-            is_burst: true,
+            is_first: true,
             stepped_down: None,
             rest: 0,
             next_rest: REST_MIN,
@@ -115,13 +120,10 @@ impl InFlightRamp {
         self.round.push(took);
         self.decoding += decoding;
         self.full += usize::from(was_full);
-        if self.quickest.is_none() && self.round.len() == FIRST_ANSWERS {
-            self.quickest = Some(mean(&self.round));
-        }
-        let enough = if self.is_starting {
-            FIRST_ROUND_MIN
-        } else {
-            ROUND_MIN
+        let enough = match (self.is_first, self.is_starting) {
+            (true, _) => 1,
+            (_, true) => FIRST_ROUND_MIN,
+            _ => ROUND_MIN,
         };
         if self.round.len() >= self.limit.max(enough) {
             self.end_round();
@@ -159,6 +161,7 @@ impl InFlightRamp {
         let decoding = self.decoding / u32::try_from(self.round.len()).unwrap_or(u32::MAX);
         let quickest = quickest.max(decoding).min(took);
         let next = match self.stepped_down.take() {
+            _ if self.is_first => self.first_guess(took, decoding),
             Some((limit, before)) if !is_shorter(took, before, self.limit, limit) => {
                 // Chunks take as long without waiting for others: that is the place's own time.
                 self.quickest = Some(took);
@@ -169,13 +172,24 @@ impl InFlightRamp {
             }
             _ => self.follow(took, quickest, is_full),
         };
-        self.is_burst = false;
+        self.is_first = false;
         let before = std::mem::replace(&mut self.limit, next);
         if next == before {
             self.begin_round();
         } else {
             self.settle(before);
         }
+    }
+
+    /// No more chunks can come than the cores decode, so that no more need to be in flight than come in the time of one. It is
+    /// only a guess: the first chunks may be others than the rest.
+    fn first_guess(&self, took: Duration, decoding: Duration) -> usize {
+        let busy = took.as_secs_f64() / decoding.as_secs_f64().max(f64::MIN_POSITIVE);
+        let guess = FIRST_GUESS_FACTOR * self.cores as f64 * busy;
+        // A number too large for it becomes the largest there is.
+        (guess.ceil() as usize)
+            .clamp(1, FIRST_GUESS_MAX)
+            .min(self.max)
     }
 
     /// The limit for the next round.
@@ -196,7 +210,7 @@ impl InFlightRamp {
             };
         }
         self.is_starting = false;
-        if queue <= QUEUE_MAX.max(QUEUE_MAX_SHARE * in_flight) || self.rest > 0 || self.is_burst {
+        if queue <= QUEUE_MAX.max(QUEUE_MAX_SHARE * in_flight) || self.rest > 0 {
             return self.limit;
         }
         let wanted = (busy + QUEUE_MIN).max(busy / (1.0 - QUEUE_MIN_SHARE));
@@ -238,6 +252,9 @@ mod tests {
         workers: usize,
         /// By what share times differ by chance.
         noise: f64,
+        /// Whether the place works at all that it is asked for at the same time, and not at one after the other. Then all that is
+        /// in flight must be with the place, and little on the way.
+        is_sharing: bool,
     }
 
     struct Chance(u64);
@@ -274,9 +291,15 @@ mod tests {
     impl Run {
         fn request(&mut self, model: Model, worker: usize, now: f64) {
             let time = self.chance.about(model.place, model.noise);
-            let place = first_free(&mut self.place_free[..model.at_once]);
-            *place = place.max(now + model.network / 2.0) + time;
-            let comes = *place + model.network / 2.0;
+            let outstanding: usize = self.requests.iter().map(Vec::len).sum();
+            let comes = if model.is_sharing {
+                let share = (outstanding as f64 / model.at_once as f64).max(1.0);
+                now + model.network + time * share
+            } else {
+                let place = first_free(&mut self.place_free[..model.at_once]);
+                *place = place.max(now + model.network / 2.0) + time;
+                *place + model.network / 2.0
+            };
             self.requests[worker].push((now, comes));
         }
 
@@ -350,13 +373,13 @@ mod tests {
         let fixed = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64];
         fixed
             .iter()
-            .map(|n| (run(models, InFlightRamp::new(*n, *n, false)).0, *n))
+            .map(|n| (run(models, InFlightRamp::new(*n, *n, false, 2)).0, *n))
             .min_by(|a, b| a.0.total_cmp(&b.0))
             .expect("there are some")
     }
 
-    fn ramp() -> InFlightRamp {
-        InFlightRamp::new(16, 59, true)
+    fn ramp(cores: usize) -> InFlightRamp {
+        InFlightRamp::new(4, 59, true, cores)
     }
 
     /// A place on this machine or in the same room, or far away; and how far what is in flight may end up.
@@ -365,11 +388,14 @@ mod tests {
         for (network, limits) in [
             (0.0, 2..=8),
             (0.001, 2..=8),
-            (0.007, 2..=16),
-            (0.05, 14..=59),
+            (0.007, 2..=24),
+            (0.05, 12..=59),
         ] {
             for (place, at_once) in [(0.001, 1), (0.003, 2)] {
-                for noise in [0.0, 0.5] {
+                for (noise, is_sharing) in [(0.0, false), (0.5, false), (0.0, true), (0.5, true)] {
+                    if is_sharing && network > 0.001 {
+                        continue;
+                    }
                     let model = Model {
                         network,
                         place,
@@ -378,6 +404,7 @@ mod tests {
                         cores,
                         workers: cores.clamp(4, 16),
                         noise,
+                        is_sharing,
                     };
                     places.push((model, limits.clone()));
                 }
@@ -392,7 +419,7 @@ mod tests {
             for (model, limits) in places(cores) {
                 // A GiB, and eight of them.
                 for (chunks, least) in [(256, 0.9), (2048, 0.95)] {
-                    let (time, limit) = run(&[(chunks, model)], ramp());
+                    let (time, limit) = run(&[(chunks, model)], ramp(cores));
                     let share = best(&[(chunks, model)]).0 / time;
                     let Model {
                         network,
@@ -418,21 +445,21 @@ mod tests {
             network: 0.1,
             ..near
         };
-        let (_, before) = run(&[(1000, near)], ramp());
-        let (_, after) = run(&[(1000, near), (2000, far)], ramp());
+        let (_, before) = run(&[(1000, near)], ramp(2));
+        let (_, after) = run(&[(1000, near), (2000, far)], ramp(2));
         assert!(before <= 8 && after >= 30, "{before}, {after}");
     }
 
     #[test]
     fn who_names_a_number_keeps_it() {
         for (model, _) in places(2) {
-            assert_eq!(run(&[(500, model)], InFlightRamp::new(5, 5, false)).1, 5);
+            assert_eq!(run(&[(500, model)], InFlightRamp::new(5, 5, false, 2)).1, 5);
         }
     }
 
     #[test]
     fn a_place_that_refuses_is_asked_for_half_and_slowly_for_more_again() {
-        let mut ramp = InFlightRamp::new(16, 16, false);
+        let mut ramp = InFlightRamp::new(16, 16, false, 2);
         // All that were in flight are refused: that is one refusal.
         (0..16).for_each(|_| ramp.record_refusal());
         assert_eq!(ramp.limit(), 8);

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::error::{Error, ErrorKind, Scope};
 use crate::fetch::dispatcher::Dispatcher;
-use crate::fetch::retry::name_of;
+use crate::fetch::failure::name_of;
 use crate::fetch::task::{Sent, Task, Want};
 
 /// A chunk that takes so many times as long as nine in ten do, and such a part of the patience at the least, is asked for over a

@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Select, Sender, TryRecvError};
 
-use crate::backend::{Answer, Connection, Request};
+use crate::backend::{Connection, Request};
 use crate::cancel::Cancel;
 use crate::datastore::snapshot::Archive;
 use crate::error::FetchError;
+use crate::fetch::failure::Failure;
 use crate::fetch::held::Held;
 use crate::fetch::job::{Arrival, Job};
 use crate::fetch::lanes::{Jobs, LaneShared};
-use crate::fetch::retry::Failure;
 use crate::fetch::seed::Seeds;
 use crate::format::blob::{ChunkDecoder, Verified};
 use crate::format::index::Chunk;
-use crate::memory::{Buffer, BufferPool, MemoryBudget};
+use crate::memory::{Buffer, BufferPool, DecodePermits, ReceivedBytes};
 use crate::rate_limit::RateLimit;
 
 /// How long a connection is left alone while there is nothing to fetch. Proxies forget one after half a minute or more.
@@ -35,7 +35,9 @@ pub(super) struct Shared {
     /// Ends all workers.
     pub(super) stop: Cancel,
     pub(super) pool: Arc<BufferPool>,
-    pub(super) budget: Arc<MemoryBudget>,
+    pub(super) permits: Arc<DecodePermits>,
+    /// The bytes of all answers.
+    pub(super) received_bytes: Arc<ReceivedBytes>,
     pub(super) rate_limit: RateLimit,
 }
 
@@ -50,8 +52,14 @@ pub(super) struct Worker<'a> {
     rate_limit: &'a RateLimit,
     held: Held,
     /// A blob that came and is not decoded yet. Its job is still held.
-    received: Option<Answer>,
+    received: Option<Received>,
     decoder: ChunkDecoder,
+}
+
+/// The blob that came for a job.
+struct Received {
+    id: u64,
+    blob: Buffer,
 }
 
 /// A worker's connection, once there is one, and the cancel that ends it.
@@ -213,25 +221,30 @@ impl<'a> Worker<'a> {
                 Err(buffer) => blob = buffer,
             }
         }
-        self.decoder.watch(&mut blob);
-        blob.count_received();
+        self.decoder.hash_while_received(&mut blob);
+        blob.count_received(&self.shared.received_bytes);
         let connection = link.connection.as_ref();
         if job.fresh_connection || connection.is_some_and(|open| open.depth() == 0) {
             self.retire_connection(link);
         }
-        let request = Request {
-            id: job.id,
-            digest: job.chunk.digest,
-            limit: ChunkDecoder::blob_limit(job.chunk.len),
-            blob,
-        };
+        let limit = ChunkDecoder::blob_limit(job.chunk.len);
+        let request = Request::new(job.id, job.chunk.digest, limit, blob);
         // A connection that must be made first is a part of what it takes.
         let begun = Instant::now();
         if !job.stage.begin(self.number, self.rate_limit.held(), begun) {
             return self.answer_at_once(job, Err(Failure::Needless));
         }
-        self.held.push(job, link.connection.is_none());
-        let requested = (self.connected(link)).and_then(|open| open.request(request));
+        let (id, is_connected) = (job.id, link.connection.is_some());
+        self.held.push(job);
+        let requested = match self.connect(link) {
+            Ok(connection) => {
+                if !is_connected {
+                    self.held.record_connection(id);
+                }
+                connection.request(request)
+            }
+            Err(error) => Err(error),
+        };
         self.held.spent.fetching += begun.elapsed();
         if let Err(error) = requested {
             self.lose_connection(link, error);
@@ -241,7 +254,7 @@ impl<'a> Worker<'a> {
     /// Answers a job without a request.
     fn answer_at_once(&mut self, job: Job, outcome: Result<Verified, Failure>) {
         let id = job.id;
-        self.held.push(job, false);
+        self.held.push(job);
         self.held.answer(id, None, outcome);
     }
 
@@ -265,7 +278,8 @@ impl<'a> Worker<'a> {
         Err(buffer)
     }
 
-    fn connected<'l, 'c>(
+    /// The connection, which is made if there is none.
+    fn connect<'l, 'c>(
         &self,
         link: &'c mut Link<'l>,
     ) -> Result<&'c mut Box<dyn Connection + 'l>, FetchError>
@@ -302,30 +316,28 @@ impl<'a> Worker<'a> {
         let begun = Instant::now();
         let received = connection.receive();
         self.held.spent.fetching += begun.elapsed();
-        match received {
-            Ok(answer) if self.held.job(answer.id).is_none() => {
-                let error = FetchError::Fatal("an answer came that was not asked for".into());
-                self.lose_connection(link, error);
+        let answer = match received {
+            Ok(answer) => answer,
+            Err(error) => return self.lose_connection(link, error),
+        };
+        let id = answer.id();
+        if self.held.job(id).is_none() {
+            let error = FetchError::Fatal("an answer came that was not asked for".into());
+            return self.lose_connection(link, error);
+        }
+        match answer.into_blob() {
+            Err(error) if link.cancel.is_cancelled() => self.lose_connection(link, error),
+            Err(error) => self.held.fail(id, Failure::Fetch(error)),
+            Ok(mut blob) => {
+                blob.confirm_received();
+                self.held.record_answer(id);
+                self.received = Some(Received { id, blob });
             }
-            Ok(Answer {
-                result: Err(error), ..
-            }) if link.cancel.is_cancelled() => self.lose_connection(link, error),
-            Ok(Answer {
-                id,
-                result: Err(error),
-                ..
-            }) => self.held.fail(id, Failure::Fetch(error)),
-            Ok(mut answer) => {
-                answer.blob.set_whole();
-                self.held.record_answer(answer.id);
-                self.received = Some(answer);
-            }
-            Err(error) => self.lose_connection(link, error),
         }
     }
 
     fn decode(&mut self) {
-        let Some(Answer { id, blob, .. }) = self.received.take() else {
+        let Some(Received { id, blob }) = self.received.take() else {
             return;
         };
         let Some(job) = self.held.job(id) else {
@@ -336,12 +348,12 @@ impl<'a> Worker<'a> {
         if job.stage.is_unwanted() {
             return self.held.answer(id, Some(fetched), Err(Failure::Overtaken));
         }
-        let permit = self.shared.budget.decode();
+        let permit = self.shared.permits.acquire();
         let begun = Instant::now();
-        self.decoder.lend(self.shared.pool.buffer());
-        let decoded = self.decoder.decode(&chunk, blob);
-        // What the blob was in goes back at once.
-        self.decoder.lend(Buffer::new());
+        let mut scratch = self.shared.pool.buffer();
+        let decoded = self.decoder.decode(&chunk, blob, &mut scratch);
+        // The memory that the chunk's data is not in goes back before the next chunk is decoded.
+        drop(scratch);
         self.held.spent.decoding += begun.elapsed();
         drop(permit);
         match decoded {

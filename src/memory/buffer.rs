@@ -1,31 +1,37 @@
-//! Buffers that circulate between writer and workers. Knows nothing of what is in them.
+//! Buffers for blobs and chunks, which are filled again and again.
 
 use std::fmt;
 use std::mem;
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::digest::Hasher;
 
-use super::hashing::Hashing;
-use super::pool::{BufferPool, Memory};
+use super::hashing::PayloadHasher;
+use super::page_aligned::PageAligned;
+use super::pool::BufferPool;
+use super::received::{Receipt, ReceivedBytes};
 
-/// So much is read at once that it is still in the core's cache when it is looked at.
-const PIECE: usize = 256 << 10;
+/// How many bytes [`Buffer::fill`] reads at once: so few that they are still in the core's cache
+/// when they are hashed.
+const READ_LEN_MAX: usize = 256 << 10;
 
-/// A buffer for the bytes of a blob or a chunk, that is filled again and again.
+/// A buffer for the bytes of a blob or a chunk, which is filled again and again.
 ///
-/// It takes memory when it must grow, and never shrinks; [`clear`](Buffer::clear) keeps the memory for the next use.
-/// It reads as a slice of the bytes that were put into it. The buffer of a [`Request`](crate::backend::Request) takes memory of its
-/// restore's, with the first byte that is put into it, and gives it back when it is dropped.
+/// A buffer takes memory when it must grow, and never shrinks; [`clear`](Buffer::clear) keeps the
+/// memory for the next use. It reads as a slice of the bytes that were put into it. The buffer of a
+/// [`Request`](crate::backend::Request) takes memory from its restore when the first byte is put
+/// into it, and gives the memory back when it is dropped.
 #[derive(Default)]
 pub struct Buffer {
-    memory: Memory,
+    memory: PageAligned,
     len: usize,
-    home: Option<Arc<BufferPool>>,
-    /// Bytes that count as received, until they turn out to be in vain; `None` where nothing is received here.
-    counted: Option<usize>,
-    hashing: Option<Box<Hashing>>,
+    /// Where the memory comes from, and goes back to.
+    pool: Option<Arc<BufferPool>>,
+    /// Counts what is added, while the buffer holds an answer that is not complete.
+    receipt: Option<Receipt>,
+    /// Hashes what is added, while the buffer's bytes can be a blob of the wanted kind.
+    hasher: Option<Box<PayloadHasher>>,
 }
 
 impl Buffer {
@@ -35,32 +41,32 @@ impl Buffer {
         Buffer::default()
     }
 
-    /// One that takes its memory from there, when it needs any.
-    pub(super) fn of(home: Arc<BufferPool>) -> Buffer {
+    /// An empty buffer, which takes its memory from a pool once it needs any.
+    pub(super) fn from_pool(pool: Arc<BufferPool>) -> Buffer {
         let mut buffer = Buffer::new();
-        buffer.home = Some(home);
+        buffer.pool = Some(pool);
         buffer
     }
 
-    /// Makes room for `capacity` bytes in all, so that filling it up to there allocates nothing. Pages of it that
-    /// nobody writes to cost no memory.
+    /// Makes room for `capacity` bytes in all, so that filling the buffer up to there allocates
+    /// nothing. Pages of the buffer that nobody writes to cost no memory.
     pub fn reserve(&mut self, capacity: usize) {
         if capacity <= self.capacity() {
             return;
         }
-        if let Some(home) = &self.home
+        if let Some(pool) = &self.pool
             && self.capacity() == 0
         {
-            self.memory = home.take();
+            self.memory = pool.take();
         }
         if capacity > self.capacity() {
-            let mut memory = Memory::new(capacity);
-            memory.space()[..self.len].copy_from_slice(self);
+            let mut memory = PageAligned::new(capacity);
+            memory.bytes_mut()[..self.len].copy_from_slice(self);
             self.memory = memory;
         }
     }
 
-    /// How many bytes it can hold without taking more memory.
+    /// How many bytes the buffer can hold without taking more memory.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.memory.capacity()
@@ -68,29 +74,36 @@ impl Buffer {
 
     /// Forgets the bytes, keeps the memory.
     pub fn clear(&mut self) {
-        self.discount();
+        self.withdraw_received();
         self.len = 0;
-        if let Some(hashing) = &mut self.hashing {
-            hashing.begin_anew();
+        if let Some(hasher) = &mut self.hasher {
+            hasher.reset();
         }
     }
 
     /// Forgets all but the first `len` bytes, keeps the memory.
+    ///
+    /// A restore hashes the bytes of a blob while they are added. This hash is lost where any byte is
+    /// forgotten, and is made anew by the decoder.
     pub fn truncate(&mut self, len: usize) {
         if len < self.len {
             self.len = len;
-            self.hashing = None;
+            self.hasher = None;
         }
     }
 
-    /// Makes the buffer `len` bytes long and gives all of them to be written to; what they hold is unspecified.
+    /// Makes the buffer `len` bytes long and gives all of them to be written to. Until they are
+    /// written, the bytes' values are unspecified.
+    ///
+    /// The bytes that are written here are not hashed while they come, unlike those of
+    /// [`extend_from_slice`](Buffer::extend_from_slice): the decoder hashes them later.
     pub fn space(&mut self, len: usize) -> &mut [u8] {
-        self.discount();
-        // Nothing is carried over, and what will be written is not seen.
-        (self.len, self.hashing) = (0, None);
+        self.withdraw_received();
+        // `reserve` would copy the old bytes.
+        self.len = 0;
         self.reserve(len);
         self.len = len;
-        self
+        self.bytes_mut()
     }
 
     /// Adds bytes at the end.
@@ -99,14 +112,15 @@ impl Buffer {
         if end > self.capacity() {
             self.reserve(end.max(2 * self.capacity()));
         }
-        self.memory.space()[self.len..end].copy_from_slice(bytes);
-        self.grown(end);
+        self.memory.bytes_mut()[self.len..end].copy_from_slice(bytes);
+        self.record_added(end);
     }
 
-    /// Adds up to `len` bytes that `read` puts there, which says how many they are; none are the end.
+    /// Adds up to `len` bytes at the end. `read` puts bytes into the slice that it is given, and says
+    /// how many; 0 is the end.
     ///
     /// # Errors
-    /// That of `read`.
+    /// That of `read`. The bytes before it stay in the buffer.
     pub(crate) fn fill<E>(
         &mut self,
         len: usize,
@@ -115,50 +129,66 @@ impl Buffer {
         let end = self.len + len;
         self.reserve(end);
         while self.len < end {
-            let piece = PIECE.min(end - self.len);
-            match read(&mut self.memory.space()[self.len..][..piece])? {
+            let max = READ_LEN_MAX.min(end - self.len);
+            match read(&mut self.memory.bytes_mut()[self.len..][..max])? {
                 0 => break,
-                count => self.grown(self.len + count.min(piece)),
+                count => self.record_added(self.len + count.min(max)),
             }
         }
         Ok(())
     }
 
-    /// Hashes what is behind `header` bytes while it is added, if the first of them are these.
-    pub(crate) fn hash_behind(&mut self, magic: [u8; 8], header: usize) {
-        self.hashing = Some(Box::new(Hashing::new(magic, header)));
+    /// The bytes, to be changed in place, as decryption does.
+    ///
+    /// The hash that was made while the bytes were added is lost, and no hash is made of bytes that
+    /// are added later: take the hash before, by [`take_hash`](Buffer::take_hash).
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        self.hasher = None;
+        &mut self.memory.bytes_mut()[..self.len]
     }
 
-    /// The hash of all that is behind the header, where it was made.
+    /// From now on hashes the payload of a blob while the blob is added, if its header of
+    /// `header_len` bytes begins with `magic`. Only for a buffer that is empty.
+    pub(crate) fn hash_payload(&mut self, magic: [u8; 8], header_len: usize) {
+        self.hasher = Some(Box::new(PayloadHasher::new(magic, header_len)));
+    }
+
+    /// The hash of the payload, where it was made while the blob was added, and the blob has not
+    /// been changed since. The hash is given only once.
     pub(crate) fn take_hash(&mut self) -> Option<Hasher> {
-        self.hashing.take()?.hash(self.len)
+        self.hasher.take()?.finish(self.len)
     }
 
-    /// From now on what is added here is the answer of a place, and counts as received.
-    pub(crate) fn count_received(&mut self) {
-        self.counted = Some(0);
+    /// From now on the bytes that are added count as received. They are taken off the count again
+    /// when the buffer is cleared or dropped, unless the answer was
+    /// [confirmed](Buffer::confirm_received) to be complete.
+    pub(crate) fn count_received(&mut self, received: &Arc<ReceivedBytes>) {
+        self.receipt = Some(Receipt::new(Arc::clone(received)));
     }
 
-    /// An answer is whole: its bytes did not come in vain, whatever becomes of them.
-    pub(crate) fn set_whole(&mut self) {
-        self.counted = None;
-    }
-
-    /// What came is of no use: half of an answer, which will be asked for again.
-    fn discount(&mut self) {
-        if let (Some(home), Some(counted)) = (&self.home, &mut self.counted) {
-            home.record_in_vain(mem::take(counted));
+    /// The answer in the buffer is complete: its bytes count as received for good, whatever becomes
+    /// of them. Bytes that are added later don't count.
+    pub(crate) fn confirm_received(&mut self) {
+        if let Some(receipt) = self.receipt.take() {
+            receipt.confirm();
         }
     }
 
-    fn grown(&mut self, end: usize) {
-        let begin = mem::replace(&mut self.len, end);
-        if let (Some(home), Some(counted)) = (&self.home, &mut self.counted) {
-            home.record_received(end - begin);
-            *counted += end - begin;
+    /// Forgets the part of an answer: the chunk will be asked for again.
+    fn withdraw_received(&mut self) {
+        if let Some(receipt) = &mut self.receipt {
+            receipt.withdraw();
         }
-        if let Some(mut hashing) = self.hashing.take() {
-            self.hashing = hashing.added(self, begin).then_some(hashing);
+    }
+
+    /// Bytes were added: the buffer is `end` bytes long now.
+    fn record_added(&mut self, end: usize) {
+        let start = mem::replace(&mut self.len, end);
+        if let Some(receipt) = &mut self.receipt {
+            receipt.add(end - start);
+        }
+        if let Some(hasher) = self.hasher.take() {
+            self.hasher = hasher.update(self, start);
         }
     }
 }
@@ -171,21 +201,12 @@ impl Deref for Buffer {
     }
 }
 
-impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        // They may become others than were hashed.
-        self.hashing = None;
-        &mut self.memory.space()[..self.len]
-    }
-}
-
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.discount();
-        if let Some(home) = self.home.take()
+        if let Some(pool) = self.pool.take()
             && self.capacity() > 0
         {
-            home.give_back(mem::take(&mut self.memory));
+            pool.give_back(mem::take(&mut self.memory));
         }
     }
 }
@@ -211,11 +232,11 @@ mod tests {
 
     fn watched() -> Buffer {
         let mut buffer = Buffer::new();
-        buffer.hash_behind(MAGIC, 12);
+        buffer.hash_payload(MAGIC, 12);
         buffer
     }
 
-    fn hash_of(bytes: &[u8]) -> crate::Digest {
+    fn hash_of(bytes: &[u8]) -> crate::digest::Digest {
         let mut hasher = Hasher::default();
         hasher.update(bytes);
         hasher.finish()
@@ -250,7 +271,7 @@ mod tests {
     fn what_was_changed_or_cut_or_begins_otherwise_has_no_hash() {
         let bytes = bytes();
         let changes: [fn(&mut Buffer); 4] = [
-            |buffer| buffer[100] ^= 1,
+            |buffer| buffer.bytes_mut()[100] ^= 1,
             |buffer| buffer.truncate(100),
             |buffer| buffer.space(100).fill(1),
             |buffer| {
@@ -281,19 +302,32 @@ mod tests {
     }
 
     #[test]
-    fn memory_goes_round_and_is_freed_beyond_the_limit() {
-        let spares = BufferPool::new(1000);
-        let mut buffers: Vec<Buffer> = (0..3).map(|_| spares.buffer()).collect();
-        assert_eq!(format!("{spares:?}"), "BufferPool(0 of 0 idle)");
-        buffers
-            .iter_mut()
-            .for_each(|buffer| buffer.extend_from_slice(b"a byte"));
-        assert_eq!(buffers[0].capacity(), 1000);
-        spares.limit(2);
-        assert_eq!(format!("{spares:?}"), "BufferPool(0 of 3 idle)");
-        drop(buffers);
-        assert_eq!(format!("{spares:?}"), "BufferPool(2 of 2 idle)");
-        spares.limit(1);
-        assert_eq!(format!("{spares:?}"), "BufferPool(1 of 1 idle)");
+    fn the_bytes_of_an_answer_count_once_it_is_complete_and_those_of_half_an_answer_do_not() {
+        let received = Arc::new(ReceivedBytes::default());
+        let mut buffer = Buffer::new();
+        buffer.count_received(&received);
+        buffer.extend_from_slice(&[1; 100]);
+        assert_eq!(received.total(), 100, "they count while they come");
+        buffer.clear();
+        assert_eq!(received.total(), 0);
+        buffer.extend_from_slice(&[2; 30]);
+        assert_eq!(received.total(), 30);
+        buffer.space(50).fill(3);
+        assert_eq!(
+            received.total(),
+            0,
+            "nobody sees how much of the space was written"
+        );
+        buffer.extend_from_slice(&[4; 7]);
+        buffer.confirm_received();
+        buffer.clear();
+        buffer.extend_from_slice(&[5; 1000]);
+        assert_eq!(received.total(), 7);
+        let mut half = Buffer::new();
+        half.count_received(&received);
+        half.extend_from_slice(&[6; 100]);
+        assert_eq!(received.total(), 107);
+        drop((buffer, half));
+        assert_eq!(received.total(), 7);
     }
 }

@@ -1,42 +1,47 @@
-//! Hashing what comes while it comes. Knows nothing of what it is.
+//! Hashing the payload of a blob while its bytes are added to a buffer: at that moment the bytes are
+//! in the core's cache, and reading them again later takes longer.
 
 use crate::digest::Hasher;
 
-/// The hash of a buffer's bytes, made while they come and are in the core's cache: to read them again takes longer.
-pub(super) struct Hashing {
+/// The hash of a payload that comes piece by piece.
+pub(super) struct PayloadHasher {
+    /// What the header begins with.
     magic: [u8; 8],
-    header: usize,
+    /// Bytes before the payload.
+    header_len: usize,
     hasher: Hasher,
 }
 
-impl Hashing {
-    /// Of all that is behind `header` bytes, if the first of them are these.
-    pub(super) fn new(magic: [u8; 8], header: usize) -> Hashing {
-        Hashing {
+impl PayloadHasher {
+    /// For a blob whose header has `header_len` bytes and begins with `magic`.
+    pub(super) fn new(magic: [u8; 8], header_len: usize) -> PayloadHasher {
+        PayloadHasher {
             magic,
-            header: header.max(magic.len()),
+            header_len: header_len.max(magic.len()),
             hasher: Hasher::default(),
         }
     }
 
-    pub(super) fn begin_anew(&mut self) {
+    /// Forgets all bytes so far.
+    pub(super) fn reset(&mut self) {
         self.hasher = Hasher::default();
     }
 
-    /// All from `begin` on is new. Says whether to go on.
-    pub(super) fn added(&mut self, all: &[u8], begin: usize) -> bool {
-        if all.len() < self.header {
-            return true;
+    /// Hashes the new bytes of a blob: those from `start` on. Gives `None` once the blob's header
+    /// turns out to begin with something other than the magic.
+    pub(super) fn update(mut self: Box<Self>, blob: &[u8], start: usize) -> Option<Box<Self>> {
+        if blob.len() < self.header_len {
+            return Some(self);
         }
-        if begin < self.header && !all.starts_with(&self.magic) {
-            return false;
+        if start < self.header_len && !blob.starts_with(&self.magic) {
+            return None;
         }
-        self.hasher.update(&all[begin.max(self.header)..]);
-        true
+        self.hasher.update(&blob[start.max(self.header_len)..]);
+        Some(self)
     }
 
-    /// The hash, if so many bytes are more than the header.
-    pub(super) fn hash(self, len: usize) -> Option<Hasher> {
-        (len >= self.header).then_some(self.hasher)
+    /// The payload's hash, if the blob of `len` bytes has a whole header.
+    pub(super) fn finish(self, len: usize) -> Option<Hasher> {
+        (len >= self.header_len).then_some(self.hasher)
     }
 }

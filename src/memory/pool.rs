@@ -1,131 +1,113 @@
-//! Memory that goes round. Knows nothing of what is in it.
+//! A pool of memory for buffers: buffers take their memory from the pool and give it back.
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use super::buffer::Buffer;
+use super::page_aligned::PageAligned;
 
-/// Bytes that start on a page: glibc and the kernel copy large blocks with `rep movsb`, which on Zen 3 falls from
-/// 40 to 1.7 GB/s when the destination lies a few bytes after the source modulo 4096, as it does when page-cache
-/// pages are copied into a block of malloc's.
-const PAGE: usize = 4096;
-
-/// Bytes of which those from `start` on are used.
-#[derive(Default)]
-pub(super) struct Memory {
-    bytes: Vec<u8>,
-    start: usize,
-}
-
-impl Memory {
-    pub(super) fn new(capacity: usize) -> Memory {
-        let bytes = vec![0; capacity + PAGE];
-        let start = bytes.as_ptr().align_offset(PAGE).min(PAGE);
-        Memory { bytes, start }
-    }
-
-    pub(super) fn capacity(&self) -> usize {
-        self.bytes.len().saturating_sub(PAGE)
-    }
-
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes[self.start..]
-    }
-
-    pub(super) fn space(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.start..]
-    }
-}
-
-/// Memory for buffers of one size that are not in use. What came back last goes out first: it is there, and warm, while
-/// memory that was never used costs a page fault for every page.
+/// Memory for the buffers of one run, in blocks of one capacity.
+///
+/// The block that came back last goes out first: its pages are in memory and in the cores' caches,
+/// while a new block costs a page fault for each page.
 pub(crate) struct BufferPool {
+    /// Bytes of each block.
     capacity: usize,
-    stock: Mutex<Stock>,
-    /// Bytes that were added to buffers, and were not in vain so far.
-    received: AtomicU64,
+    blocks: Mutex<Blocks>,
 }
 
-struct Stock {
-    idle: Vec<Memory>,
-    /// Idle or not.
-    made: usize,
-    /// How many there should be at the most.
+struct Blocks {
+    idle: Vec<PageAligned>,
+    /// How many blocks there are, idle or in use.
+    count: usize,
+    /// How many blocks there should be at most.
     limit: usize,
 }
 
 impl BufferPool {
-    /// None yet. Each has room for `capacity` bytes.
+    /// An empty pool without a limit, for buffers of `capacity` bytes.
     pub(crate) fn new(capacity: usize) -> Arc<BufferPool> {
-        let stock = Stock {
+        let blocks = Blocks {
             idle: Vec::new(),
-            made: 0,
+            count: 0,
             limit: usize::MAX,
         };
         Arc::new(BufferPool {
             capacity,
-            stock: Mutex::new(stock),
-            received: AtomicU64::new(0),
+            blocks: Mutex::new(blocks),
         })
     }
 
-    /// An empty buffer, which takes memory only when something is put into it: between a request and its answer none is held.
+    /// An empty buffer. The buffer takes memory when its first byte comes, so that a request holds
+    /// no memory before its answer begins.
     pub(crate) fn buffer(self: &Arc<BufferPool>) -> Buffer {
-        Buffer::of(Arc::clone(self))
+        Buffer::from_pool(Arc::clone(self))
     }
 
-    /// How many bytes were added to buffers piece by piece, which shows that answers come before any is whole. Those of
-    /// answers that broke off do not count, lest a place that breaks off all of them seem to be at work.
-    pub(crate) fn received(&self) -> u64 {
-        self.received.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn record_received(&self, bytes: usize) {
-        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    pub(super) fn record_in_vain(&self, bytes: usize) {
-        self.received.fetch_sub(bytes as u64, Ordering::Relaxed);
-    }
-
-    /// From now on what comes back beyond so many is freed.
-    pub(crate) fn limit(&self, limit: usize) {
-        let mut stock = self.stock.lock();
-        stock.limit = limit;
-        let surplus = stock.made.saturating_sub(limit).min(stock.idle.len());
-        let kept = stock.idle.len() - surplus;
-        let freed = stock.idle.split_off(kept);
-        stock.made -= surplus;
-        drop(stock);
+    /// Lets the pool have at most `limit` blocks. Idle blocks beyond that are freed now, and blocks
+    /// in use when they come back.
+    pub(crate) fn set_limit(&self, limit: usize) {
+        let mut blocks = self.blocks.lock();
+        blocks.limit = limit;
+        let surplus = blocks.count.saturating_sub(limit).min(blocks.idle.len());
+        let kept = blocks.idle.len() - surplus;
+        let freed = blocks.idle.split_off(kept);
+        blocks.count -= surplus;
+        // The memory is freed without the lock.
+        drop(blocks);
         drop(freed);
     }
 
-    pub(super) fn take(&self) -> Memory {
-        let mut stock = self.stock.lock();
-        let idle = stock.idle.pop();
-        stock.made += usize::from(idle.is_none());
-        drop(stock);
-        // Then it never grows: pages that no chunk needs are never touched, and cost nothing.
-        idle.unwrap_or_else(|| Memory::new(self.capacity))
+    pub(super) fn take(&self) -> PageAligned {
+        let mut blocks = self.blocks.lock();
+        let idle = blocks.idle.pop();
+        blocks.count += usize::from(idle.is_none());
+        drop(blocks);
+        // A block is as large as the largest blob from the start, and never grows: the pages that
+        // smaller blobs don't need are never touched, and cost nothing.
+        idle.unwrap_or_else(|| PageAligned::new(self.capacity))
     }
 
-    pub(super) fn give_back(&self, memory: Memory) {
-        let mut stock = self.stock.lock();
-        if stock.made <= stock.limit {
-            return stock.idle.push(memory);
+    pub(super) fn give_back(&self, memory: PageAligned) {
+        let mut blocks = self.blocks.lock();
+        if blocks.count <= blocks.limit {
+            return blocks.idle.push(memory);
         }
-        stock.made -= 1;
-        drop(stock);
+        blocks.count -= 1;
+        // The memory is freed without the lock.
+        drop(blocks);
         drop(memory);
     }
 }
 
 impl fmt::Debug for BufferPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stock = self.stock.lock();
-        write!(f, "BufferPool({} of {} idle)", stock.idle.len(), stock.made)
+        let blocks = self.blocks.lock();
+        let (idle, count) = (blocks.idle.len(), blocks.count);
+        write!(f, "BufferPool({idle} of {count} idle)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_goes_round_and_is_freed_beyond_the_limit() {
+        let pool = BufferPool::new(1000);
+        let mut buffers: Vec<Buffer> = (0..3).map(|_| pool.buffer()).collect();
+        assert_eq!(format!("{pool:?}"), "BufferPool(0 of 0 idle)");
+        buffers
+            .iter_mut()
+            .for_each(|buffer| buffer.extend_from_slice(b"a byte"));
+        assert_eq!(buffers[0].capacity(), 1000);
+        pool.set_limit(2);
+        assert_eq!(format!("{pool:?}"), "BufferPool(0 of 3 idle)");
+        drop(buffers);
+        assert_eq!(format!("{pool:?}"), "BufferPool(2 of 2 idle)");
+        pool.set_limit(1);
+        assert_eq!(format!("{pool:?}"), "BufferPool(1 of 1 idle)");
     }
 }

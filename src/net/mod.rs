@@ -5,13 +5,13 @@
 )]
 
 mod acquaintance;
-pub(crate) mod address;
 pub(crate) mod body_text;
 mod connect;
 #[cfg(feature = "s3")]
 mod plain;
 pub(crate) mod proxy;
 mod public_key;
+mod records;
 mod route;
 mod socket;
 mod stall;
@@ -34,9 +34,9 @@ use crate::digest::Fingerprint;
 use crate::error::FetchError;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::acquaintance::{Acquaintance, Failure};
-use crate::net::address::authority;
 use crate::net::socket::Socket;
 use crate::net::verify::Verifier;
+use crate::place::address::authority;
 use crate::rate_limit::RateLimit;
 
 #[cfg(feature = "s3")]

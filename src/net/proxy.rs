@@ -10,9 +10,9 @@ use zeroize::Zeroizing;
 use crate::error::FetchError;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::acquaintance::Failure;
-use crate::net::address::{Address, authority};
 use crate::net::body_text::readable;
 use crate::net::socket::{Socket, Wait};
+use crate::place::address::{Address, authority};
 
 /// What curl and the official client take where no port is given.
 const DEFAULT_PORT: u16 = 1080;

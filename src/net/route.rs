@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::error::FetchError;
 use crate::error::{Error, ErrorKind};
-use crate::net::address::Address;
 use crate::net::proxy::Proxy;
+use crate::place::address::Address;
 
 /// The way to hosts.
 #[derive(Clone, Debug, Default)]

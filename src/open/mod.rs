@@ -22,6 +22,7 @@ use crate::error::is_ours;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::key::Key;
 use crate::format::name::Namespace;
+use crate::place::{Place, Repository};
 
 /// What opening a datastore needs: keys, where to look, and, over the network, whom to trust and how long to wait.
 #[derive(Clone, Debug, Default)]
@@ -99,44 +100,46 @@ impl OpenOptions {
         OpenOptions { namespace, ..self }
     }
 
-    /// Opens the datastore that a string names: `https://[user:password@]host[:port]/path/` is one that a web server
-    /// publishes; `s3://BUCKET/DATASTORE` one that PBS 4 keeps in an S3 bucket; `dir:PATH`, or anything else with a `/` in it, is a folder; and all else is a datastore of a Proxmox
-    /// Backup Server, `[[user@realm[!token]@]host[:port]:]datastore`. Servers are not connected to yet.
+    /// Opens the datastore that a string names, as [`Place`] reads it: `https://[user:password@]host[:port]/path/` is one that
+    /// a web server publishes; `s3://BUCKET/DATASTORE` one that PBS 4 keeps in an S3 bucket; `dir:PATH`, or anything else with
+    /// a `/` in it, is a folder; and all else is a datastore of a Proxmox Backup Server,
+    /// `[[user@realm[!token]@]host[:port]:]datastore`. Servers are not connected to yet.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] where it is not there, [`ErrorKind::Unsupported`] for a kind of place that this version
-    /// does not know, [`ErrorKind::Invalid`] for a URL, a CA file, a proxy or an AWS profile that makes no sense,
-    /// [`ErrorKind::Denied`] for a bucket without credentials.
+    /// Those of the [`Place`], and of [`open_place`](OpenOptions::open_place).
     pub fn open(self, place: &str) -> Result<Datastore> {
-        #[cfg(feature = "https")]
-        if place.starts_with("https://") {
-            let network = &self.network;
-            let credentials = network.credentials.clone();
-            let dialer = network.dialer(ProxyRule::Https)?;
-            let https = Https::new(place, credentials, dialer, network.retry())?;
-            return Ok(self.open_backend(https));
-        }
-        #[cfg(feature = "s3")]
-        if place.starts_with("s3://") {
-            let s3 = self.s3.open(place, &self.network)?;
-            return Ok(self.open_backend(s3));
-        }
-        let path = match place.strip_prefix("dir:") {
-            Some(path) => path,
-            None if place.contains("://") => {
-                // What follows may hold a password.
-                let scheme = place.split("://").next().unwrap_or_default();
-                let message = format!(
-                    "no kind of place is known by {scheme}://; there are https:// and s3://, \
-                     [[user@realm[!token]@]host[:port]:]datastore on a server, and folders"
-                );
-                return Err(Error::new(ErrorKind::Unsupported, message));
+        self.open_place(&place.parse()?)
+    }
+
+    /// Opens the datastore at a place. Servers are not connected to yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where it is not there, [`ErrorKind::Unsupported`] for a kind of place that this build
+    /// can't reach, [`ErrorKind::Invalid`] for a CA file, a proxy, an S3 endpoint or an AWS profile that makes no sense,
+    /// [`ErrorKind::Denied`] for a bucket without credentials.
+    pub fn open_place(self, place: &Place) -> Result<Datastore> {
+        match place {
+            Place::Folder(path) => self.open_folder(path),
+            Place::Pbs(repository) => self.open_repository(repository),
+            #[cfg(feature = "https")]
+            Place::Https(url) => {
+                let network = &self.network;
+                let credentials = network.credentials.clone();
+                let dialer = network.dialer(ProxyRule::Https)?;
+                let https = Https::new(url, credentials, dialer, network.retry())?;
+                Ok(self.open_backend(https))
             }
-            None if !place.contains('/') => return self.open_repository(place),
-            None => place,
-        };
-        let directory = Directory::open(Path::new(path)).map_err(|error| {
-            let message = format!("cannot open the datastore {path}");
+            #[cfg(feature = "s3")]
+            Place::S3(bucket) => {
+                let s3 = self.s3.open(bucket, &self.network)?;
+                Ok(self.open_backend(s3))
+            }
+        }
+    }
+
+    fn open_folder(self, path: &Path) -> Result<Datastore> {
+        let directory = Directory::open(path).map_err(|error| {
+            let message = format!("cannot open the datastore {}", path.display());
             let kind = match error.kind() {
                 std::io::ErrorKind::NotADirectory => ErrorKind::NotFound,
                 _ if is_ours(&error) => ErrorKind::Resources,
@@ -149,19 +152,19 @@ impl OpenOptions {
     }
 
     #[cfg(feature = "pbs")]
-    fn open_repository(self, place: &str) -> Result<Datastore> {
-        let repository = place.parse()?;
+    fn open_repository(self, repository: &Repository) -> Result<Datastore> {
         let network = &self.network;
         let secret = network.secret.clone();
         let dialer = network.dialer(ProxyRule::Pbs)?;
-        let pbs = Pbs::new(repository, secret, dialer, network.retry());
+        let pbs = Pbs::new(repository.clone(), secret, dialer, network.retry());
         Ok(self.open_backend(pbs))
     }
 
     #[cfg(not(feature = "pbs"))]
-    fn open_repository(self, place: &str) -> Result<Datastore> {
+    fn open_repository(self, repository: &Repository) -> Result<Datastore> {
         let message = format!(
-            "{place} is on a server, which this build can't reach: it lacks the feature pbs; a folder is dir:{place}"
+            "{repository} is on a server, which this build can't reach: it lacks the feature pbs; \
+             a folder is written as dir:PATH"
         );
         Err(Error::new(ErrorKind::Unsupported, message))
     }

@@ -9,6 +9,7 @@ use crate::environment::{ProxyRule, aws};
 use crate::error::{Error, ErrorKind, Result};
 use crate::open::OpenOptions;
 use crate::open::network::Network;
+use crate::place::Bucket;
 
 #[derive(Clone, Default)]
 pub(super) struct Settings {
@@ -19,7 +20,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn open(&self, place: &str, network: &Network) -> Result<S3> {
+    pub(super) fn open(&self, place: &Bucket, network: &Network) -> Result<S3> {
         let said = match &self.environment {
             Some(profile) => aws::aws(profile.as_deref(), self.credentials.is_none())?,
             None => aws::Aws::default(),

@@ -19,7 +19,7 @@ use crate::datastore::snapshot::Archive;
 use crate::error::Result;
 use crate::fetch::seed::Seed;
 use crate::fetch::{FetchSettings, HedgeRules, Rules, Staff, hedging_lanes, lanes_of};
-use crate::memory::{MemoryBudget, Share};
+use crate::memory::{MemoryBudget, MemoryShare};
 use crate::rate_limit::RateLimit;
 use crate::report::{Event, Report};
 use crate::restore::plan::Plan;
@@ -88,17 +88,18 @@ impl Restore {
         Restore::default()
     }
 
-    /// How many worker threads fetch and decode; 0, the default, takes one for each core, but at least 4 and at most 16, or
-    /// 32 where each connection can fetch only one chunk at a time over a network. In a folder one for each core begins, and
-    /// up to 16 join in for as long as that makes it a tenth faster, as where there is a disk to wait for.
+    /// How many worker threads fetch and decode at each place. With 0, the default, a place gets one thread for each core, but
+    /// at least 4 and at most 16; up to 32 threads where each connection over a network gives one chunk at a time; and up to 16 in
+    /// a folder. Threads start when there is something for them to do.
     #[must_use]
     pub fn threads(self, threads: usize) -> Restore {
         Restore { threads, ..self }
     }
 
-    /// How many requests may be unanswered at once; 0, the default, takes twice the number of threads, and 16 at the least,
-    /// where chunks come over a network, else one for each core. On a Proxmox Backup Server and in a folder it is a start: a
-    /// third more is tried for as long as that makes it a tenth faster. The memory caps it.
+    /// How many requests may be unanswered at once at each place. With 0, the default, a restore starts with 4 over a network,
+    /// and in a folder with one for each core, and follows how long chunks take: the number grows while chunks do not wait for
+    /// one another, and shrinks where they do little else. The memory bounds the number, and so does the number of threads
+    /// where each connection gives one chunk at a time.
     #[must_use]
     pub fn in_flight(self, chunks: usize) -> Restore {
         Restore {
@@ -258,7 +259,7 @@ impl Restore {
         self.run_with(archive, &mut Nowhere, observer)
     }
 
-    fn choose(&self, archive: &Archive, plan: &Plan) -> (FetchSettings, Share) {
+    fn choose(&self, archive: &Archive, plan: &Plan) -> (FetchSettings, MemoryShare) {
         let largest = archive.index().largest_chunk();
         let useful = 3 * archive.index().count().max(SLOTS_USEFUL_MIN / 3);
         // A chunk takes one buffer from its request to its commit.
@@ -267,10 +268,10 @@ impl Restore {
             threads: self.threads,
             in_flight: self.in_flight,
         };
-        let mut lanes = lanes_of(archive, staff, share.most());
+        let mut lanes = lanes_of(archive, staff, share.max_slots());
         let places = lanes.len();
         let reserved = HEDGE_BUFFERS * places + ABANDONED_MAX;
-        let may_hedge = (self.race || places > 1) && share.adjust(0) > 2 * reserved;
+        let may_hedge = (self.race || places > 1) && share.slots() > 2 * reserved;
         if may_hedge {
             share.set_aside(reserved);
             lanes.extend(hedging_lanes(places));

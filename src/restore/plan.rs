@@ -63,7 +63,10 @@ impl Plan {
                 plan.zeros += plan.piece(&chunk).len() as u64;
             }
         }
-        plan.repeats = find_repeats(index, &plan);
+        let to_fetch = plan
+            .positions()
+            .filter(|at| plan.step(*at) == Some(Step::Fetch));
+        plan.repeats = find_repeats(index, to_fetch, |chunk| plan.is_whole(chunk));
         for repeat in &plan.repeats {
             plan.steps[repeat.position as usize - plan.first] = Step::Repeat;
         }

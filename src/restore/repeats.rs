@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::format::index::Index;
 use crate::format::index::occurrences::Occurrences;
-use crate::restore::plan::{Plan, Step};
+use crate::format::index::{Chunk, Index};
 
 /// A chunk that occurred before. Positions of 4 bytes reach to 16 PiB in chunks of 4 MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,15 +13,20 @@ pub(crate) struct Repeat {
     pub(super) origin: u32,
 }
 
-/// All chunks of a plan that would be fetched again, each with the first place of its digest, by position.
-pub(super) fn find_repeats(index: &Index, plan: &Plan) -> Vec<Repeat> {
-    let is_candidate = |position: usize| plan.step(position) == Some(Step::Fetch);
-    let occurrences = Occurrences::new(index, plan.positions().filter(|at| is_candidate(*at)));
+/// Those of the chunks at these positions that occurred before among them, each with the first position of its digest; in the
+/// order of their positions. Only whole chunks count: at the edge of a range not every byte is there to be copied, or wanted.
+pub(super) fn find_repeats(
+    index: &Index,
+    positions: impl Iterator<Item = usize>,
+    is_whole: impl Fn(&Chunk) -> bool,
+) -> Vec<Repeat> {
+    let occurrences = Occurrences::new(index, positions);
     let mut repeats = Vec::new();
     occurrences.for_each_repeated(index, |positions| {
-        // Of a chunk at the edge of the range not every byte is there to be copied, or wanted.
         let mut whole = positions.filter(|position| {
-            (index.chunk(*position as usize)).is_some_and(|chunk| plan.is_whole(&chunk))
+            index
+                .chunk(*position as usize)
+                .is_some_and(|chunk| is_whole(&chunk))
         });
         let Some(origin) = whole.next() else { return };
         repeats.extend(whole.map(|position| Repeat { position, origin }));

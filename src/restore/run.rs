@@ -6,7 +6,7 @@ use crate::cancel::Cancel;
 use crate::datastore::snapshot::Archive;
 use crate::error::Result;
 use crate::fetch::{FetchSettings, Fetcher, Threads};
-use crate::memory::Share;
+use crate::memory::MemoryShare;
 use crate::report::{Event, Report};
 use crate::restore::plan::Plan;
 use crate::restore::repeats::repeats_within;
@@ -15,12 +15,15 @@ use crate::restore::window::Window;
 use crate::restore::writer::{Writer, check_cancelled, target_error};
 use crate::target::{Existing, Target};
 
+/// Chunks that may be asked for ahead in any case, where a part of the memory is kept for others.
+const WINDOW_MIN: usize = 32;
+
 /// Restores an archive into a target. The calling thread is the writer.
 pub(super) fn run(
     archive: &Archive,
     mut plan: Plan,
     settings: FetchSettings,
-    mut share: Share,
+    mut share: MemoryShare,
     cancel: &Cancel,
     target: &mut dyn Target,
     observe: &mut dyn FnMut(Event<'_>),
@@ -51,7 +54,7 @@ pub(super) fn run(
         None => None,
     };
     let salvage = settings.rules.salvage;
-    let fetcher = Fetcher::new(archive, settings, share.budget(), &stop.0);
+    let fetcher = Fetcher::new(archive, settings, share.permits(), &stop.0);
     let mut window = Window::new(archive, &plan, scan.as_deref(), fetcher, share, salvage);
     let writer = Writer::new(
         archive,
@@ -70,11 +73,13 @@ pub(super) fn run(
 }
 
 /// Where the target can't be read back, a part of the memory holds what is needed again.
-fn keep_repeats_in_memory(plan: &mut Plan, in_flight: usize, share: &mut Share) {
-    let slots = share.adjust(0);
+fn keep_repeats_in_memory(plan: &mut Plan, in_flight: usize, share: &mut MemoryShare) {
+    share.rebalance(0);
+    let slots = share.slots();
     // What is in flight, and waits to be, comes first; but of little memory a half is kept.
-    let window = (2 * in_flight).min(slots.div_ceil(2));
-    let room = share.set_aside((slots - window).min(plan.repeats().len()));
+    let window = (2 * in_flight).max(WINDOW_MIN).min(slots.div_ceil(2));
+    let room = (slots - window).min(plan.repeats().len());
+    share.set_aside(room);
     plan.repeat_only(repeats_within(room, plan.repeats()));
 }
 

@@ -10,7 +10,7 @@ use crate::datastore::snapshot::Archive;
 use crate::error::{Error, Result};
 use crate::fetch::{Fetcher, Outcome, Tally, Urgency, Want};
 use crate::format::blob::Verified;
-use crate::memory::{BufferPool, Share};
+use crate::memory::{BufferPool, MemoryShare};
 use crate::report::Damage;
 use crate::restore::plan::{Plan, Step};
 use crate::restore::scan::{Finding, Scan};
@@ -41,7 +41,7 @@ pub(super) struct Window<'a> {
     plan: &'a Plan,
     scan: Option<&'a Scan>,
     fetcher: Fetcher,
-    share: Share,
+    share: MemoryShare,
     /// Whether zeros take the place of chunks that can't be had.
     salvage: bool,
     /// The next position in the index that may have to be asked for.
@@ -60,7 +60,7 @@ impl<'a> Window<'a> {
         plan: &'a Plan,
         scan: Option<&'a Scan>,
         fetcher: Fetcher,
-        share: Share,
+        share: MemoryShare,
         salvage: bool,
     ) -> Window<'a> {
         Window {
@@ -92,10 +92,11 @@ impl<'a> Window<'a> {
     /// # Errors
     /// A thread can't be started.
     pub(super) fn fill(&mut self) -> Result<()> {
-        let slots = self.share.adjust(self.slots.len());
+        self.share.rebalance(self.slots.len());
+        let slots = self.share.slots();
         if slots != self.slots_max {
             self.slots_max = slots;
-            self.pool().limit(self.share.buffers());
+            self.pool().set_limit(self.share.buffers());
             self.fetcher.set_slots(slots);
         }
         while self.slots.len() < self.slots_max

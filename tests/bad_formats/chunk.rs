@@ -179,18 +179,23 @@ fn a_zstd_bomb_takes_no_more_memory_than_its_chunk() {
         (sealed(ZSTD_ENCRYPTED, &bomb), Some(key())),
     ] {
         let mut decoder = ChunkDecoder::new(key.clone());
+        let mut scratch = Buffer::new();
         let chunk = match &key {
             Some(_) => keyed_chunk(DATA),
             None => chunk(DATA),
         };
-        let rejected = decoder.decode(&chunk, buffer(&blob)).unwrap_err();
+        let rejected = decoder
+            .decode(&chunk, buffer(&blob), &mut scratch)
+            .unwrap_err();
         assert!(chain(&rejected.error).contains("it does not decompress"));
         // The memory that the bomb was to fill is what the next chunk comes in.
         let sound = match &key {
             Some(_) => sealed(ZSTD_ENCRYPTED, &frame(DATA)),
             None => self::blob(ZSTD, &frame(DATA)),
         };
-        let verified = decoder.decode(&chunk, buffer(&sound)).unwrap();
+        let verified = decoder
+            .decode(&chunk, buffer(&sound), &mut scratch)
+            .unwrap();
         assert!(verified.into_buffer().capacity() <= ChunkDecoder::blob_limit(16));
     }
 }
@@ -255,18 +260,44 @@ fn a_frame_that_is_cut_short_or_none_at_all_is_refused() {
 #[test]
 fn a_decoder_that_refused_a_blob_decodes_the_next_with_the_same_memory() {
     let mut decoder = ChunkDecoder::new(None);
-    let mut buffer = Buffer::new();
+    let (mut buffer, mut scratch) = (Buffer::new(), Buffer::new());
     for _ in 0..3 {
         buffer.clear();
         buffer.extend_from_slice(&blob(ZSTD, &frame(DATA)[..9]));
-        buffer = decoder.decode(&chunk(DATA), buffer).unwrap_err().buffer;
+        buffer = decoder
+            .decode(&chunk(DATA), buffer, &mut scratch)
+            .unwrap_err()
+            .buffer;
         for (blob, _) in &all_kinds(DATA)[..2] {
             buffer.clear();
             buffer.extend_from_slice(blob);
-            let verified = decoder.decode(&chunk(DATA), buffer).unwrap();
+            let verified = decoder.decode(&chunk(DATA), buffer, &mut scratch).unwrap();
             assert_eq!(verified.data(), DATA);
             buffer = verified.into_buffer();
         }
+    }
+}
+
+#[test]
+fn a_decoder_keeps_no_memory_and_leaves_the_other_buffer_to_its_caller() {
+    let limit = ChunkDecoder::blob_limit(DATA.len() as u32);
+    for (blob, header) in all_kinds(DATA) {
+        let (chunk, key) = match header {
+            12 => (chunk(DATA), None),
+            _ => (keyed_chunk(DATA), Some(key())),
+        };
+        let is_compressed = blob[..8] == ZSTD || blob[..8] == ZSTD_ENCRYPTED;
+        let (fetched, mut scratch) = (buffer(&blob), Buffer::new());
+        scratch.reserve(limit);
+        let (of_blob, of_scratch) = (fetched.as_ptr(), scratch.as_ptr());
+        let mut decoder = ChunkDecoder::new(key);
+        let verified = decoder.decode(&chunk, fetched, &mut scratch).unwrap();
+        let data_in = verified.into_buffer().as_ptr();
+        let expected = match is_compressed {
+            true => (of_scratch, of_blob),
+            false => (of_blob, of_scratch),
+        };
+        assert_eq!((data_in, scratch.as_ptr()), expected);
     }
 }
 

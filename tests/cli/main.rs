@@ -16,6 +16,7 @@ mod home;
 mod interrupt;
 mod keys;
 mod listing;
+mod naming;
 mod network;
 mod prompt;
 mod range;

@@ -120,7 +120,8 @@ pub(crate) fn keyed_chunk(data: &[u8]) -> Chunk {
 
 /// Decodes with a decoder of its own; gives the data, or why not and the memory.
 pub(crate) fn decode(key: Option<&Key>, chunk: &Chunk, blob: &[u8]) -> Result<Vec<u8>, Rejected> {
-    let verified = ChunkDecoder::new(key.cloned()).decode(chunk, buffer(blob))?;
+    let verified =
+        ChunkDecoder::new(key.cloned()).decode(chunk, buffer(blob), &mut Buffer::new())?;
     Ok(verified.data().to_vec())
 }
 

@@ -228,13 +228,13 @@ impl Connection for Line<'_> {
         self.script.depth
     }
 
-    fn request(&mut self, request: Request) -> Result<(), FetchError> {
+    fn request(&mut self, mut request: Request) -> Result<(), FetchError> {
         assert!(
             self.requests.len() < self.script.depth,
             "more requests than the depth"
         );
-        assert!(request.blob.is_empty(), "the buffer holds something");
-        self.script.watch.asks(request.digest.as_bytes());
+        assert!(request.buffer().is_empty(), "the buffer holds something");
+        self.script.watch.asks(request.digest().as_bytes());
         self.requests.push(request);
         Ok(())
     }
@@ -242,12 +242,9 @@ impl Connection for Line<'_> {
     fn receive(&mut self) -> Result<Answer, FetchError> {
         assert!(!self.requests.is_empty(), "nothing was requested");
         let at = self.below(self.requests.len());
-        let Request {
-            id,
-            digest,
-            limit,
-            mut blob,
-        } = self.requests.swap_remove(at);
+        let mut request = self.requests.swap_remove(at);
+        let (digest, limit) = (request.digest(), request.limit());
+        let blob = request.buffer();
         let fault = {
             let mut faults = self.script.faults.lock().expect(UNPOISONED);
             faults
@@ -263,9 +260,9 @@ impl Connection for Line<'_> {
                 Ok(())
             }
             (Some(Fault::Corrupt), Some(stored)) => {
-                blob.extend_from_slice(&stored);
-                let last = blob.len() - 1;
-                blob[last] ^= 1;
+                let (last, rest) = stored.split_last().expect("a blob has a header");
+                blob.extend_from_slice(rest);
+                blob.extend_from_slice(&[last ^ 1]);
                 Ok(())
             }
             (Some(Fault::Truncated), Some(stored)) => {
@@ -289,7 +286,7 @@ impl Connection for Line<'_> {
                 return Err(FetchError::transient("stopped"));
             }
         };
-        Ok(Answer { id, blob, result })
+        Ok(request.answer(result))
     }
 }
 

@@ -9,10 +9,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::backend::{
-    Answer, ArchivePath, Backend, Concurrency, Connection, FetchError, Request, SnapshotInfo,
+    ArchivePath, Backend, Concurrency, Connection, FetchError, Request, SnapshotInfo, layout,
+    one_by_one,
 };
 use crate::cancel::Cancel;
-use crate::digest::Digest;
 use crate::error::is_ours;
 use crate::error::{BoxError, Error, ErrorKind, Scope};
 use crate::format::name::{GroupName, Namespace, SnapshotPath};
@@ -22,10 +22,6 @@ use crate::reading;
 use listing::Found;
 
 const REPLACED: &str = "another folder, or none, has taken its place";
-
-/// The file of a group that says whose it is, and the most that is read of it.
-const OWNER: &str = "owner";
-const MAX_OWNER: u64 = 4 << 10;
 
 /// A datastore in a folder.
 #[derive(Debug)]
@@ -54,7 +50,7 @@ impl Directory {
             let message = "it is not a folder";
             return Err(io::Error::new(io::ErrorKind::NotADirectory, message));
         }
-        let folder = root.join(".chunks");
+        let folder = root.join(layout::CHUNKS);
         let chunks = Chunks::open(folder.clone()).map_err(|error| {
             let error = explain(&folder, error);
             match error.kind() {
@@ -71,20 +67,12 @@ impl Directory {
         })
     }
 
-    fn namespace(&self, namespace: &Namespace) -> PathBuf {
-        let mut path = self.root.clone();
-        for name in namespace.components() {
-            path.push("ns");
-            path.push(name);
+    /// A path of the datastore on this machine, without a slash at its end.
+    fn path(&self, relative: &str) -> PathBuf {
+        match relative.trim_end_matches('/') {
+            "" => self.root.clone(),
+            relative => self.root.join(relative),
         }
-        path
-    }
-
-    fn group(&self, namespace: &Namespace, group: &GroupName) -> PathBuf {
-        let mut path = self.namespace(namespace);
-        path.push(group.backup_type().to_string());
-        path.push(group.id());
-        path
     }
 
     /// What lies in a namespace, or in one group of it.
@@ -98,14 +86,14 @@ impl Directory {
                 found: vec![group.clone()],
                 passed_over: Vec::new(),
             },
-            None => listing::groups(&self.namespace(namespace))?,
+            None => listing::groups(self, namespace)?,
         };
         let mut all = Found {
             found: Vec::new(),
             passed_over: groups.passed_over,
         };
         for group in groups.found {
-            let snapshots = listing::snapshots(&self.group(namespace, &group), &group)?;
+            let snapshots = listing::snapshots(self, namespace, &group)?;
             all.found.extend(snapshots.found);
             all.passed_over.extend(snapshots.passed_over);
         }
@@ -114,9 +102,7 @@ impl Directory {
 
     /// The path of a snapshot's file, also where the snapshot's folder has an odd name.
     fn path_of(&self, snapshot: &SnapshotPath, file: &str) -> Result<PathBuf, FetchError> {
-        let group = self.group(&snapshot.namespace, snapshot.snapshot.group());
-        let folder = listing::snapshot_folder(&group, &snapshot.snapshot)?;
-        Ok(folder.join(file))
+        Ok(listing::snapshot_folder(self, snapshot)?.join(file))
     }
 
     /// Opens a file of a snapshot. The file counts as missing only where the datastore is still there.
@@ -168,23 +154,23 @@ impl Backend for Directory {
         let listed = self.list(namespace, group);
         let mut texts = listed.map_or_else(|_| Vec::new(), |list| list.passed_over);
         if group.is_none() {
-            let namespaces = listing::namespaces(&self.namespace(namespace), namespace);
+            let namespaces = listing::namespaces(self, namespace);
             texts.extend(namespaces.map_or_else(|_| Vec::new(), |list| list.passed_over));
         }
         texts
     }
 
     fn namespaces(&self, parent: &Namespace) -> Result<Vec<Namespace>, FetchError> {
-        listing::namespaces(&self.namespace(parent), parent).map(|list| list.found)
+        listing::namespaces(self, parent).map(|list| list.found)
     }
 
     fn owner(&self, namespace: &Namespace, group: &GroupName) -> Result<String, FetchError> {
-        let path = self.group(namespace, group).join(OWNER);
+        let path = self.path(&layout::owner(namespace, group));
         let mut text = String::new();
         reading::open_file(&path)
-            .and_then(|file| file.take(MAX_OWNER).read_to_string(&mut text))
+            .and_then(|file| file.take(layout::OWNER_LEN_MAX).read_to_string(&mut text))
             .map_err(|error| at(&path, error))?;
-        Ok(text.lines().next().unwrap_or_default().to_owned())
+        Ok(layout::parse_owner(&text).to_owned())
     }
 
     fn concurrency(&self) -> Concurrency {
@@ -197,53 +183,33 @@ impl Backend for Directory {
         cancel: &'a Cancel,
         throttle: &'a RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
-        Ok(Box::new(ChunkFiles {
-            chunks: self.chunks.clone(),
+        let files = ChunkFiles {
+            place: self,
             index: self.path_of(&archive.snapshot, &archive.file).ok(),
-            requested: None,
             cancel,
             throttle,
-        }))
+        };
+        Ok(one_by_one(move |request| files.read(request)))
     }
 }
 
 /// A worker's view of the `.chunks` folder.
 struct ChunkFiles<'a> {
-    chunks: Chunks,
+    place: &'a Directory,
     /// The file of the archive's index, where this place has one.
     index: Option<PathBuf>,
-    requested: Option<Request>,
     cancel: &'a Cancel,
     throttle: &'a RateLimit,
-}
-
-impl Connection for ChunkFiles<'_> {
-    fn request(&mut self, request: Request) -> Result<(), FetchError> {
-        self.requested = Some(request);
-        Ok(())
-    }
-
-    fn receive(&mut self) -> Result<Answer, FetchError> {
-        let Some(mut request) = self.requested.take() else {
-            return Err(FetchError::Fatal("nothing was requested".into()));
-        };
-        let result = self.read(&mut request);
-        Ok(Answer {
-            id: request.id,
-            blob: request.blob,
-            result,
-        })
-    }
 }
 
 impl ChunkFiles<'_> {
     /// Reads a chunk. The chunk counts as missing or unreadable only where its folder is still there, and behind no link that
     /// leads nowhere: nothing is known of a disk that was pulled out, or of a file system that is not mounted.
     fn read(&self, request: &mut Request) -> Result<(), FetchError> {
-        let path = self.chunks.path_of(&request.digest);
+        let path = self.place.path(&layout::chunk(&request.digest()));
         match self.read_file(&path, request) {
             Err(error) if error.scope() == Some(Scope::Chunk) => {
-                self.chunks.check_there()?;
+                self.place.chunks.check_there()?;
                 links::check(&path)?;
                 if matches!(error, FetchError::Unreadable(_)) {
                     self.check_disk()?;
@@ -267,7 +233,7 @@ impl ChunkFiles<'_> {
         let read = reading::read_from_disk(index);
         match read.map_err(|error| at(index, error)) {
             Err(FetchError::Unreadable(cause) | FetchError::Unreachable(cause)) => {
-                Err(self.chunks.gone(cause))
+                Err(self.place.chunks.gone(cause))
             }
             Err(error @ FetchError::Resources(_)) => Err(error),
             // The index was deleted, or may not be read any more: the disk answered.
@@ -284,12 +250,11 @@ impl ChunkFiles<'_> {
         }
         let Some(len) = usize::try_from(len)
             .ok()
-            .filter(|&len| len <= request.limit)
+            .filter(|&len| len <= request.limit())
         else {
             return Err(FetchError::TooLong);
         };
-        request.blob.clear();
-        request.blob.fill(len, |space| {
+        request.buffer().fill(len, |space| {
             let allowed = self.throttle.may_read(space.len(), self.cancel)?;
             (file.read_exact(&mut space[..allowed])).map_err(FetchError::of_file)?;
             Ok(allowed)
@@ -356,13 +321,6 @@ impl Chunks {
             Err(error) if is_ours(&error) => Err(FetchError::Resources(error.into())),
             Err(error) => Err(self.gone(error)),
         }
-    }
-
-    fn path_of(&self, digest: &Digest) -> PathBuf {
-        let name = digest.to_string();
-        let mut path = self.folder.join(&name[..4]);
-        path.push(name);
-        path
     }
 }
 

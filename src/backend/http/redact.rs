@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
 use crate::backend::secret::SecretValue;
-use crate::net::address::percent_decode;
+use crate::place::address::percent_decode;
 
 /// What ureq takes for the authorization, and for a query.
 pub(super) const PLACEHOLDER: &str = "chunk-restore-authorization";

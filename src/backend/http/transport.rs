@@ -176,7 +176,7 @@ impl Transport for Line {
                 Some(Received::Closed) if known > 0 => return Err(carry(cut())),
                 Some(received) => {
                     self.around += (input.len() - known) as u64;
-                    self.echo.blot(&mut input[known..]);
+                    self.echo.blot(&mut input.bytes_mut()[known..]);
                     return Ok(received == Received::Data);
                 }
             }
@@ -283,7 +283,7 @@ impl LineBuffers {
     fn forget_consumed(&mut self) {
         if self.consumed > 0 {
             let rest = self.input.len() - self.consumed;
-            self.input.copy_within(self.consumed.., 0);
+            self.input.bytes_mut().copy_within(self.consumed.., 0);
             self.input.truncate(rest);
             self.consumed = 0;
         }

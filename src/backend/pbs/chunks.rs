@@ -27,12 +27,13 @@ impl Connection for Chunks<'_> {
     }
 
     fn receive(&mut self) -> Result<Answer, FetchError> {
-        let mut answer = self.session.receive()?;
-        if matches!(answer.result, Err(FetchError::Missing))
-            && let Err(error) = self.place.check_that_it_has(&self.snapshot, self.cancel)
-        {
-            answer.result = Err(error);
-        }
-        Ok(answer)
+        let answer = self.session.receive()?;
+        Ok(answer.map_err(|error| match error {
+            FetchError::Missing => {
+                let there = self.place.check_that_it_has(&self.snapshot, self.cancel);
+                there.err().unwrap_or(FetchError::Missing)
+            }
+            error => error,
+        }))
     }
 }

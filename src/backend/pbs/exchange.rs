@@ -11,10 +11,10 @@ use crate::backend::pbs::body::Body;
 use crate::backend::pbs::head::{Framing, Head};
 use crate::backend::pbs::login::Proof;
 use crate::backend::pbs::refusal::{Asked, Refusal};
-use crate::backend::pbs::repository::Repository;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind};
 use crate::net::{Dialer, Received, StallTimer, TlsStream, Wait};
+use crate::place::Repository;
 
 const USER_AGENT: &str = concat!("chunk-restore/", env!("CARGO_PKG_VERSION"));
 
@@ -69,8 +69,8 @@ impl<'a> Server<'a> {
     /// # Errors
     /// As [`Dialer::dial`].
     pub(super) fn dial(&self) -> Result<TlsStream, FetchError> {
-        let Repository { host, port, .. } = self.repository;
-        self.dialer.dial(host, *port, self.cancel)
+        let (host, port) = (self.repository.host(), self.repository.port());
+        self.dialer.dial(host, port, self.cancel)
     }
 
     /// Asks for what lies at a path.

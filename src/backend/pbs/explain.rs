@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::backend::FetchError;
-use crate::backend::pbs::listing::MANIFEST;
+use crate::backend::layout::MANIFEST;
 use crate::backend::pbs::refusal::{Forbidden, Locked, is_due_to};
 use crate::backend::pbs::{Pbs, listing};
 use crate::cancel::Cancel;
@@ -63,7 +63,7 @@ impl Pbs {
         };
         let message = format!(
             "{} may not read {place}; it may see the namespaces: {}{more}",
-            self.repository.identity,
+            self.repository.identity(),
             names.join(", ")
         );
         FetchError::Denied(

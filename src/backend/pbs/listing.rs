@@ -6,16 +6,13 @@ use crate::backend::pbs::exchange::Server;
 use crate::backend::pbs::list;
 use crate::backend::pbs::login::Login;
 use crate::backend::pbs::refusal::Asked;
-use crate::backend::{FetchError, SnapshotInfo};
+use crate::backend::{FetchError, SnapshotInfo, layout};
 use crate::format::manifest::CryptMode;
 use crate::format::name::{BackupType, GroupName, Namespace, SnapshotName};
 use crate::format::verification::Verification;
 
 /// A snapshot takes some hundred bytes of it. It is read as it comes.
 const MAX_LISTING: usize = 256 << 20;
-
-/// Every finished snapshot has one.
-pub(super) const MANIFEST: &str = "index.json.blob";
 
 pub(super) fn snapshots(
     server: &Server<'_>,
@@ -87,7 +84,9 @@ fn snapshot(entry: &Value) -> Option<SnapshotInfo> {
     let group = GroupName::new(backup_type, text("backup-id")?).ok()?;
     let name = SnapshotName::new(group, entry.get("backup-time")?.as_i64()?).ok()?;
     let files = entry.get("files")?.as_array()?;
-    let is_finished = files.iter().any(|file| file_name(file) == Some(MANIFEST));
+    let is_finished = files
+        .iter()
+        .any(|file| file_name(file) == Some(layout::MANIFEST));
     let mut info = SnapshotInfo::new(name, is_finished);
     info.list(files.iter().filter_map(|file| {
         let size = file.get("size").and_then(Value::as_u64);
@@ -118,7 +117,7 @@ fn each(
     what: &str,
     entry: &mut dyn FnMut(&Value),
 ) -> Result<(), FetchError> {
-    let store = &server.repository.store;
+    let store = server.repository.datastore();
     let path = format!("/api2/json/admin/datastore/{store}/{what}");
     let mut is_second = false;
     loop {

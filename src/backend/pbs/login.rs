@@ -11,9 +11,9 @@ use zeroize::Zeroizing;
 use crate::backend::FetchError;
 use crate::backend::pbs::exchange::{Reply, Server};
 use crate::backend::pbs::refusal::{self, Asked};
-use crate::backend::pbs::repository::Repository;
 use crate::backend::secret::SecretValue;
 use crate::error::{Error, ErrorKind};
+use crate::place::Repository;
 
 /// A ticket lives for two hours; one of half that age is renewed.
 const RENEWED_AFTER: Duration = Duration::from_secs(3600);
@@ -61,7 +61,7 @@ impl Login {
     /// With a password, or a token's secret. It is missed only when it is needed.
     pub(super) fn new(repository: &Repository, secret: Option<Zeroizing<String>>) -> Login {
         Login {
-            identity: repository.identity.clone(),
+            identity: repository.identity().to_owned(),
             is_token: repository.is_token(),
             secret,
             ticket: Mutex::new(None),

@@ -11,7 +11,6 @@ mod list;
 mod listing;
 mod login;
 mod refusal;
-pub(crate) mod repository;
 mod session;
 mod stall;
 mod upgrade;
@@ -28,7 +27,6 @@ use crate::backend::pbs::explain::{no_longer_there, of_place};
 use crate::backend::pbs::idle::IdleSlot;
 use crate::backend::pbs::login::Login;
 use crate::backend::pbs::refusal::other_than;
-use crate::backend::pbs::repository::Repository;
 use crate::backend::pbs::session::Session;
 use crate::backend::retry::Retry;
 use crate::backend::{ArchivePath, Backend, Concurrency, Connection, FetchError, SnapshotInfo};
@@ -39,6 +37,7 @@ use crate::format::index::HEADER;
 use crate::format::name::{GroupName, Namespace, SnapshotPath};
 use crate::net::Dialer;
 use crate::net::body_text::{TELLING, is_web_page};
+use crate::place::Repository;
 use crate::rate_limit::RateLimit;
 
 /// Each brings 1 MiB; enough of them to speak of a speed.

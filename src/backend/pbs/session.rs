@@ -1,6 +1,7 @@
 //! A reader session: one snapshot, over one connection, with several requests in flight. Knows nothing of sign-in.
 
 use std::fmt;
+use std::mem;
 use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
@@ -27,8 +28,8 @@ pub(super) struct Session {
     authority: String,
     cancel: Cancel,
     progress: Duration,
-    /// Chunks that were asked for: the stream of each, and its request.
-    open: Vec<(u32, u64)>,
+    /// Chunks that were asked for: the stream of each, and its request, whose buffer is with the codec meanwhile.
+    open: Vec<(u32, Request)>,
     watch: StallDetector,
     awaits_pong: bool,
 }
@@ -210,7 +211,7 @@ impl Session {
     }
 
     /// The request that a stream belongs to.
-    fn close_stream(&mut self, stream: u32) -> Option<u64> {
+    fn close_stream(&mut self, stream: u32) -> Option<Request> {
         let at = self.open.iter().position(|(open, _)| *open == stream)?;
         Some(self.open.swap_remove(at).1)
     }
@@ -272,19 +273,15 @@ impl Connection for Session {
         Ok(())
     }
 
-    fn request(&mut self, request: Request) -> Result<(), FetchError> {
-        let Request {
-            id,
-            digest,
-            limit,
-            blob,
-        } = request;
+    fn request(&mut self, mut request: Request) -> Result<(), FetchError> {
         if self.open.is_empty() {
             // What it said while there was nothing to ask may be that it goes away, and why.
             while self.receive_some(Instant::now())? {}
         }
-        let stream = self.ask(&format!("/chunk?digest={digest}"), blob, limit)?;
-        self.open.push((stream, id));
+        let path = format!("/chunk?digest={}", request.digest());
+        let buffer = mem::take(request.buffer());
+        let stream = self.ask(&path, buffer, request.limit())?;
+        self.open.push((stream, request));
         Ok(())
     }
 
@@ -318,8 +315,9 @@ impl Connection for Session {
                 }
                 Event::Pong => continue,
             };
-            if let Some(id) = self.close_stream(stream) {
-                return Ok(Answer { id, blob, result });
+            if let Some(mut request) = self.close_stream(stream) {
+                *request.buffer() = blob;
+                return Ok(request.answer(result));
             }
         }
     }

@@ -10,10 +10,10 @@ use crate::backend::pbs::head::{Framing, Head, fatal, receive};
 use crate::backend::pbs::listing::namespace_parameter;
 use crate::backend::pbs::login::Proof;
 use crate::backend::pbs::refusal::{Asked, Refusal};
-use crate::backend::pbs::repository::Repository;
 use crate::format::name::SnapshotPath;
 use crate::net::body_text::is_web_page;
 use crate::net::{TlsStream, Wait};
+use crate::place::Repository;
 
 const PROTOCOL: &str = "proxmox-backup-reader-protocol-v1";
 
@@ -34,7 +34,7 @@ pub(super) fn request(
     let start = format!(
         "GET /api2/json/reader?store={}&backup-type={}&backup-id={}&backup-time={}{} HTTP/1.1\r\n\
          host: {}\r\nconnection: upgrade\r\nupgrade: {PROTOCOL}\r\n",
-        repository.store,
+        repository.datastore(),
         group.backup_type(),
         group.id(),
         snapshot.time(),

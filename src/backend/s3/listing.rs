@@ -7,11 +7,11 @@ use rusty_s3::actions::{ListObjectsV2, ListObjectsV2Response};
 
 use crate::backend::http::{Client, Want};
 use crate::backend::retry::Retry;
-use crate::backend::s3::{Store, folder_of};
-use crate::backend::{FetchError, SnapshotInfo};
+use crate::backend::s3::{Store, key_of};
+use crate::backend::{FetchError, SnapshotInfo, layout};
 use crate::digest::Digest;
 use crate::error::{BoxError, Error, ErrorKind};
-use crate::format::name::{BackupType, GroupName, Namespace, SnapshotName};
+use crate::format::name::{GroupName, Namespace};
 
 /// A page names 1,000 keys of at most 1,024 bytes, each of which takes three when it is encoded, and says some hundred
 /// bytes more of each.
@@ -29,11 +29,6 @@ const MAX_FOUND: usize = 1_000_000;
 /// Servers say in some hundred bytes where to go on.
 const MAX_TOKEN: usize = 8 << 10;
 
-const MANIFEST: &str = "index.json.blob";
-
-/// The object that tells that a snapshot is not to be pruned.
-const PROTECTED: &str = ".protected";
-
 /// Lists with one client.
 pub(super) struct Lister<'a> {
     pub(super) store: &'a Store,
@@ -49,26 +44,24 @@ impl Lister<'_> {
         namespace: &Namespace,
         group: Option<&GroupName>,
     ) -> Result<Vec<SnapshotInfo>, FetchError> {
-        let folder = folder_of(namespace);
+        let folder = key_of(&layout::namespace(namespace));
         let below = match group {
-            Some(group) => vec![format!("{folder}{group}/")],
-            None => [BackupType::Vm, BackupType::Ct, BackupType::Host]
-                .map(|backup_type| format!("{folder}{backup_type}/"))
+            Some(group) => vec![layout::group(namespace, group)],
+            None => layout::BACKUP_TYPES
+                .map(|backup_type| layout::groups(namespace, backup_type))
                 .to_vec(),
         };
         let mut found = BTreeMap::new();
         for prefix in below {
-            self.pages(&prefix, None, |page, start| {
+            self.pages(&key_of(&prefix), None, |page, start| {
                 let keys = page.contents.iter().map(|content| &content.key);
                 for path in keys.filter_map(|key| key.strip_prefix(start)?.strip_prefix(&folder)) {
                     // What is not named like a snapshot is not one: the file `owner`, for instance.
-                    if let Some((name, file)) = path.rsplit_once('/')
-                        && let Ok(name) = name.parse::<SnapshotName>()
-                    {
+                    if let Some((name, file)) = layout::parse_file(path) {
                         let (is_finished, is_protected): &mut (bool, bool) =
                             found.entry(name).or_default();
-                        *is_finished |= file == MANIFEST;
-                        *is_protected |= file == PROTECTED;
+                        *is_finished |= file == layout::MANIFEST;
+                        *is_protected |= file == layout::PROTECTED;
                     }
                 }
                 found.len()
@@ -86,7 +79,7 @@ impl Lister<'_> {
     }
 
     pub(super) fn namespaces(&mut self, parent: &Namespace) -> Result<Vec<Namespace>, FetchError> {
-        let below = format!("{}ns/", folder_of(parent));
+        let below = key_of(&layout::namespaces(parent));
         let mut names = Vec::new();
         self.pages(&below, Some("/"), |page, start| {
             for folder in &page.common_prefixes {
@@ -120,7 +113,7 @@ impl Lister<'_> {
     /// A folder is there if anything is in it.
     fn check(&mut self, namespace: &Namespace) -> Result<(), FetchError> {
         self.check_datastore()?;
-        if namespace.is_root() || self.has_any(&folder_of(namespace))? {
+        if namespace.is_root() || self.has_any(&key_of(&layout::namespace(namespace)))? {
             return Ok(());
         }
         Err(FetchError::Missing)

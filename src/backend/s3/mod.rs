@@ -1,7 +1,7 @@
 //! A datastore in an S3 bucket, as PBS 4 keeps it. Knows nothing of what the files mean.
 
+mod endpoint;
 mod listing;
-mod place;
 mod refusal;
 
 use std::fmt;
@@ -16,17 +16,17 @@ use crate::backend::retry::Retry;
 use crate::backend::s3::listing::Lister;
 use crate::backend::secret::SecretValue;
 use crate::backend::{
-    Answer as ChunkAnswer, ArchivePath, Backend, Connection, FetchError, Request, SnapshotInfo,
+    ArchivePath, Backend, Connection, FetchError, Request, SnapshotInfo, layout, one_by_one,
 };
 use crate::cancel::Cancel;
-use crate::digest::Digest;
 use crate::error::Result;
 use crate::format::Index;
 use crate::format::blob::is_begun_as_blob;
 use crate::format::name::{GroupName, Namespace, SnapshotPath};
 use crate::net::Dialer;
+use crate::place;
 
-pub(crate) use place::Server;
+pub(crate) use endpoint::Server;
 
 /// How long a signature holds. Each request is signed when it is made, so this is only how far the clocks may differ;
 /// S3 servers take no more from other signatures.
@@ -34,9 +34,6 @@ const EXPIRY: Duration = Duration::from_secs(15 * 60);
 
 /// As many manifests as are read at a time.
 const MOST_IDLE: usize = 8;
-
-/// The owner of a group is one line.
-const MAX_OWNER: u64 = 4 << 10;
 
 /// A datastore below a prefix of a bucket.
 pub(crate) struct S3 {
@@ -56,21 +53,20 @@ struct Store {
 }
 
 impl S3 {
-    /// A datastore at `s3://BUCKET/DATASTORE`. Connects to nothing yet.
+    /// A datastore in a bucket. Connects to nothing yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a place, an endpoint or a region of another form.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for an endpoint or a region of another form.
     pub(crate) fn new(
-        place: &str,
+        place: &place::Bucket,
         server: &Server,
         credentials: Credentials,
         dialer: Dialer,
         retry: Retry,
     ) -> Result<S3> {
-        let (bucket, prefix) = place::parse(place, server)?;
         let store = Store {
-            bucket,
-            prefix,
+            bucket: endpoint::bucket(place.name(), server)?,
+            prefix: format!("{}/", place.datastore()),
             credentials,
         };
         Ok(S3 {
@@ -145,7 +141,7 @@ impl Backend for S3 {
         file: &str,
         limit: u64,
     ) -> Result<Vec<u8>, FetchError> {
-        match self.read(&key_of(snapshot, file), limit) {
+        match self.read(&key_of(&layout::file(snapshot, file)), limit) {
             // Where not even the datastore is there, that is what is to be said.
             Err(FetchError::Missing) => match self.lister().check_datastore() {
                 Err(FetchError::Fatal(error)) => Err(FetchError::Fatal(error)),
@@ -168,9 +164,10 @@ impl Backend for S3 {
     }
 
     fn owner(&self, namespace: &Namespace, group: &GroupName) -> Result<String, FetchError> {
-        let key = format!("{}{group}/owner", folder_of(namespace));
-        let text = String::from_utf8(self.read(&key, MAX_OWNER)?).map_err(FetchError::transient)?;
-        Ok(text.lines().next().unwrap_or_default().to_owned())
+        let key = key_of(&layout::owner(namespace, group));
+        let bytes = self.read(&key, layout::OWNER_LEN_MAX)?;
+        let text = String::from_utf8(bytes).map_err(FetchError::transient)?;
+        Ok(layout::parse_owner(&text).to_owned())
     }
 
     /// Each connection has a client of its own, and with it one TCP connection that is kept alive.
@@ -181,13 +178,13 @@ impl Backend for S3 {
         throttle: &'a crate::rate_limit::RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         let dialer = self.dialer.throttled(throttle);
-        Ok(Box::new(Chunks {
+        let mut chunks = Chunks {
             place: self,
-            index: key_of(&archive.snapshot, &archive.file),
+            index: key_of(&layout::file(&archive.snapshot, &archive.file)),
             last: None,
             client: Client::signing(dialer, cancel.clone()),
-            requested: None,
-        }))
+        };
+        Ok(one_by_one(move |request| chunks.fetch(request)))
     }
 }
 
@@ -199,40 +196,21 @@ struct Chunks<'a> {
     /// The key of the last chunk that came.
     last: Option<String>,
     client: Client,
-    requested: Option<Request>,
-}
-
-impl Connection for Chunks<'_> {
-    fn request(&mut self, request: Request) -> Result<(), FetchError> {
-        self.requested = Some(request);
-        Ok(())
-    }
-
-    fn receive(&mut self) -> Result<ChunkAnswer, FetchError> {
-        let Some(mut request) = self.requested.take() else {
-            return Err(FetchError::Fatal("nothing was requested".into()));
-        };
-        // After a failure the client connects anew by itself.
-        let result = self.fetch(&mut request);
-        Ok(ChunkAnswer {
-            id: request.id,
-            blob: request.blob,
-            result,
-        })
-    }
 }
 
 impl Chunks<'_> {
+    /// After a failure the client connects anew by itself.
     fn fetch(&mut self, request: &mut Request) -> Result<(), FetchError> {
         let store = &self.place.store;
-        let key = chunk_key(&request.digest);
+        let key = layout::chunk(&request.digest());
+        let limit = request.limit();
         let read = store
             .object(&mut self.client, &key, Want::File)
             .and_then(|answer| {
-                let read = answer.read_into(&mut request.blob, request.limit);
+                let read = answer.read_into(request.buffer(), limit);
                 read.map_err(|unfit| store.sort(unfit))
             });
-        if is_dubious(&read, &request.blob) {
+        if is_dubious(&read, &*request.buffer()) {
             self.check_place()?;
         } else if read.is_ok() {
             self.last = Some(key);
@@ -258,20 +236,9 @@ impl Chunks<'_> {
     }
 }
 
-fn key_of(snapshot: &SnapshotPath, file: &str) -> String {
-    let folder = folder_of(&snapshot.namespace);
-    format!("{folder}{}/{file}", snapshot.snapshot)
-}
-
-/// The folder of a namespace, with a slash at its end.
-fn folder_of(namespace: &Namespace) -> String {
-    let names = namespace.components().map(|name| format!("ns/{name}/"));
-    [".cnt/".to_owned()].into_iter().chain(names).collect()
-}
-
-fn chunk_key(digest: &Digest) -> String {
-    let name = digest.to_string();
-    format!(".chunks/{}/{name}", &name[..4])
+/// The key of a path below the folder of all that is no chunk.
+fn key_of(path: &str) -> String {
+    format!("{}{path}", layout::S3_CONTENTS)
 }
 
 impl fmt::Debug for S3 {

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, FetchError, Scope};
 use crate::fetch::dispatcher::{Dispatcher, Rules};
+use crate::fetch::failure::Failure;
 use crate::fetch::job::{Arrival, Job, Stage, Urgency};
 use crate::fetch::lanes::LaneSettings;
-use crate::fetch::retry::Failure;
 use crate::fetch::simulation::breakers::Probes;
 use crate::fetch::simulation::lane::SimulatedLane;
 use crate::fetch::simulation::place::{Place, Stock};

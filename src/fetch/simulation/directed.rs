@@ -16,13 +16,14 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A world of these places, with lanes of 2 workers and 4 requests in flight, without hedged requests.
-fn setup(places: Vec<Place>) -> Setup {
+pub(super) fn setup(places: Vec<Place>) -> Setup {
     let lanes = (0..places.len()).map(|place| LaneSettings {
         place,
         workers: 2,
         in_flight: 4,
         in_flight_max: 4,
         adapts: false,
+        cores: 2,
         is_hedging: false,
     });
     let hedge = HedgeRules {
@@ -45,7 +46,7 @@ fn setup(places: Vec<Place>) -> Setup {
     }
 }
 
-fn with_hedges(mut setup: Setup, abandoned_max: usize) -> Setup {
+pub(super) fn with_hedges(mut setup: Setup, abandoned_max: usize) -> Setup {
     setup.lanes.extend(hedging_lanes(setup.places.len()));
     (setup.rules.hedge.is_on, setup.rules.hedge.abandoned_max) = (true, abandoned_max);
     setup
@@ -276,36 +277,6 @@ fn a_late_chunk_comes_by_a_second_request() {
     }
     // Three in four of the time it took until now were the wait until it was late.
     assert!(world.elapsed() < SECOND, "{:?}", world.elapsed());
-    world.run(10 * PATIENCE);
-    world.end();
-}
-
-#[test]
-fn a_place_whose_trial_was_forgotten_is_tried_again() {
-    let gone = Place::at_first(Mood::Gone, 5 * SECOND, 400);
-    let mut setup = setup(vec![gone, Place::well(400)]);
-    setup.places[1].latency = (1000, 1000);
-    let mut world = World::new(setup, 17);
-    want_ahead(&mut world, 0..20);
-    let mut forgot = false;
-    let mut next = 20;
-    while world.elapsed() < 60 * SECOND {
-        let trial = world.dispatcher.tasks.values().find(|task| {
-            !forgot
-                && world.elapsed() > 10 * SECOND
-                && task.sent.as_ref().is_some_and(|sent| sent.place == 0)
-        });
-        if let Some(ticket) = trial.map(|task| task.want.ticket) {
-            world.forget(ticket);
-            forgot = true;
-        }
-        while world.checks.open() < 8 && next < 400 {
-            world.want(next, Urgency::Ahead);
-            next += 1;
-        }
-        world.step();
-    }
-    assert!(forgot && world.dispatcher.breakers.is_closed(0));
     world.run(10 * PATIENCE);
     world.end();
 }

@@ -31,8 +31,6 @@ pub(super) struct HeldJob {
     pub(super) begun: Instant,
     /// When something comes of it; `None` never.
     pub(super) due: Option<Instant>,
-    /// Whether the connection was made for it.
-    pub(super) is_first: bool,
 }
 
 impl SimulatedLane {

@@ -11,6 +11,7 @@ mod lane;
 mod place;
 mod rules;
 mod schedule;
+mod trials;
 mod workers;
 mod world;
 

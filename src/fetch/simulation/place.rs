@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, FetchError};
-use crate::fetch::retry::Failure;
+use crate::fetch::failure::Failure;
 use crate::fetch::simulation::chance::Chance;
 
 /// How a place behaves for a while.

@@ -154,6 +154,7 @@ fn lane(chance: &mut Chance, place: usize) -> LaneSettings {
             in_flight
         },
         adapts,
+        cores: 2,
         is_hedging: false,
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::FetchError;
+use crate::fetch::failure::Failure;
 use crate::fetch::job::{Arrival, Job, Spent};
-use crate::fetch::retry::Failure;
 use crate::fetch::simulation::lane::HeldJob;
 use crate::fetch::simulation::place::Reply;
 use crate::fetch::simulation::world::{BLOB, CHUNKS, World};
@@ -85,12 +85,7 @@ impl World {
         let due = (!is_sick).then(|| begun + latency);
         let due = due.or_else(|| Some(begun + self.stall_limit?));
         self.checks.began(&job);
-        state.held.push(HeldJob {
-            job,
-            begun,
-            due,
-            is_first,
-        });
+        state.held.push(HeldJob { job, begun, due });
         self.checks.is_within_limit(&self.lanes[lane], lane);
     }
 
@@ -142,7 +137,7 @@ impl World {
     fn receive(&mut self, lane: usize, worker: usize, number: usize, reply: Reply) {
         let held = self.lanes[lane].workers[worker].held.swap_remove(number);
         let job = held.job;
-        let took = job.stage.age(self.now).filter(|_| !held.is_first);
+        let took = job.stage.age(self.now);
         self.received += BLOB as u64;
         self.take_jobs(lane, worker);
         let chunk = job.chunk.offset as usize;
@@ -200,7 +195,7 @@ impl World {
         });
     }
 
-    fn verified(&self, number: usize) -> Verified {
+    pub(super) fn verified(&self, number: usize) -> Verified {
         let mut data = Buffer::new();
         data.extend_from_slice(&(number as u64).to_le_bytes());
         let recognised = self.decoder.recognise(&CHUNKS[number], data);

@@ -3,7 +3,8 @@
 mod small;
 mod unzip;
 
-use std::{fmt, mem};
+use std::fmt;
+use std::mem;
 
 use zstd::zstd_safe;
 
@@ -91,8 +92,6 @@ fn decrypt(blob: &mut [u8], key: &Key) -> Result<(), Reason> {
 pub struct ChunkDecoder {
     key: Option<Key>,
     unzip: Option<Unzip>,
-    /// What the next compressed chunk is decompressed into. Its blob's memory takes this one's place.
-    spare: Buffer,
 }
 
 impl ChunkDecoder {
@@ -100,11 +99,7 @@ impl ChunkDecoder {
     /// anything else is damage or an attack.
     #[must_use]
     pub fn new(key: Option<Key>) -> ChunkDecoder {
-        ChunkDecoder {
-            key,
-            unzip: None,
-            spare: Buffer::new(),
-        }
+        ChunkDecoder { key, unzip: None }
     }
 
     /// The most bytes that the blob of a chunk of `len` bytes can have. PBS keeps a compressed chunk only where it is
@@ -114,20 +109,29 @@ impl ChunkDecoder {
         ENCRYPTED_HEADER + zstd_safe::compress_bound(len as usize)
     }
 
-    /// Decodes the blob of a chunk, and compares the chunk's digest and length with what comes out. The data of a
-    /// compressed chunk is in other memory than its blob was, which the decoder keeps for the next one.
+    /// Decodes the blob of a chunk, and compares the length and the digest of the decoded data with
+    /// those that the index states.
+    ///
+    /// Data that is not compressed stays in the blob's buffer, and is decrypted there. Compressed data
+    /// is decompressed into `scratch`, whose old bytes are lost: the result then holds the buffer that
+    /// `scratch` was, and `scratch` the buffer of the blob. So `scratch` is always what may be used for
+    /// the next chunk, or dropped. An empty buffer will do for it.
     ///
     /// # Errors
-    /// The blob is not that of the chunk.
-    pub fn decode(&mut self, chunk: &Chunk, mut blob: Buffer) -> Result<Verified, Rejected> {
-        let hash = blob.take_hash();
-        match self.try_decode(chunk, &mut blob, hash) {
-            Ok(Place::Blob { header }) => Ok(Verified {
+    /// [`Rejected`] where the blob is damaged, or is another chunk's, or has data of another length.
+    pub fn decode(
+        &mut self,
+        chunk: &Chunk,
+        mut blob: Buffer,
+        scratch: &mut Buffer,
+    ) -> Result<Verified, Rejected> {
+        match self.try_decode(chunk, &mut blob, scratch) {
+            Ok(DataIn::Blob { header }) => Ok(Verified {
                 buffer: blob,
                 header,
             }),
-            Ok(Place::Spare) => Ok(Verified {
-                buffer: mem::replace(&mut self.spare, blob),
+            Ok(DataIn::Scratch) => Ok(Verified {
+                buffer: mem::replace(scratch, blob),
                 header: 0,
             }),
             Err(reason) => {
@@ -144,16 +148,13 @@ impl ChunkDecoder {
         }
     }
 
-    /// Has a blob hashed while it comes, if it turns out to be plain.
-    pub(crate) fn watch(&self, blob: &mut Buffer) {
+    /// Has the payload of a blob hashed while it is added to the buffer, if the blob turns out to be
+    /// neither encrypted nor compressed. [`decode`](ChunkDecoder::decode) then needs no second look at
+    /// the bytes.
+    pub(crate) fn hash_while_received(&self, blob: &mut Buffer) {
         if self.key.is_none() {
-            blob.hash_behind(PLAIN, HEADER);
+            blob.hash_payload(PLAIN, HEADER);
         }
-    }
-
-    /// Decompresses the next chunk into this buffer. What was kept before is let go.
-    pub(crate) fn lend(&mut self, spare: Buffer) {
-        self.spare = spare;
     }
 
     /// Takes data that is not in a blob, such as another disk's, for a chunk's if it is that.
@@ -186,18 +187,20 @@ impl ChunkDecoder {
     fn try_decode(
         &mut self,
         chunk: &Chunk,
-        blob: &mut [u8],
-        hash: Option<Hasher>,
-    ) -> Result<Place, Reason> {
+        blob: &mut Buffer,
+        scratch: &mut Buffer,
+    ) -> Result<DataIn, Reason> {
         let kind = Kind::of(blob)?;
         match (&self.key, kind.is_encrypted) {
             // The tag is checked first, so that what the CRC is asked about is still as it came.
-            (Some(key), true) => decrypt(blob, key).map_err(|reason| reason.blaming(blob, kind))?,
+            (Some(key), true) => {
+                decrypt(blob.bytes_mut(), key).map_err(|reason| reason.blaming(blob, kind))?;
+            }
             (None, false) => {}
             (Some(_), false) => return Err(Reason::Plain),
             (None, true) => return Err(Reason::Encrypted),
         }
-        let result = self.verify(chunk, kind, blob, hash);
+        let result = self.verify(chunk, kind, blob, scratch);
         // What was decrypted was whole, by its tag; and the CRC is of what it was before.
         result.map_err(|reason| match kind.is_encrypted {
             true => reason,
@@ -209,29 +212,28 @@ impl ChunkDecoder {
         &mut self,
         chunk: &Chunk,
         kind: Kind,
-        blob: &[u8],
-        hash: Option<Hasher>,
-    ) -> Result<Place, Reason> {
+        blob: &mut Buffer,
+        scratch: &mut Buffer,
+    ) -> Result<DataIn, Reason> {
         let header = kind.header();
-        let payload = &blob[header..];
-        let (len, digest, place) = if kind.is_compressed {
-            // It will hold a blob in its turn.
-            self.spare.reserve(ChunkDecoder::blob_limit(chunk.len));
-            let data = self.spare.space(chunk.len as usize);
+        let (len, digest, data_in) = if kind.is_compressed {
+            // The memory will hold a blob in its turn.
+            scratch.reserve(ChunkDecoder::blob_limit(chunk.len));
+            let data = scratch.space(chunk.len as usize);
             let mut hasher = Hasher::default();
             let unzip = match &mut self.unzip {
                 Some(unzip) => unzip,
                 none => none.insert(Unzip::new()?),
             };
             // The room bounds the output, whatever the frame says of itself. Each block is hashed while it is at hand.
-            let len = unzip.run(payload, data, |block| hasher.update(block))?;
-            (len, self.digest_of(hasher), Place::Spare)
+            let len = unzip.run(&blob[header..], data, |block| hasher.update(block))?;
+            (len, self.digest_of(hasher), DataIn::Scratch)
         } else {
-            let digest = match hash {
+            let digest = match blob.take_hash() {
                 Some(hash) => self.digest_of(hash),
-                None => self.digest(payload),
+                None => self.digest(&blob[header..]),
             };
-            (payload.len(), digest, Place::Blob { header })
+            (blob.len() - header, digest, DataIn::Blob { header })
         };
         if len != chunk.len as usize {
             return Err(Reason::Length(len, chunk.len));
@@ -239,7 +241,7 @@ impl ChunkDecoder {
         if digest != chunk.digest {
             return Err(Reason::Digest(digest));
         }
-        Ok(place)
+        Ok(data_in)
     }
 }
 
@@ -259,10 +261,10 @@ pub struct Verified {
     header: usize,
 }
 
-/// Where the data of a chunk is.
-enum Place {
+/// The buffer that the data of a decoded chunk is in.
+enum DataIn {
     Blob { header: usize },
-    Spare,
+    Scratch,
 }
 
 impl Verified {

@@ -1,9 +1,9 @@
 //! Only what hashes to its digest is ever decoded, and no more than a chunk's length.
 #![no_main]
 
-use chunk_restore::{Digest, Key};
 use chunk_restore::backend::Buffer;
 use chunk_restore::format::{Chunk, ChunkDecoder};
+use chunk_restore::{Digest, Key};
 use libfuzzer_sys::fuzz_target;
 
 /// What the chunk should hold, so that the fuzzer can find it.
@@ -25,7 +25,8 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let mut blob = Buffer::new();
     blob.extend_from_slice(bytes);
-    if let Ok(verified) = ChunkDecoder::new(key).decode(&chunk, blob) {
+    let decoded = ChunkDecoder::new(key).decode(&chunk, blob, &mut Buffer::new());
+    if let Ok(verified) = decoded {
         assert_eq!(verified.data(), DATA);
     }
 });

@@ -16,7 +16,11 @@ fuzz_target!(|json: &[u8]| {
         );
     }
     // Nobody can sign with a key that is random.
-    assert!(manifest.verify_signature(&Key::from_bytes([7; 32])).is_err());
+    assert!(
+        manifest
+            .verify_signature(&Key::from_bytes([7; 32]))
+            .is_err()
+    );
     let _ = (manifest.notes(), manifest.key_fingerprint());
     let _ = format!("{manifest:?}");
 });

@@ -1,4 +1,5 @@
 //! The static server and the proxy, and both kinds of server in a process of their own.
+#![allow(clippy::unwrap_used, reason = "a test that can't be set up has failed")]
 
 mod support;
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::address::authority;
+use crate::place::address::{authority, parse_host};
 
 /// As the official client bounds it.
 const MAX_LEN: usize = 256;
@@ -12,38 +12,69 @@ const DEFAULT_PORT: u16 = 8007;
 const DEFAULT_HOST: &str = "localhost";
 const DEFAULT_IDENTITY: &str = "root@pam";
 
-/// Where a datastore is, and as whom to ask for it.
+/// A datastore of a Proxmox Backup Server, and as whom to ask for it: `[[user@realm[!token]@]host[:port]:]datastore`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Repository {
-    /// `user@realm` or `user@realm!token`.
-    pub(crate) identity: String,
-    /// An IPv6 address without its brackets.
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    pub(crate) store: String,
+pub struct Repository {
+    identity: String,
+    host: String,
+    port: u16,
+    datastore: String,
 }
 
 impl Repository {
-    /// Host and port, as HTTP writes them.
-    pub(crate) fn authority(&self) -> String {
-        authority(&self.host, self.port)
+    /// Who asks: `user@realm` or `user@realm!token`; `root@pam` where the text named nobody.
+    #[must_use]
+    pub fn identity(&self) -> &str {
+        &self.identity
     }
 
     /// Whether the identity is an API token, whose secret needs no sign-in.
-    pub(crate) fn is_token(&self) -> bool {
+    #[must_use]
+    pub fn is_token(&self) -> bool {
         self.identity.contains('!')
+    }
+
+    /// A name or an IP address, an IPv6 address without its brackets; `localhost` where the text named no host.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The server's port; 8007 where the text named none.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The datastore's name.
+    #[must_use]
+    pub fn datastore(&self) -> &str {
+        &self.datastore
+    }
+
+    /// Host and port, as HTTP writes them.
+    pub(crate) fn authority(&self) -> String {
+        authority(&self.host, self.port)
     }
 }
 
 impl fmt::Display for Repository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}:{}", self.identity, self.authority(), self.store)
+        write!(
+            f,
+            "{}@{}:{}",
+            self.identity,
+            self.authority(),
+            self.datastore
+        )
     }
 }
 
 impl FromStr for Repository {
     type Err = Error;
 
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for anything else.
     fn from_str(text: &str) -> Result<Repository> {
         parse(text).ok_or_else(|| {
             let text = text.escape_debug();
@@ -57,11 +88,11 @@ impl FromStr for Repository {
 }
 
 fn parse(text: &str) -> Option<Repository> {
-    let (place, store) = match text.rsplit_once(':') {
-        Some((place, store)) => (Some(place), store),
+    let (place, datastore) = match text.rsplit_once(':') {
+        Some((place, datastore)) => (Some(place), datastore),
         None => (None, text),
     };
-    if text.len() > MAX_LEN || !is_safe(store) {
+    if text.len() > MAX_LEN || !is_safe(datastore) {
         return None;
     }
     // An identity has one '@' of its own.
@@ -70,7 +101,7 @@ fn parse(text: &str) -> Option<Repository> {
         None => (DEFAULT_IDENTITY, place),
     };
     let (host, port) = match place {
-        None => (DEFAULT_HOST, DEFAULT_PORT),
+        None => (DEFAULT_HOST, None),
         Some(place) => parse_host(place)?,
     };
     if !is_identity(identity) {
@@ -79,38 +110,9 @@ fn parse(text: &str) -> Option<Repository> {
     Some(Repository {
         identity: identity.to_owned(),
         host: host.to_owned(),
-        port,
-        store: store.to_owned(),
+        port: port.unwrap_or(DEFAULT_PORT),
+        datastore: datastore.to_owned(),
     })
-}
-
-fn parse_host(place: &str) -> Option<(&str, u16)> {
-    let (host, port) = match place.strip_prefix('[') {
-        Some(rest) => {
-            let (host, rest) = rest.split_once(']')?;
-            host.parse::<std::net::Ipv6Addr>().ok()?;
-            match rest {
-                "" => (host, None),
-                rest => (host, Some(rest.strip_prefix(':')?)),
-            }
-        }
-        None => {
-            let (host, port) = match place.split_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (place, None),
-            };
-            let is_plausible = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-            if host.is_empty() || !host.bytes().all(is_plausible) {
-                return None;
-            }
-            (host, port)
-        }
-    };
-    let port = match port {
-        None => DEFAULT_PORT,
-        Some(port) => port.parse().ok().filter(|port| *port > 0)?,
-    };
-    Some((host, port))
 }
 
 /// `user@realm` or `user@realm!token`, of bytes that a header can carry.
@@ -182,7 +184,7 @@ mod tests {
                     &*parsed.identity,
                     &*parsed.host,
                     parsed.port,
-                    &*parsed.store
+                    &*parsed.datastore
                 ),
                 expected,
                 "{text}"

@@ -109,16 +109,12 @@ impl Connection for Waiting<'_> {
         };
         let (due, mut request) = self.requests.swap_remove(at);
         thread::sleep(due.saturating_duration_since(Instant::now()));
-        let path = self.late.folder.join(&web_path(&request.digest)[1..]);
+        let path = self.late.folder.join(&web_path(&request.digest())[1..]);
         let mut file = File::open(path).map_err(FetchError::of_file)?;
         let len = file.metadata().map_err(FetchError::of_file)?.len() as usize;
-        file.read_exact(request.blob.space(len))
+        file.read_exact(request.buffer().space(len))
             .map_err(FetchError::of_file)?;
-        Ok(Answer {
-            id: request.id,
-            blob: request.blob,
-            result: Ok(()),
-        })
+        Ok(request.answer(Ok(())))
     }
 }
 
@@ -178,6 +174,7 @@ fn take_as_they_come(late: &Late, chunks: &[Chunk], next: &AtomicUsize, share: u
     let mut connection = late.open();
     let mut decoder = ChunkDecoder::new(None);
     let mut spares: Vec<Buffer> = Vec::new();
+    let mut scratch = Buffer::new();
     let mut received: Option<Answer> = None;
     loop {
         while connection.requests.len() < share {
@@ -187,16 +184,13 @@ fn take_as_they_come(late: &Late, chunks: &[Chunk], next: &AtomicUsize, share: u
             let mut blob = spares.pop().unwrap_or_default();
             blob.clear();
             blob.reserve(limit);
-            let request = Request {
-                id: id as u64,
-                digest: chunk.digest,
-                limit,
-                blob,
-            };
+            let request = Request::new(id as u64, chunk.digest, limit, blob);
             connection.request(request).expect("it takes requests");
         }
         if let Some(answer) = received.take() {
-            let decoded = decoder.decode(&chunks[answer.id as usize], answer.blob);
+            let chunk = &chunks[answer.id() as usize];
+            let blob = answer.into_blob().expect("the chunk is there");
+            let decoded = decoder.decode(chunk, blob, &mut scratch);
             spares.push(decoded.expect("the chunk is sound").into_buffer());
         }
         if connection.requests.is_empty() {

@@ -15,7 +15,7 @@ mod client;
 mod peers;
 mod round;
 mod store;
-#[path = "../support/mod.rs"]
+#[path = "../../support/mod.rs"]
 mod support;
 
 use std::collections::BTreeMap;

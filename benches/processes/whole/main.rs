@@ -15,7 +15,7 @@ mod child;
 mod choice;
 mod compare;
 mod first;
-#[path = "../support/floor.rs"]
+#[path = "../../support/floor.rs"]
 mod floor;
 mod floors;
 mod flow;
@@ -26,7 +26,7 @@ mod machine;
 mod many;
 mod measure;
 mod results;
-#[path = "../support/mod.rs"]
+#[path = "../../support/mod.rs"]
 mod support;
 mod survey;
 mod svg;
@@ -34,7 +34,7 @@ mod table;
 mod together;
 
 use std::cell::RefCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use testkit::serve_if_asked;
@@ -55,10 +55,10 @@ struct Arguments {
     /// Pairs behind each ratio.
     #[arg(long)]
     pairs: Option<usize>,
-    /// Writes tables and curves into this folder.
+    /// Writes tables and curves into this folder, as seen from the root of the repository.
     #[arg(long)]
     svg: Option<PathBuf>,
-    /// Puts the figures between the marks of this file.
+    /// Puts the figures between the marks of this file, as seen from the root of the repository.
     #[arg(long)]
     readme: Option<PathBuf>,
     /// Only sees that it runs.
@@ -121,9 +121,17 @@ fn main() {
     }
     results.show();
     if let Some(folder) = &arguments.svg {
-        results.write(folder);
+        results.write(&from_root(folder));
     }
     if let Some(file) = &arguments.readme {
-        results.put_into(file);
+        results.put_into(&from_root(file));
     }
+}
+
+/// Where a path of the command line leads. Cargo starts a bench in the folder of its package, not in the folder in which
+/// the command was typed.
+fn from_root(path: &Path) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(path)
 }
