@@ -76,7 +76,7 @@ impl Dispatcher {
             ..
         } = answered;
         let Some(bytes) = fetched else {
-            self.breakers.unprobed(place, now);
+            self.breakers.unprobed(place, job.id, now);
             return self.settle(job, chunk, true);
         };
         self.breakers.record_answer(place);
@@ -111,7 +111,7 @@ impl Dispatcher {
         if let Some(sent) = task.sent.as_ref().filter(|_| job.is_hedge) {
             self.hedging.abandon(sent.id);
         }
-        self.discard(&task);
+        self.discard(task);
         let ticket = job.ticket;
         self.outcomes.push_back(Outcome::Came {
             ticket,
@@ -136,8 +136,8 @@ impl Dispatcher {
                 if failure.is_refusal() {
                     self.lanes[job.lane].ramp.record_refusal();
                 }
-                self.breakers
-                    .record_failure(place, failure.is_unreachable(), now);
+                let is_unreachable = failure.is_unreachable();
+                (self.breakers).record_failure(place, job.id, is_unreachable, now);
                 if !self.breakers.is_closed(place) {
                     self.withdraw_from(place, now);
                 }
@@ -146,7 +146,7 @@ impl Dispatcher {
                 self.breakers.record_answer(place);
                 self.progress.chunk_came(received);
             }
-            Some(Scope::Ours) | None => self.breakers.unprobed(place, now),
+            Some(Scope::Ours) | None => self.breakers.unprobed(place, job.id, now),
         }
         if matches!(failure, Failure::Panicked) {
             let position = self
@@ -181,7 +181,7 @@ impl Dispatcher {
     /// The want is settled by a failure.
     pub(super) fn give_up(&mut self, ticket: u64, error: Error) {
         if let Some(task) = self.remove(ticket) {
-            self.discard(&task);
+            self.discard(task);
             self.outcomes.push_back(Outcome::Failed { ticket, error });
         }
     }

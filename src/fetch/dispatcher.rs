@@ -72,6 +72,8 @@ pub(super) struct Dispatcher {
     slots: usize,
     /// All wants that are not settled, by their tickets.
     pub(super) tasks: BTreeMap<u64, Task>,
+    /// Requests that workers made, whose answers nobody waits for any more.
+    pub(super) unwanted: Vec<Sent>,
     /// Those that were never asked for.
     fresh: BTreeSet<(Urgency, u64)>,
     /// Those that are to be asked for again.
@@ -86,8 +88,6 @@ pub(super) struct Dispatcher {
     pub(super) progress: ProgressTimer,
     /// Why a place failed the last time that one did.
     pub(super) last_failure: Option<String>,
-    /// Whether a connection was ended before anything had come over any.
-    pub(super) tried_another: bool,
     /// The workers whose connections are to be ended: lane and number.
     pub(super) hang_ups: Vec<(usize, usize)>,
     pub(super) outcomes: VecDeque<Outcome>,
@@ -136,6 +136,7 @@ impl Dispatcher {
             lanes: lanes.iter().copied().map(LaneState::new).collect(),
             slots: 1,
             tasks: BTreeMap::new(),
+            unwanted: Vec::new(),
             fresh: BTreeSet::new(),
             retries: BTreeSet::new(),
             ready: VecDeque::new(),
@@ -145,7 +146,6 @@ impl Dispatcher {
             hedging: Hedging::new(rules.hedge),
             progress: ProgressTimer::new(rules.patience),
             last_failure: None,
-            tried_another: false,
             hang_ups: Vec::new(),
             outcomes: VecDeque::new(),
             tally: Tally {
@@ -175,7 +175,7 @@ impl Dispatcher {
     #[cfg_attr(not(test), expect(dead_code, reason = "random reads need it"))]
     pub(super) fn forget(&mut self, ticket: u64) {
         if let Some(task) = self.remove(ticket) {
-            self.discard(&task);
+            self.discard(task);
         }
     }
 
@@ -201,6 +201,8 @@ impl Dispatcher {
             let task = self.tasks.get(ticket)?;
             let place = match self.breakers.choose(task.lacking, task.failed, now) {
                 Choice::Wait(until) => until,
+                // The lane has room for it when an answer comes, and not at any time that is known.
+                Choice::Ask(place) if !self.has_room(place, Urgency::Now) => return None,
                 Choice::Ask(_) | Choice::Nowhere => now,
             };
             let at = place.max(task.retry_at.unwrap_or(now));
@@ -272,10 +274,11 @@ impl Dispatcher {
         let Some(lane) = self.lanes.iter().position(is_free) else {
             return;
         };
-        let job = self.job(ticket, lane, place, Urgency::Now, true, now);
-        self.ready.extend(job);
-        self.hedging.record_hedge();
-        self.tally.hedges += 1;
+        if let Some(job) = self.job(ticket, lane, place, Urgency::Now, true, now) {
+            self.hedging.record_hedge(job.id);
+            self.tally.hedges += 1;
+            self.ready.push_back(job);
+        }
     }
 
     fn has_room(&self, lane: usize, urgency: Urgency) -> bool {
@@ -309,7 +312,10 @@ impl Dispatcher {
 
     fn next_fresh(&mut self, now: Instant) -> Option<Job> {
         let (urgency, ticket) = *self.fresh.first()?;
-        let Choice::Ask(place) = self.breakers.choose(PlaceSet::default(), None, now) else {
+        let Choice::Ask(place) =
+            self.breakers
+                .choose(PlaceSet::default(), PlaceSet::default(), now)
+        else {
             return None;
         };
         if !self.has_room(place, urgency) {
@@ -347,7 +353,7 @@ impl Dispatcher {
             task.place = place;
             task.sent = Some(sent);
         }
-        self.breakers.record_request(place, now);
+        self.breakers.record_request(place, id, now);
         self.lanes[lane].queued[urgency as usize] += 1;
         Some(Job {
             id,
@@ -362,10 +368,18 @@ impl Dispatcher {
         })
     }
 
+    /// A job was taken back, since nobody wants it and no worker has taken it.
+    pub(super) fn took_back(&mut self, job: &Job, now: Instant) {
+        self.record_return(job);
+        let place = self.lanes[job.lane].settings.place;
+        self.breakers.unprobed(place, job.id, now);
+    }
+
     /// A job came back, or was taken back. Says whether the want's first request was this one.
     pub(super) fn record_return(&mut self, job: &Job) -> bool {
         self.lanes[job.lane].queued[job.urgency as usize] -= 1;
         self.hedging.record_return(job.id);
+        self.unwanted.retain(|sent| sent.id != job.id);
         let Some(task) = self.tasks.get_mut(&job.ticket) else {
             return false;
         };
@@ -389,7 +403,7 @@ impl Dispatcher {
                 .sent
                 .take_if(|sent| sent.place == place && sent.stage.withdraw());
             if let Some(sent) = sent {
-                task.failed = Some(place);
+                task.failed.insert(place);
                 task.retry_at = Some(now);
                 self.retries.insert(task.want.ticket);
                 self.lanes[sent.lane].has_unwanted = true;
@@ -406,13 +420,22 @@ impl Dispatcher {
     }
 
     /// Nobody waits for the requests of a task any more.
-    pub(super) fn discard(&mut self, task: &Task) {
-        for sent in task.requests() {
+    pub(super) fn discard(&mut self, task: Task) {
+        for sent in task.sent.into_iter().chain(task.hedge) {
             if sent.stage.withdraw() {
                 self.lanes[sent.lane].has_unwanted = true;
             } else {
                 sent.stage.discard();
+                self.unwanted.push(sent);
             }
         }
+    }
+
+    /// Whether nothing is wanted, nothing is to be asked for, and no late answer is outstanding.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        let is_settled = self.tasks.is_empty() && self.outcomes.is_empty();
+        let is_asked = self.fresh.is_empty() && self.retries.is_empty() && self.ready.is_empty();
+        is_settled && is_asked && self.hedging.is_idle()
     }
 }

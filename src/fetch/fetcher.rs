@@ -115,7 +115,7 @@ impl Fetcher {
         let now = Instant::now();
         for lane in self.dispatcher.lanes_to_sweep() {
             for job in self.lanes[lane].take_back() {
-                self.dispatcher.record_return(&job);
+                self.dispatcher.took_back(&job, now);
             }
         }
         while let Some(job) = self.dispatcher.next_job(now) {

@@ -28,8 +28,8 @@ enum CircuitBreaker {
         pause: Duration,
         /// Left alone until then where no other is.
         next_probe: Instant,
-        /// Half open: a chunk was asked for there, to see, and was not answered yet.
-        is_probed: bool,
+        /// Half open: the job with which a chunk was asked for there, to see, and which was not answered yet.
+        probe: Option<u64>,
     },
 }
 
@@ -53,6 +53,11 @@ impl PlaceSet {
         self.0 |= 1 << place;
     }
 
+    /// The places that are in either set.
+    pub(super) fn union(self, other: PlaceSet) -> PlaceSet {
+        PlaceSet(self.0 | other.0)
+    }
+
     pub(super) fn contains(self, place: usize) -> bool {
         self.0 & (1 << place) != 0
     }
@@ -68,16 +73,16 @@ impl CircuitBreakers {
     }
 
     /// Where to ask for a chunk, rather not where it just failed.
-    pub(super) fn choose(&self, lacking: PlaceSet, failed: Option<usize>, now: Instant) -> Choice {
+    pub(super) fn choose(&self, lacking: PlaceSet, failed: PlaceSet, now: Instant) -> Choice {
         let candidates = || (0..self.0.len()).filter(|place| !lacking.contains(*place));
         let rank = |place: usize| match self.0[place] {
-            CircuitBreaker::Closed { .. } if Some(place) == failed => Some(1),
+            CircuitBreaker::Closed { .. } if failed.contains(place) => Some(1),
             CircuitBreaker::Closed { .. } => Some(0),
-            CircuitBreaker::Open { .. } if Some(place) == failed => None,
+            CircuitBreaker::Open { .. } if failed.contains(place) => None,
             // Before the others, so that the preferred place is not forgotten.
-            CircuitBreaker::Open {
-                until, is_probed, ..
-            } => (!is_probed && until <= now).then_some(0),
+            CircuitBreaker::Open { until, probe, .. } => {
+                (probe.is_none() && until <= now).then_some(0)
+            }
         };
         let ready = candidates().filter_map(|place| Some((rank(place)?, place)));
         if let Some((_, place)) = ready.min() {
@@ -87,7 +92,7 @@ impl CircuitBreakers {
             CircuitBreaker::Closed { .. } => now,
             CircuitBreaker::Open { next_probe, .. } => next_probe,
         };
-        let next = candidates().map(|place| (probe(place).max(now), Some(place) == failed, place));
+        let next = candidates().map(|place| (probe(place).max(now), failed.contains(place), place));
         match next.min() {
             None => Choice::Nowhere,
             Some((at, _, place)) if at <= now => Choice::Ask(place),
@@ -100,23 +105,27 @@ impl CircuitBreakers {
         (0..self.0.len()).all(|place| set.contains(place))
     }
 
-    /// Whether a chunk that a place refused for now may be asked for at another at once.
-    pub(super) fn has_another(&self, place: usize, lacking: PlaceSet, now: Instant) -> bool {
-        match self.choose(lacking, Some(place), now) {
+    /// Whether a chunk that a place refused for now, and others before it, may be asked for at another at once.
+    pub(super) fn has_another(
+        &self,
+        place: usize,
+        lacking: PlaceSet,
+        failed: PlaceSet,
+        now: Instant,
+    ) -> bool {
+        match self.choose(lacking, failed, now) {
             Choice::Ask(other) => other != place,
             Choice::Wait(_) | Choice::Nowhere => false,
         }
     }
 
-    /// A chunk is asked for at a place. At one that was left aside it will show whether that is well again.
-    pub(super) fn record_request(&mut self, place: usize, now: Instant) {
+    /// A chunk is asked for at a place with this job. At one that was left aside it will show whether that is well again.
+    pub(super) fn record_request(&mut self, place: usize, job: u64, now: Instant) {
         if let CircuitBreaker::Open {
-            next_probe,
-            is_probed,
-            ..
+            next_probe, probe, ..
         } = &mut self.0[place]
         {
-            (*next_probe, *is_probed) = (now + PROBE_EVERY, true);
+            (*next_probe, *probe) = (now + PROBE_EVERY, Some(job));
         }
     }
 
@@ -137,23 +146,26 @@ impl CircuitBreakers {
         self.0[place] = CircuitBreaker::Closed { failures: 0 };
     }
 
-    /// A chunk came without the place, before the place was asked: so nothing is known of it yet.
-    pub(super) fn unprobed(&mut self, place: usize, now: Instant) {
+    /// A job came back before the place was asked, as where a seed had the chunk: so nothing is known of the place yet.
+    pub(super) fn unprobed(&mut self, place: usize, job: u64, now: Instant) {
         if let CircuitBreaker::Open {
-            until,
-            next_probe,
-            is_probed,
-            ..
+            next_probe, probe, ..
         } = &mut self.0[place]
-            && *is_probed
+            && *probe == Some(job)
         {
-            (*until, *next_probe, *is_probed) = (now, now, false);
+            (*next_probe, *probe) = (now, None);
         }
     }
 
-    /// A place failed. What is the only place is left aside only where it can't be reached: to one that refuses, each chunk
+    /// A place failed this job. What is the only place is left aside only where it can't be reached: to one that refuses, each chunk
     /// keeps its own distance.
-    pub(super) fn record_failure(&mut self, place: usize, is_unreachable: bool, now: Instant) {
+    pub(super) fn record_failure(
+        &mut self,
+        place: usize,
+        job: u64,
+        is_unreachable: bool,
+        now: Instant,
+    ) {
         if self.0.len() == 1 && !is_unreachable {
             return;
         }
@@ -167,20 +179,20 @@ impl CircuitBreakers {
                 until: now + OPEN_MIN,
                 pause: OPEN_MIN,
                 next_probe: now,
-                is_probed: false,
+                probe: None,
             },
             CircuitBreaker::Open {
                 pause,
                 next_probe,
-                is_probed: true,
+                probe: Some(probe),
                 ..
-            } => {
+            } if probe == job => {
                 let pause = OPEN_MAX.min(2 * pause);
                 CircuitBreaker::Open {
                     until: now + pause,
                     pause,
                     next_probe,
-                    is_probed: false,
+                    probe: None,
                 }
             }
             // It had been asked for before.
@@ -195,9 +207,15 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn set(places: &[usize]) -> PlaceSet {
+        let mut set = PlaceSet::default();
+        places.iter().for_each(|place| set.insert(*place));
+        set
+    }
+
     fn opened(count: usize, place: usize, now: Instant) -> CircuitBreakers {
         let mut places = CircuitBreakers::new(count);
-        (0..FAILURES_TO_OPEN).for_each(|_| places.record_failure(place, true, now));
+        (0..FAILURES_TO_OPEN).for_each(|_| places.record_failure(place, 0, true, now));
         assert!(!places.is_closed(place));
         places
     }
@@ -207,13 +225,13 @@ mod tests {
         let begun = Instant::now();
         let mut places = opened(1, 0, begun);
         let choose =
-            |places: &CircuitBreakers, now| places.choose(PlaceSet::default(), Some(0), now);
+            |places: &CircuitBreakers, now| places.choose(PlaceSet::default(), set(&[0]), now);
         for probes in 0..200 {
             let now = begun + probes * SECOND;
             assert_eq!(choose(&places, now), Choice::Ask(0));
-            places.record_request(0, now);
+            places.record_request(0, 7, now);
             assert_eq!(choose(&places, now), Choice::Wait(now + SECOND));
-            places.record_failure(0, true, now + SECOND / 2);
+            places.record_failure(0, 7, true, now + SECOND / 2);
             assert_eq!(
                 choose(&places, now + SECOND / 2),
                 Choice::Wait(now + SECOND)
@@ -231,10 +249,10 @@ mod tests {
         for probes in 0..10 {
             let now = begun + probes * SECOND;
             assert_eq!(
-                places.choose(PlaceSet::default(), None, now),
+                places.choose(PlaceSet::default(), PlaceSet::default(), now),
                 Choice::Ask(0)
             );
-            places.record_request(0, now);
+            places.record_request(0, 7, now);
         }
     }
 
@@ -242,7 +260,7 @@ mod tests {
     fn the_only_place_is_never_left_aside_for_refusing() {
         let now = Instant::now();
         let mut places = CircuitBreakers::new(1);
-        (0..100).for_each(|_| places.record_failure(0, false, now));
+        (0..100).for_each(|_| places.record_failure(0, 0, false, now));
         assert!(places.is_closed(0));
     }
 
@@ -250,17 +268,19 @@ mod tests {
     fn of_several_places_one_that_fails_is_left_aside_and_tried_again_with_one_chunk() {
         let now = Instant::now();
         let mut places = opened(2, 0, now);
-        let choose = |places: &CircuitBreakers, now| places.choose(PlaceSet::default(), None, now);
+        let choose = |places: &CircuitBreakers, now| {
+            places.choose(PlaceSet::default(), PlaceSet::default(), now)
+        };
         assert_eq!(choose(&places, now + 9 * SECOND), Choice::Ask(1));
         let later = now + 10 * SECOND;
         assert_eq!(choose(&places, later), Choice::Ask(0));
-        places.record_request(0, later);
+        places.record_request(0, 7, later);
         assert_eq!(choose(&places, later), Choice::Ask(1));
-        places.record_failure(0, true, later);
+        places.record_failure(0, 7, true, later);
         assert_eq!(choose(&places, later + 19 * SECOND), Choice::Ask(1));
         assert_eq!(choose(&places, later + 20 * SECOND), Choice::Ask(0));
-        places.record_request(0, later + 20 * SECOND);
-        places.unprobed(0, later + 20 * SECOND);
+        places.record_request(0, 8, later + 20 * SECOND);
+        places.unprobed(0, 8, later + 20 * SECOND);
         assert_eq!(choose(&places, later + 20 * SECOND), Choice::Ask(0));
     }
 
@@ -268,18 +288,19 @@ mod tests {
     fn where_all_are_left_aside_each_is_probed_in_turn() {
         let now = Instant::now();
         let mut places = opened(2, 0, now);
-        (0..FAILURES_TO_OPEN).for_each(|_| places.record_failure(1, true, now));
+        (0..FAILURES_TO_OPEN).for_each(|_| places.record_failure(1, 0, true, now));
         let mut choices = Vec::new();
         for _ in 0..2 {
-            let Choice::Ask(place) = places.choose(PlaceSet::default(), None, now) else {
+            let Choice::Ask(place) = places.choose(PlaceSet::default(), PlaceSet::default(), now)
+            else {
                 panic!("one of them is to be probed");
             };
-            places.record_request(place, now);
+            places.record_request(place, 7, now);
             choices.push(place);
         }
         assert_eq!(choices, [0, 1]);
         assert_eq!(
-            places.choose(PlaceSet::default(), None, now),
+            places.choose(PlaceSet::default(), PlaceSet::default(), now),
             Choice::Wait(now + SECOND)
         );
     }
@@ -291,8 +312,35 @@ mod tests {
         (0..2).for_each(|place| lacking.insert(place));
         assert!(places.are_all_in(lacking));
         assert_eq!(
-            places.choose(lacking, None, Instant::now()),
+            places.choose(lacking, PlaceSet::default(), Instant::now()),
             Choice::Nowhere
         );
+    }
+
+    #[test]
+    fn only_the_chunk_that_a_place_is_tried_with_says_whether_the_place_is_well() {
+        let now = Instant::now();
+        let mut places = opened(2, 0, now);
+        let choose = |places: &CircuitBreakers, now| {
+            places.choose(PlaceSet::default(), PlaceSet::default(), now)
+        };
+        let later = now + 10 * SECOND;
+        places.record_request(0, 7, later);
+        // These were on their way when the place was left aside.
+        places.record_failure(0, 5, true, later);
+        places.unprobed(0, 6, later);
+        assert_eq!(choose(&places, later + 79 * SECOND), Choice::Ask(1));
+        places.record_failure(0, 7, true, later);
+        assert_eq!(choose(&places, later + 19 * SECOND), Choice::Ask(1));
+        assert_eq!(choose(&places, later + 20 * SECOND), Choice::Ask(0));
+    }
+
+    #[test]
+    fn a_chunk_that_failed_at_two_places_is_asked_for_at_the_third() {
+        let places = CircuitBreakers::new(3);
+        let now = Instant::now();
+        let choose = |failed| places.choose(PlaceSet::default(), failed, now);
+        assert_eq!(choose(set(&[0])), Choice::Ask(1));
+        assert_eq!(choose(set(&[0, 1])), Choice::Ask(2));
     }
 }

@@ -41,6 +41,8 @@ pub(super) struct Hedging {
     /// The bytes that came, and how many of them came too late.
     fetched: usize,
     surplus: usize,
+    /// The hedged requests that are unanswered. The answer to one of them, or to the first request, will be late.
+    outstanding: HashSet<u64>,
     /// The jobs whose chunks came by their hedges while they are still unanswered.
     abandoned: HashSet<u64>,
 }
@@ -52,6 +54,7 @@ impl Hedging {
             hedged: 0,
             fetched: 0,
             surplus: 0,
+            outstanding: HashSet::new(),
             abandoned: HashSet::new(),
         }
     }
@@ -64,7 +67,7 @@ impl Hedging {
         is_in_doubt: bool,
         asked: usize,
     ) -> Option<Duration> {
-        if self.abandoned.len() >= self.rules.abandoned_max {
+        if self.abandoned.len() + self.outstanding.len() >= self.rules.abandoned_max {
             return None;
         }
         let most = (self.rules.chunks / HEDGED_ONE_IN).max(1);
@@ -80,8 +83,10 @@ impl Hedging {
         }
     }
 
-    pub(super) fn record_hedge(&mut self) {
+    /// A chunk is asked for a second time, with this job.
+    pub(super) fn record_hedge(&mut self, id: u64) {
         self.hedged += 1;
+        self.outstanding.insert(id);
     }
 
     /// So many bytes came, of which a chunk was made or not.
@@ -99,6 +104,13 @@ impl Hedging {
 
     /// A job came back.
     pub(super) fn record_return(&mut self, id: u64) {
+        self.outstanding.remove(&id);
         self.abandoned.remove(&id);
+    }
+
+    /// Whether no late answer is outstanding.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.abandoned.is_empty() && self.outstanding.is_empty()
     }
 }

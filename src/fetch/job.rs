@@ -43,13 +43,11 @@ pub(super) struct Job {
 pub(super) struct Stage(Mutex<State>);
 
 #[derive(Debug, Default)]
-enum State {
-    /// No worker has taken it.
-    #[default]
-    Queued,
-    Requested(Requested),
+struct State {
+    /// Once a worker has made the request.
+    requested: Option<Requested>,
     /// The chunk came another way, or nobody wants it any more.
-    Unwanted,
+    is_unwanted: bool,
 }
 
 #[derive(Debug)]
@@ -66,10 +64,10 @@ impl Stage {
     /// A worker makes the request now. `false` where the job is unwanted: then nothing is to be done.
     pub(super) fn begin(&self, worker: usize, held: &Arc<HeldTime>, now: Instant) -> bool {
         let mut state = self.0.lock();
-        if matches!(*state, State::Unwanted) {
+        if state.is_unwanted {
             return false;
         }
-        *state = State::Requested(Requested {
+        state.requested = Some(Requested {
             at: now,
             worker,
             held: Arc::clone(held),
@@ -80,45 +78,34 @@ impl Stage {
 
     /// From now on nobody wants the chunk from this job.
     pub(super) fn discard(&self) {
-        *self.0.lock() = State::Unwanted;
+        self.0.lock().is_unwanted = true;
     }
 
     /// Discards the job if no worker has taken it. Says whether it did.
     pub(super) fn withdraw(&self) -> bool {
         let mut state = self.0.lock();
-        let is_queued = matches!(*state, State::Queued);
-        if is_queued {
-            *state = State::Unwanted;
-        }
+        let is_queued = state.requested.is_none() && !state.is_unwanted;
+        state.is_unwanted |= is_queued;
         is_queued
     }
 
     pub(super) fn is_unwanted(&self) -> bool {
-        matches!(*self.0.lock(), State::Unwanted)
+        self.0.lock().is_unwanted
     }
 
     /// How long ago the request was made, without the time for which the rate limit held the worker back; `None` before it
-    /// was made, and where the job is unwanted.
+    /// was made.
     pub(super) fn age(&self, now: Instant) -> Option<Duration> {
-        match &*self.0.lock() {
-            State::Requested(requested) => {
-                let held = requested
-                    .held
-                    .total(now)
-                    .saturating_sub(requested.held_before);
-                let age = now.saturating_duration_since(requested.at);
-                Some(age.saturating_sub(held))
-            }
-            State::Queued | State::Unwanted => None,
-        }
+        let state = self.0.lock();
+        let requested = state.requested.as_ref()?;
+        let held = requested.held.total(now);
+        let age = now.saturating_duration_since(requested.at);
+        Some(age.saturating_sub(held.saturating_sub(requested.held_before)))
     }
 
-    /// Which worker of the lane made the request; `None` as for [`age`](Stage::age).
+    /// Which worker of the lane made the request; `None` before it was made.
     pub(super) fn worker(&self) -> Option<usize> {
-        match &*self.0.lock() {
-            State::Requested(requested) => Some(requested.worker),
-            State::Queued | State::Unwanted => None,
-        }
+        Some(self.0.lock().requested.as_ref()?.worker)
     }
 }
 

@@ -49,6 +49,8 @@ mod patience;
 mod ramp;
 mod retry;
 pub(crate) mod seed;
+#[cfg(test)]
+mod simulation;
 mod stuck;
 mod task;
 mod threads;

@@ -16,8 +16,8 @@ pub(super) struct ProgressTimer {
     waited: Duration,
     /// Bytes that had come when the time began.
     bytes_before: u64,
-    /// Whether any chunk ever came.
-    has_begun: bool,
+    /// Whether a connection was ended since a chunk came, to try another.
+    pub(super) tried_another: bool,
 }
 
 impl ProgressTimer {
@@ -26,13 +26,14 @@ impl ProgressTimer {
             patience,
             waited: Duration::ZERO,
             bytes_before: 0,
-            has_begun: false,
+            tried_another: false,
         }
     }
 
     /// A place gave a chunk, or said that it lacks one, when so many bytes of all chunks had come.
     pub(super) fn chunk_came(&mut self, bytes: u64) {
-        (self.waited, self.bytes_before, self.has_begun) = (Duration::ZERO, bytes, true);
+        (self.waited, self.bytes_before) = (Duration::ZERO, bytes);
+        self.tried_another = false;
     }
 
     /// For so long places were waited for; so many bytes of all chunks have come by now.
@@ -51,11 +52,6 @@ impl ProgressTimer {
     /// How long nothing has come.
     pub(super) fn waited(&self) -> Duration {
         self.waited
-    }
-
-    /// Whether no chunk has ever come.
-    pub(super) fn is_first(&self) -> bool {
-        !self.has_begun
     }
 
     pub(super) fn is_over(&self) -> bool {

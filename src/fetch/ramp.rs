@@ -187,7 +187,9 @@ impl InFlightRamp {
         let busy = took.as_secs_f64() / decoding.as_secs_f64().max(f64::MIN_POSITIVE);
         let guess = FIRST_GUESS_FACTOR * self.cores as f64 * busy;
         // A number too large for it becomes the largest there is.
-        (guess.ceil() as usize).clamp(1, FIRST_GUESS_MAX).min(self.max)
+        (guess.ceil() as usize)
+            .clamp(1, FIRST_GUESS_MAX)
+            .min(self.max)
     }
 
     /// The limit for the next round.

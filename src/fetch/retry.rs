@@ -6,7 +6,7 @@ use crate::backend::retry::pause;
 use crate::error::{Error, FetchError, Scope};
 use crate::fetch::dispatcher::Rules;
 use crate::fetch::failure::{Failure, error_of};
-use crate::fetch::health::CircuitBreakers;
+use crate::fetch::health::{CircuitBreakers, PlaceSet};
 use crate::fetch::task::Task;
 
 /// How often a chunk that is missing or corrupt is asked for at each place: a place that says so only once may have made a slip.
@@ -91,13 +91,17 @@ impl Task {
         places: &CircuitBreakers,
         now: Instant,
     ) -> Duration {
-        self.failed = Some(self.place);
+        self.failed.insert(self.place);
+        if places.are_all_in(self.failed.union(self.lacking)) {
+            self.failed = PlaceSet::default();
+            self.failed.insert(self.place);
+        }
         self.refusals += 1;
         let count = u32::try_from(places.count()).unwrap_or(u32::MAX);
         let (rounds, chance) = (self.refusals / count, self.chance());
         // Where all were asked and failed, none is asked again at once.
         let is_round = self.refusals.is_multiple_of(count);
-        if !is_round && places.has_another(self.place, self.lacking, now) {
+        if !is_round && places.has_another(self.place, self.lacking, self.failed, now) {
             return Duration::ZERO;
         }
         if failure.is_unreachable() {

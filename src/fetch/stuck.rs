@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::error::{Error, ErrorKind, Scope};
 use crate::fetch::dispatcher::Dispatcher;
 use crate::fetch::failure::name_of;
-use crate::fetch::task::Want;
+use crate::fetch::task::{Sent, Task, Want};
 
 /// A chunk that takes so many times as long as nine in ten do, and such a part of the patience at the least, is asked for over a
 /// new connection.
@@ -15,7 +15,7 @@ const HANG_UP_FACTOR: u32 = 10;
 const HANG_UP_PATIENCE_PART: u32 = 4;
 
 /// Where no chunk has come at all in such a part of the patience, the oldest is asked for over a new connection.
-const FIRST_PATIENCE_PART: u32 = 2;
+const SILENCE_PATIENCE_PART: u32 = 2;
 
 impl Dispatcher {
     /// Chunks were waited for so long, and none came. By now so many bytes of all answers have come.
@@ -29,37 +29,39 @@ impl Dispatcher {
             return self.give_up(want.ticket, error);
         }
         let patience = self.rules.patience;
-        match self.latency.usual() {
-            Some(usual) => {
-                let part = patience / HANG_UP_PATIENCE_PART;
-                self.hang_up_after(part.max(usual.saturating_mul(HANG_UP_FACTOR)), now);
-            }
-            // Where nothing has come over any connection, another one is tried, once.
-            None => {
-                let is_late = self.progress.waited() >= patience / FIRST_PATIENCE_PART;
-                if is_late && self.progress.is_first() && !self.tried_another {
-                    self.tried_another = true;
-                    self.hang_up_on(want.ticket);
-                }
-            }
+        if let Some(usual) = self.latency.usual() {
+            let part = patience / HANG_UP_PATIENCE_PART;
+            self.hang_up_after(part.max(usual.saturating_mul(HANG_UP_FACTOR)), now);
         }
+        // However long chunks took before: where none comes at all, another connection is tried, once until one comes.
+        let is_late = self.progress.waited() >= patience / SILENCE_PATIENCE_PART;
+        if is_late && !self.progress.tried_another {
+            self.progress.tried_another = self.hang_up_on(want.ticket, now);
+        }
+        // Each connection is ended once, whatever it carries: the next one of the same worker is another.
+        self.hang_ups.sort_unstable();
+        self.hang_ups.dedup();
     }
 
-    /// The oldest want, if it was asked for, or would have been if there were a place for it. If not, it waits for workers
-    /// and not for a place.
+    /// The oldest want that was asked for. Where there is none, all wait for workers and not for a place; unless no place is
+    /// well, or a place still owes an answer that nobody wants any more: then the oldest of all is the one.
     fn awaited(&self) -> Option<Want> {
-        let task = self.tasks.values().next()?;
-        let was_asked = task.sent.is_some() || task.retry_at.is_some();
+        let was_asked = |task: &&Task| task.sent.is_some() || task.retry_at.is_some();
         let is_anywhere = (0..self.breakers.count()).any(|place| self.breakers.is_closed(place));
-        (was_asked || !is_anywhere).then_some(task.want)
+        let waits_for_workers = is_anywhere && self.unwanted.is_empty();
+        let oldest = || self.tasks.values().next().filter(|_| !waits_for_workers);
+        let task = self.tasks.values().find(was_asked).or_else(oldest)?;
+        Some(task.want)
     }
 
     /// Ends the connections over which a chunk has not come for so long, and for twice as long after each time that a
-    /// connection was ended for its sake.
+    /// connection was ended for its sake. Others may wait behind a chunk that nobody wants any more.
     fn hang_up_after(&mut self, limit: Duration, now: Instant) {
-        for task in self.tasks.values() {
-            let Some(sent) = &task.sent else { continue };
-            let limit = limit.saturating_mul(1 << task.hang_ups.min(16));
+        let wanted = self.tasks.values();
+        let wanted = wanted.filter_map(|task| Some((task.sent.as_ref()?, task.hang_ups)));
+        let unwanted = self.unwanted.iter().map(|sent| (sent, 0));
+        for (sent, hang_ups) in wanted.chain(unwanted) {
+            let limit = limit.saturating_mul(1 << hang_ups.min(16));
             if sent.stage.age(now).is_some_and(|age| age > limit)
                 && let Some(worker) = sent.stage.worker()
             {
@@ -68,12 +70,20 @@ impl Dispatcher {
         }
     }
 
-    /// Ends the connection over which a chunk was asked for. One that no worker has requested yet has no connection.
-    fn hang_up_on(&mut self, ticket: u64) {
+    /// Ends the connection over which a chunk was asked for; where the chunk waits for a worker, the one over which the longest
+    /// request is made that may be in the way. Says whether there is one.
+    fn hang_up_on(&mut self, ticket: u64, now: Instant) -> bool {
         let sent = self.tasks.get(&ticket).and_then(|task| task.sent.as_ref());
-        if let Some((sent, worker)) = sent.and_then(|sent| Some((sent, sent.stage.worker()?))) {
-            self.hang_ups.push((sent.lane, worker));
-        }
+        let in_lane = self.tasks.values().filter_map(|task| {
+            let other = task.sent.as_ref()?;
+            (other.lane == sent?.lane).then_some(other)
+        });
+        let in_the_way = (in_lane.chain(&self.unwanted)).max_by_key(|other| other.stage.age(now));
+        let connection = |sent: &Sent| Some((sent.lane, sent.stage.worker()?));
+        let found = sent.and_then(connection);
+        let found = found.or_else(|| in_the_way.and_then(connection));
+        self.hang_ups.extend(found);
+        found.is_some()
     }
 
     /// Why a want is given up when no place gives anything any more.

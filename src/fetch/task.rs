@@ -37,8 +37,8 @@ pub(super) struct Task {
     pub(super) lacking: PlaceSet,
     /// Those of them that never will: they refuse it.
     pub(super) refused: PlaceSet,
-    /// The place that failed last, which another place is preferred to.
-    pub(super) failed: Option<usize>,
+    /// The places that failed since they were last gone through, which others are preferred to.
+    pub(super) failed: PlaceSet,
     /// Why a place refuses it, and what is wrong with it at a place: of both the first.
     pub(super) refusal: Option<Error>,
     pub(super) damage: Option<Error>,
@@ -76,7 +76,7 @@ impl Task {
             hedge: None,
             lacking: PlaceSet::default(),
             refused: PlaceSet::default(),
-            failed: None,
+            failed: PlaceSet::default(),
             refusal: None,
             damage: None,
             attempt: 1,
@@ -86,10 +86,5 @@ impl Task {
             hang_ups: 0,
             fresh_connection: false,
         }
-    }
-
-    /// The requests that are not answered.
-    pub(super) fn requests(&self) -> impl Iterator<Item = &Sent> {
-        self.sent.iter().chain(&self.hedge)
     }
 }
