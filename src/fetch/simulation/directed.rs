@@ -153,7 +153,6 @@ fn a_connection_that_holds_only_what_was_forgotten_is_ended_too() {
 #[test]
 fn silence_after_the_first_chunks_is_answered_with_another_connection() {
     let mut places = vec![Place::always(Mood::Silent, 30), Place::well(30)];
-    // So that no latency is known when the second chunk does not come.
     places[0].phases = vec![(15 * Duration::from_millis(1), Mood::Well)];
     let mut setup = setup(places);
     setup.lanes[0].workers = 4;
@@ -279,4 +278,15 @@ fn a_late_chunk_comes_by_a_second_request() {
     assert!(world.elapsed() < SECOND, "{:?}", world.elapsed());
     world.run(10 * PATIENCE);
     world.end();
+}
+
+#[test]
+fn a_connection_that_brings_nothing_does_not_outlive_the_patience_where_chunks_took_long_before() {
+    let mut place = Place::at_first(Mood::Silent, 40 * SECOND, 6);
+    place.sick_worker = Some(0);
+    let mut world = World::new(setup(vec![place]), 17);
+    want_ahead(&mut world, 0..6);
+    world.run(2 * PATIENCE);
+    assert_eq!(world.checks.hang_ups, 1);
+    all_come(world, 2 * PATIENCE);
 }
