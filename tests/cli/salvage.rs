@@ -338,8 +338,7 @@ fn what_a_place_that_can_not_be_opened_may_have_is_not_lost() {
         .expect(1)
         .says("cannot fetch chunk")
         .says("./unmounted")
-        .says("there is no .chunks folder in it")
-        .says("the same command goes on with it");
+        .says("there is no .chunks folder in it");
     run(&home, &format!("verify vm/100 {both}")).expect(1);
     run(&home, &format!("get vm/100 out --salvage {both}")).expect(1);
     for name in ["disk.raw.damaged", "disk.raw", "out/disk.img.damaged"] {
