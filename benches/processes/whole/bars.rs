@@ -12,7 +12,7 @@ use crate::measure::Figures;
 use crate::together;
 
 /// The bars by name.
-pub(crate) const BARS: [(&str, Bar); 13] = [
+pub(crate) const BARS: [(&str, Bar); 14] = [
     ("cpu", cpu),
     ("latency", latency),
     ("small", small),
@@ -22,6 +22,7 @@ pub(crate) const BARS: [(&str, Bar); 13] = [
     ("sparse", sparse),
     ("order", order),
     ("choice", choice::choice),
+    ("long-choice", choice::long_choice),
     ("rate", flow::rate),
     ("connections", many::connections),
     ("huge", many::huge),
