@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Scope;
 use crate::fetch::dispatcher::Dispatcher;
+use crate::fetch::failure::Failure;
 use crate::fetch::job::{Arrival, Job};
 
 /// Where no other place is well.
@@ -12,8 +13,16 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// Where another place is well, at the least.
 const OPEN_MIN: Duration = Duration::from_secs(10);
 
-/// What is known of the places that are left aside; `None` for one that is not.
-pub(super) struct Probes(Vec<Option<Aside>>);
+/// A place may be left aside after so many failures in a row.
+const FAILURES_MIN: u32 = 3;
+
+/// What is known of each place.
+pub(super) struct Probes {
+    /// `None` for one that is not left aside.
+    aside: Vec<Option<Aside>>,
+    /// Failures of the place in a row.
+    failures: Vec<u32>,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Aside {
@@ -25,13 +34,16 @@ struct Aside {
 
 impl Probes {
     pub(super) fn new(places: usize) -> Probes {
-        Probes(vec![None; places])
+        Probes {
+            aside: vec![None; places],
+            failures: vec![0; places],
+        }
     }
 
     /// A place is asked for a chunk.
     pub(super) fn asked(&mut self, place: usize, job: &Job, dispatcher: &Dispatcher, now: Instant) {
-        let count = self.0.len();
-        let Some(aside) = &mut self.0[place] else {
+        let count = self.aside.len();
+        let Some(aside) = &mut self.aside[place] else {
             return;
         };
         let next = aside.probe.map(|(_, at)| at + PROBE_EVERY);
@@ -55,13 +67,19 @@ impl Probes {
 
     /// A job came back that was not asked for.
     pub(super) fn returned_unasked(&mut self, place: usize, job: &Job) {
-        if let Some(aside) = &mut self.0[place] {
+        if let Some(aside) = &mut self.aside[place] {
             aside.probe.take_if(|(id, _)| *id == job.id);
         }
     }
 
     pub(super) fn returned(&mut self, place: usize, arrival: &Arrival, now: Instant) {
-        let Some(aside) = &mut self.0[place] else {
+        match arrival.outcome.as_ref().map_err(Failure::scope) {
+            Err(Some(Scope::Place)) => self.failures[place] += 1,
+            Err(Some(Scope::Chunk)) => self.failures[place] = 0,
+            _ if arrival.fetched.is_some() => self.failures[place] = 0,
+            _ => {}
+        }
+        let Some(aside) = &mut self.aside[place] else {
             return;
         };
         let is_probe = aside.probe.is_some_and(|(id, _)| id == arrival.job.id);
@@ -78,10 +96,15 @@ impl Probes {
 
     /// Notes which places are left aside after an answer.
     pub(super) fn compare(&mut self, dispatcher: &Dispatcher, now: Instant) {
-        for (place, aside) in self.0.iter_mut().enumerate() {
+        for (place, aside) in self.aside.iter_mut().enumerate() {
             match (dispatcher.breakers.is_closed(place), &aside) {
                 (true, _) => *aside = None,
                 (false, None) => {
+                    let failures = self.failures[place];
+                    assert!(
+                        failures >= FAILURES_MIN,
+                        "place {place} failed {failures} times"
+                    );
                     *aside = Some(Aside {
                         failed: now,
                         probe: None,

@@ -118,6 +118,17 @@ fn a_place_that_throttles_is_asked_for_half_and_when_it_says() {
 }
 
 #[test]
+fn a_chunk_is_asked_for_again_when_its_pause_ends_and_no_later() {
+    let pause = Duration::from_millis(300);
+    let place = Place::at_first(Mood::Throttling(Some(pause)), Duration::from_millis(50), 1);
+    let mut world = World::new(setup(vec![place]), 18);
+    world.want(0, Urgency::Ahead);
+    world.run(SECOND);
+    assert!(world.elapsed() < 2 * pause, "{:?}", world.elapsed());
+    all_come(world, SECOND);
+}
+
+#[test]
 fn a_place_that_throttles_all_the_time_does_not_make_the_consumer_spin() {
     let mut world = World::new(setup(vec![Place::always(Mood::Throttling(None), 40)]), 5);
     want_ahead(&mut world, 0..40);
@@ -289,4 +300,33 @@ fn a_connection_that_brings_nothing_does_not_outlive_the_patience_where_chunks_t
     world.run(2 * PATIENCE);
     assert_eq!(world.checks.hang_ups, 1);
     all_come(world, 2 * PATIENCE);
+}
+
+#[test]
+fn a_chunk_that_came_corrupt_is_asked_for_over_another_connection() {
+    let mut place = Place::well(5);
+    place.stock[3] = Stock::Slip;
+    let mut setup = setup(vec![place]);
+    (setup.lanes[0].workers, setup.rules.attempts) = (1, 2);
+    let mut world = World::new(setup, 19);
+    want_ahead(&mut world, 0..5);
+    world.run(SECOND);
+    assert_eq!(world.lanes[0].workers[0].connections, 2);
+    all_come(world, SECOND);
+}
+
+#[test]
+fn a_connection_is_given_twice_as_long_after_one_was_ended_for_the_same_chunk() {
+    let mut place = Place::at_first(Mood::Well, SECOND, 20);
+    place.at_last = Mood::Silent;
+    let mut world = World::new(setup(vec![place]), 20);
+    want_ahead(&mut world, 0..19);
+    while world.elapsed() < 2 * SECOND {
+        world.step();
+    }
+    world.want(19, Urgency::Ahead);
+    world.run(2 * PATIENCE);
+    // After a quarter of the patience, and after a half of it, since all is silent.
+    assert_eq!(world.checks.hang_ups, 2);
+    world.end();
 }
