@@ -117,7 +117,8 @@ fn read_some(mut file: &File, bytes: &mut Vec<u8>) -> io::Result<usize> {
 fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     match OpenOptions::new().read(true).custom_flags(flags).open(path) {
-        // A file that a file server is asked to give back first.
+        // A file server has asked another client to give the file back; opening it again waits for
+        // that.
         Err(error)
             if error.kind() == io::ErrorKind::WouldBlock && fs::metadata(path)?.is_file() =>
         {

@@ -21,7 +21,7 @@ use canonical::canonical;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CryptMode {
-    /// The chunks are not encrypted, and the manifest is not signed.
+    /// The chunks are not protected.
     None,
     /// The chunks are encrypted, and the manifest is signed.
     Encrypt,
