@@ -117,8 +117,8 @@ fn read_some(mut file: &File, bytes: &mut Vec<u8>) -> io::Result<usize> {
 fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     match OpenOptions::new().read(true).custom_flags(flags).open(path) {
-        // A file server has asked another client to give the file back; opening it again waits for
-        // that.
+        // A file server may hold the file, and is asked to give it back. An open without NONBLOCK
+        // waits for that.
         Err(error)
             if error.kind() == io::ErrorKind::WouldBlock && fs::metadata(path)?.is_file() =>
         {
