@@ -76,7 +76,8 @@ impl Namespace {
     /// The namespace `name` inside this one.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] where `name` is not one component, or the result is too deep or too long.
+    /// [`ErrorKind::Invalid`] where `name` is not one component, or the result is too deep or too
+    /// long.
     pub fn child(&self, name: &str) -> Result<Namespace> {
         if name.is_empty() || name.contains('/') {
             return Err(invalid(name, "the name of one namespace"));
@@ -97,7 +98,8 @@ impl fmt::Display for Namespace {
 impl FromStr for Namespace {
     type Err = Error;
 
-    /// Reads names joined by `/`: at most 7 names of at most 32 letters, digits, `.`, `_` and `-` each.
+    /// Reads names joined by `/`: at most 7 names of at most 32 letters, digits, `.`, `_` and `-`
+    /// each.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] for anything else.

@@ -196,7 +196,8 @@ impl Restore {
         Restore { race: yes, ..self }
     }
 
-    /// Looks for chunks in another image before it fetches them. May be called several times; seeds are tried in turn.
+    /// Looks for chunks in another image before it fetches them. May be called several times; seeds
+    /// are tried in the order of the calls.
     #[must_use]
     pub fn seed(mut self, seed: Seed) -> Restore {
         self.seeds.push(seed);
@@ -219,7 +220,8 @@ impl Restore {
         Plan::new(archive.index(), archive.key(), self.range.clone())
     }
 
-    /// Restores an archive into a target: `Ok` means that the target holds every byte, verified and durable.
+    /// Restores an archive into a target: `Ok` means that the target holds every byte, verified and
+    /// durable.
     ///
     /// # Errors
     /// The first failure. It is of kind [`Missing`](crate::ErrorKind::Missing),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::format::index::occurrences::Occurrences;
 use crate::format::index::{Chunk, Index};
 
-/// A chunk that occurred before. Positions of 4 bytes reach to 16 PiB in chunks of 4 MiB.
+/// A chunk that occurred before. With positions of 4 bytes, chunks of 4 MiB reach to 16 PiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Repeat {
     pub(super) position: u32,

@@ -63,8 +63,8 @@ impl FileTarget {
     /// A target that becomes a new file.
     ///
     /// # Errors
-    /// [`ErrorKind::Target`](crate::ErrorKind::Target) where a file of this name exists, its folder doesn't, or the
-    /// `.partial` file can't be opened or is locked by another restore.
+    /// [`ErrorKind::Target`](crate::ErrorKind::Target) where a file of this name exists, its folder
+    /// doesn't, or the `.partial` file can't be opened or is locked by another restore.
     pub fn create(path: impl AsRef<Path>) -> Result<FileTarget> {
         Ok(FileTarget::new(Partial::create(path.as_ref())?))
     }
@@ -141,8 +141,8 @@ impl FileTarget {
 }
 
 impl FileTarget {
-    /// Compares the next bytes, which are written, with those of the damaged file; `None` stands for
-    /// zeros.
+    /// Compares the next bytes, which are about to be written, with those of the damaged file;
+    /// `None` stands for zeros.
     fn instead(&mut self, len: u64, new: Option<&[u8]>) {
         if let Some(earlier) = &mut self.earlier {
             earlier.differs(self.output.offset(), len, new);
@@ -159,8 +159,8 @@ impl FileTarget {
 impl Target for FileTarget {
     /// # Errors
     /// [`StorageFull`](io::ErrorKind::StorageFull) where there is too little room, and
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) where a file that is [reused](FileTarget::reuse) would become shorter:
-    /// nothing was changed then.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) where a file that is
+    /// [reused](FileTarget::reuse) would become shorter. Nothing was changed then.
     fn begin(&mut self, len: u64, zeros: u64) -> io::Result<()> {
         let file = Arc::clone(self.partial.file());
         let held = file.metadata()?;

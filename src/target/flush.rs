@@ -16,7 +16,8 @@ pub(super) struct Flush {
 }
 
 impl Flush {
-    /// Passes on all whole pieces before `offset`, without waiting for the disk, as long as its queue has room.
+    /// Passes on all whole pieces before `offset`, without waiting for the disk, as long as its
+    /// queue has room.
     ///
     /// This only gives advice: data that could not be written is reported when the file is synced.
     /// A thread that syncs repeatedly was measured to be slower, since each sync also waits for the

@@ -1,7 +1,7 @@
 //! Zeros: what a target does for them, and where they are in data. Does no I/O.
 
-/// What a [`FileTarget`](crate::FileTarget) or a [`DeviceTarget`](crate::DeviceTarget) does where the archive has
-/// zeros.
+/// What a [`FileTarget`](crate::FileTarget) or a [`DeviceTarget`](crate::DeviceTarget) does where
+/// the archive has zeros.
 ///
 /// With every choice the target reads as zeros there afterwards, whatever it held before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,7 +107,7 @@ mod tests {
             found,
             [Run::Zeros(grain), Run::Data(block), Run::Zeros(grain)]
         );
-        // The byte is now in the first block, which the data has the end of.
+        // The data now begins near the end of a block, and that first block holds the byte.
         let found: Vec<_> = runs(&data[GRAIN..], 2 * grain - 6).collect();
         assert_eq!(
             found,

@@ -104,7 +104,8 @@ impl Index {
         (position < self.count()).then(|| self.listed(position))
     }
 
-    /// The position of the chunk that holds the byte at an offset; `None` from [`len`](Index::len) on.
+    /// The position of the chunk that holds the byte at an offset; `None` from [`len`](Index::len)
+    /// on.
     #[must_use]
     pub fn position_at(&self, offset: u64) -> Option<usize> {
         if offset >= self.len {
