@@ -1,4 +1,5 @@
-//! A place of your own: a datastore in memory, which counts what is read from it. Needs nothing.
+//! A place of your own: a datastore in memory, which counts the bytes that are read from it. Needs
+//! no arguments and no datastore.
 //!
 //! `cargo run --release --example custom_backend`
 
@@ -15,7 +16,7 @@ const SNAPSHOT: &str = "vm/100/2026-11-23T00:00:00Z";
 const DISK: &str = "drive-scsi0.img";
 const MIB: u64 = 1 << 20;
 
-/// The datastore, as the testkit makes one.
+/// The datastore, as the testkit makes it.
 struct Place {
     stored: InMemory,
     blobs: Arc<AtomicU64>,
@@ -39,8 +40,8 @@ impl Backend for Place {
         }
     }
 
-    // Each worker thread opens a connection of its own. Errors of files are sorted by `FetchError::of_file`, errors of sockets
-    // by `FetchError::of_connection`.
+    // Each worker thread opens a connection of its own. `FetchError::of_file` sorts errors of
+    // files, and `FetchError::of_connection` sorts errors of sockets.
     fn connect<'a>(
         &'a self,
         _archive: &ArchivePath,

@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 struct Checksum(Sha256);
 
 impl Target for Checksum {
-    // Called in order, without gaps, and with verified bytes only. Zeros come here too, by the default `write_zeros`.
+    // This is called in order, without gaps, and only with verified bytes. Zeros come here too,
+    // since the default `write_zeros` calls this.
     fn write(&mut self, data: &[u8]) -> io::Result<()> {
         self.0.update(data);
         Ok(())

@@ -1,7 +1,9 @@
-//! Makes a datastore of about 1 GiB in a temporary folder and restores it: from the folder, and from a server in another
-//! process that takes 20 ms for each chunk, as one that is far away does. Needs nothing.
+//! Makes a datastore of about 1 GiB in a temporary folder and restores it twice: from the folder,
+//! and from a server in another process that takes 20 ms for each chunk, as a distant server does.
+//! Needs no datastore.
 //!
-//! `cargo run --release --example demo`, or with the size in MiB: `cargo run --release --example demo -- 64`
+//! `cargo run --release --example demo`, or with the size in MiB: `cargo run --release --example
+//! demo -- 64`
 
 use std::error::Error;
 use std::fs::File;
@@ -45,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let path = store.path().display().to_string();
     let server = ServerProcess::start(&["--folder", &path, "--latency-ms", "20"]);
 
-    // What follows is all that a program needs that restores.
+    // The following lines are all that a program needs to restore.
     let from_folder = OpenOptions::new().open(&path)?;
     let from_server = OpenOptions::new()
         .fingerprint(server.fingerprint().parse()?)

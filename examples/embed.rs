@@ -1,4 +1,4 @@
-//! The four lines: restores a disk from a datastore to a file.
+//! The four lines of a restore: restores a disk from a datastore to a file.
 //!
 //! `cargo run --release --example embed -- /path/to/datastore vm/100 drive-scsi0.img disk.raw`
 

@@ -1,4 +1,5 @@
-//! Opens what somebody named, and is never held up by it: whoever opens a named pipe that nobody writes to waits for ever.
+//! Opens files that somebody named, without being held up by them: whoever opens a named pipe that
+//! nobody writes to would wait for ever.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -11,16 +12,16 @@ use rustix::fs::{Advice, OFlags, fadvise, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
-/// How long a pipe may be without anybody who writes to it.
+/// How long to wait for somebody to open the other end of a pipe for writing.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How often a pipe that nobody writes to is looked at.
+/// How often to check a pipe that nobody writes to.
 const LOOK: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 20_000_000,
 };
 
-/// Opens a regular file to be read; what is anything else is refused.
+/// Opens a regular file for reading, and refuses anything else.
 pub(crate) fn open_file(path: &Path) -> io::Result<File> {
     let file = open(path)?;
     let found = file.metadata()?.file_type();
@@ -37,13 +38,14 @@ pub(crate) fn open_file(path: &Path) -> io::Result<File> {
 /// Reads the first byte of a regular file from its disk, and not from the system's cache.
 pub(crate) fn read_from_disk(path: &Path) -> io::Result<()> {
     let mut file = open_file(path)?;
-    // A system that does not take the advice reads from its cache.
+    // A system that ignores this advice reads from its cache.
     let _ = fadvise(&file, 0, None, Advice::DontNeed);
     file.read(&mut [0]).map(drop)
 }
 
-/// Reads a small file whole; or what comes through a pipe, as where a shell puts the output of a command in a file's place,
-/// for as long as somebody writes to it. More than `limit` bytes are an error.
+/// Reads a small file whole. The path may also be a pipe, for example where a shell passes the
+/// output of a command as a file: then reading goes on for as long as somebody writes to it. More
+/// than `limit` bytes are an error.
 pub(crate) fn read_small(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     let file = open(path)?;
     let found = file.metadata()?.file_type();
@@ -73,7 +75,8 @@ pub(crate) fn read_small(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8
     }
 }
 
-/// Waits until somebody has opened the other end of a pipe, who may wait for this end.
+/// Waits until somebody has opened the other end of a pipe. That program may be waiting for this
+/// end.
 fn await_writer(file: &File, bytes: &mut Vec<u8>) -> io::Result<()> {
     let begun = Instant::now();
     loop {
@@ -91,7 +94,7 @@ fn await_writer(file: &File, bytes: &mut Vec<u8>) -> io::Result<()> {
     }
 }
 
-/// Waits until something can be read, or a signal came, or for so long.
+/// Waits until something can be read, a signal comes, or `limit` has passed.
 fn wait_for(file: &File, limit: Option<&Timespec>) -> io::Result<()> {
     match poll(&mut [PollFd::new(file, PollFlags::IN)], limit) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
@@ -114,7 +117,8 @@ fn read_some(mut file: &File, bytes: &mut Vec<u8>) -> io::Result<usize> {
 fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     match OpenOptions::new().read(true).custom_flags(flags).open(path) {
-        // A file that a file server is asked to give back first.
+        // A file server may hold the file, and is asked to give it back. An open without NONBLOCK
+        // waits for that.
         Err(error)
             if error.kind() == io::ErrorKind::WouldBlock && fs::metadata(path)?.is_file() =>
         {

@@ -1,4 +1,4 @@
-//! `restore bench`: how many chunks in flight suit a place. Writes nothing.
+//! `restore bench`: measures how many chunks in flight suit a place. Writes nothing.
 
 use std::time::Duration;
 
@@ -15,29 +15,29 @@ use crate::place;
 
 const SETTINGS: [usize; 6] = [1, 2, 4, 8, 16, 32];
 
-/// What everything is read with once before.
+/// How many chunks are in flight when everything is read once before the measurements.
 const WARMING: usize = 16;
 
-/// How much is fetched with each setting, at the most.
+/// The most bytes that are fetched with each setting.
 const MOST_FETCHED: u64 = 256 << 20;
 
-/// Of fewer, the beginning and the end weigh more than what lies between.
+/// With fewer chunks than this, the beginning and the end weigh more than the time between them.
 const ENOUGH_CHUNKS: u64 = 2 * 32;
 
-/// More than this share of the best speed is as good as the best.
+/// A setting that reaches this share of the best speed is as good as the best.
 const GOOD_ENOUGH: f64 = 0.95;
 
 const GIB: f64 = (1 << 30) as f64;
 const MIB: f64 = (1 << 20) as f64;
 
-/// What one setting did.
+/// What was measured with one setting.
 struct Measured {
     report: Report,
     cpu: Duration,
 }
 
 impl Measured {
-    /// What was fetched, when decoded: zeros cost nothing, and so don't count.
+    /// The decoded bytes of what was fetched. Zeros are not fetched, so they don't count.
     fn decoded(&self) -> f64 {
         self.report.committed.saturating_sub(self.report.zeros) as f64
     }
@@ -46,7 +46,7 @@ impl Measured {
         bytes / self.report.elapsed.as_secs_f64().max(1e-6)
     }
 
-    /// CPU seconds for each GiB decoded.
+    /// CPU seconds for each GiB of decoded data.
     fn cpu_per_gib(&self) -> f64 {
         self.cpu.as_secs_f64() * GIB / self.decoded().max(1.0)
     }
@@ -143,7 +143,7 @@ fn choose(speeds: &[(usize, f64)]) -> usize {
     good.map_or(0, |(in_flight, _)| *in_flight)
 }
 
-/// Verifies from the start of the archive until enough is seen.
+/// Verifies from the start of the archive until enough was fetched, or the time is up.
 fn measure(
     archive: &Archive,
     restore: Restore,
@@ -160,7 +160,7 @@ fn measure(
         let Event::Progress(report) = event else {
             return;
         };
-        // What stops afterwards is no part of what was measured.
+        // What happens after the stop is not part of the measurement.
         if !enough.is_cancelled() {
             last = report.clone();
             after = cpu_time();
@@ -187,7 +187,7 @@ fn measure(
     })
 }
 
-/// What all threads of this program have taken so far, in the kernel too.
+/// The CPU time that all threads of this program have taken so far, including time in the kernel.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::try_from(time).unwrap_or_default()

@@ -1,5 +1,5 @@
-//! A place that could not be opened, and stands among others that could. The place gives nothing, and may hold anything: chunks
-//! that the other places lack are not lost, since this place may have them.
+//! Stands for a place that could not be opened, among others that could. The place gives nothing.
+//! But it may hold anything, so chunks that the other places lack do not count as lost.
 
 use chunk_restore::backend::{
     ArchivePath, Backend, Concurrency, Connection, FetchError, RateLimit,
@@ -27,7 +27,7 @@ impl Closed {
         }
     }
 
-    /// A failure that is not tried again: the user was told, and can make the place usable.
+    /// An error that is not retried: the user was told, and can make the place usable.
     fn refusal(&self) -> FetchError {
         let reason = self.reason.clone().into();
         match self.is_denied {

@@ -1,4 +1,4 @@
-//! What can be restored of a snapshot: archives in chunks, and small files. Knows nothing of where it goes.
+//! What can be restored of a snapshot: archives, which consist of chunks, and small files.
 
 use std::collections::HashSet;
 
@@ -8,10 +8,10 @@ use chunk_restore::{Archive, Error, ErrorKind, Snapshot};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// What a snapshot has besides the files that its manifest lists, where it has them.
+/// Files that a snapshot may have although its manifest does not list them.
 const UNLISTED: [&str; 2] = ["index.json", "client.log"];
 
-/// One thing of a snapshot, ready to be restored.
+/// One archive or small file of a snapshot, ready to be restored.
 #[derive(Debug)]
 pub(crate) enum Content {
     Archive { name: String, archive: Archive },
@@ -31,7 +31,8 @@ impl Content {
                 name: own_name,
                 bytes: snapshot.read(name).map_err(with_key)?,
             },
-            // Of a name that is not there, this says which are.
+            // If there is no archive of this name, the error of this call lists those that there
+            // are.
             false => Content::Archive {
                 name: own_name,
                 archive: snapshot.archive(name).map_err(with_key)?,
@@ -39,7 +40,7 @@ impl Content {
         })
     }
 
-    /// Its name as people type it.
+    /// The name of the archive or file as people type it.
     pub(crate) fn name(&self) -> &str {
         match self {
             Content::Archive { name, .. } | Content::Small { name, .. } => name,
@@ -47,7 +48,7 @@ impl Content {
     }
 }
 
-/// The name that people use for a file, by any of its names.
+/// The name that people use for a file; `name` may be any of the file's names.
 pub(crate) fn name_of<'a>(snapshot: &'a Snapshot, name: &'a str) -> &'a str {
     match snapshot.manifest().file(name) {
         Some(file) => file.archive_name(),
@@ -55,7 +56,7 @@ pub(crate) fn name_of<'a>(snapshot: &'a Snapshot, name: &'a str) -> &'a str {
     }
 }
 
-/// Says how to give the key that lacks.
+/// Adds to an error about a missing key how to give the key.
 fn with_key(error: Error) -> Failure {
     match error.kind() {
         ErrorKind::Key => Failure::from(error).advises("give the file of that key by --keyfile"),
@@ -63,8 +64,9 @@ fn with_key(error: Error) -> Failure {
     }
 }
 
-/// The server's names of what was asked for, each once; of all that the manifest lists, where nothing was. People's names
-/// could mean several files.
+/// The server's names of the files that were asked for, each once; where none were asked for, those
+/// of all files that the manifest lists. The server's names are used since the names that people
+/// use could mean several files.
 pub(crate) fn select(snapshot: &Snapshot, asked: &[String]) -> Result<Vec<String>, Failure> {
     let manifest = snapshot.manifest();
     if asked.is_empty() {
@@ -89,14 +91,14 @@ pub(crate) fn select(snapshot: &Snapshot, asked: &[String]) -> Result<Vec<String
     Ok(selected)
 }
 
-/// Finds out whether the key of what is encrypted is at hand, before anything is restored.
+/// Checks, before anything is restored, that the key of encrypted files was given.
 pub(crate) fn check_key(snapshot: &Snapshot, names: &[String]) -> Result<(), Failure> {
     let files = names
         .iter()
         .filter_map(|name| snapshot.manifest().file(name));
     let mut encrypted =
         files.filter(|file| file.is_archive() && file.crypt_mode() == CryptMode::Encrypt);
-    // All have the same.
+    // All encrypted files of a snapshot have the same key.
     let Some(first) = encrypted.next() else {
         return Ok(());
     };

@@ -1,4 +1,4 @@
-//! What could not be had of an archive, for people and for programs.
+//! Texts and JSON about chunks that are lost.
 
 use chunk_restore::{Damage, ErrorKind};
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! The file that lists, for programs, what could not be had. Only such a list is ever replaced or removed.
+//! The list of damage: a file for programs that lists the lost chunks. Only such a list is ever
+//! replaced or removed.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
@@ -13,18 +14,19 @@ use tempfile::NamedTempFile;
 use crate::damage;
 use crate::failure::Failure;
 
-/// A longer file is taken for no list. One of a million lost chunks is not as long.
+/// The most bytes that a list of damage can have; a longer file is not a list. A list of a million
+/// lost chunks is shorter.
 const LONGEST: u64 = 256 << 20;
 
-/// A link in its place is not followed, and nothing is waited for.
+/// With these flags, a link in place of the list is not followed, and opening a pipe does not wait.
 const FLAGS: i32 =
     (rustix::fs::OFlags::NOFOLLOW.bits() | rustix::fs::OFlags::NONBLOCK.bits()) as i32;
 
-/// Where what is lost of one target is listed.
+/// The file that lists the damage of one target.
 #[derive(Debug)]
 pub(crate) struct DamageMap {
     path: PathBuf,
-    /// What has the damage.
+    /// The path of the file or device that has the damage.
     damaged: String,
 }
 
@@ -40,8 +42,9 @@ impl DamageMap {
         &self.path
     }
 
-    /// Refuses a file that is something else, or that is to become one of these, or that can't be made: before anything is
-    /// restored, as what is lost would be listed nowhere.
+    /// Refuses a file that is something else, or that the restore will write to as one of `others`,
+    /// or that can't be made. This is checked before anything is restored, since otherwise the
+    /// damage would be listed nowhere.
     pub(crate) fn check(&self, others: &[&Path]) -> Result<(), Failure> {
         let path = self.path.display();
         if let Some(other) = others.iter().find(|other| is_same(&self.path, other)) {
@@ -62,7 +65,7 @@ impl DamageMap {
         }
     }
 
-    /// An empty file in the list's folder, which is gone when it is dropped.
+    /// Makes an empty file in the list's folder. The file is removed when it is dropped.
     fn make(&self) -> io::Result<NamedTempFile> {
         let folder = match self.path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -71,7 +74,8 @@ impl DamageMap {
         if !folder.metadata()?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        // Its random name is in no message if it is made and written without the help of `tempfile`.
+        // The file is made and written without the help of `tempfile`, so that no message contains
+        // its random name.
         tempfile::Builder::new().make_in(folder, |path| {
             (File::options().write(true).create_new(true))
                 .mode(0o666)
@@ -79,7 +83,7 @@ impl DamageMap {
         })
     }
 
-    /// Lists everything; `range` is what was restored of the archive.
+    /// Writes the list; `range` is the part of the archive that was restored.
     pub(crate) fn write(
         &self,
         name: &str,
@@ -100,7 +104,7 @@ impl DamageMap {
         let text = format!("{list:#}\n");
         file.as_file_mut().write_all(text.as_bytes())?;
         file.as_file().sync_all()?;
-        // What was made meanwhile stays.
+        // A file that somebody else made meanwhile is not replaced.
         match self.is_ours() {
             true => file.persist(&self.path)?,
             false => file.persist_noclobber(&self.path)?,
@@ -108,22 +112,23 @@ impl DamageMap {
         Ok(())
     }
 
-    /// Removes the list, as nothing is lost any more.
+    /// Removes the list, since nothing is lost any more.
     pub(crate) fn remove(&self) {
         if self.is_ours() {
             let _ = fs::remove_file(&self.path);
         }
     }
 
-    /// Whether there is a list of this damage, known by its content.
+    /// Whether the file is a list of this damage. Its content tells.
     fn is_ours(&self) -> bool {
         self.target().is_some_and(|target| {
-            // It may have been named from another folder.
+            // The target may have been named from another folder, so only the file names are
+            // compared.
             Path::new(&target).file_name() == Path::new(&self.damaged).file_name()
         })
     }
 
-    /// What has the damage that is listed there; `None` where it is no list.
+    /// The target that the list names; `None` where the file is not a list of damage.
     fn target(&self) -> Option<String> {
         let found = self.path.symlink_metadata().ok()?;
         if !found.is_file() || found.len() > LONGEST {
@@ -156,7 +161,7 @@ fn is_file(file: &File, found: &Metadata) -> bool {
     file.metadata().is_ok_and(|held| id(&held) == id(found))
 }
 
-/// Whether two paths are the same file, or will be.
+/// Whether two paths lead to the same file, or will do so once it is made.
 fn is_same(one: &Path, other: &Path) -> bool {
     match (one.metadata(), other.metadata()) {
         (Ok(one), Ok(other)) => id(&one) == id(&other),
@@ -165,7 +170,8 @@ fn is_same(one: &Path, other: &Path) -> bool {
     }
 }
 
-/// The folder that a file will be in, and its name there, behind a link that leads to nothing yet.
+/// The folder that a file will be in, and its name there. A link that leads to nothing yet is
+/// followed.
 fn place(path: &Path) -> Option<((u64, u64), PathBuf)> {
     let path = match path.read_link() {
         Ok(target) => path.parent()?.join(target),

@@ -1,4 +1,5 @@
-//! What something is restored into: a file, a block device, or a file that is there already.
+//! Destinations that an archive or a small file is restored into: a new file, a block device, or an
+//! existing file.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
@@ -15,7 +16,8 @@ use crate::content::Content;
 use crate::damage_map::DamageMap;
 use crate::failure::Failure;
 
-/// What is added to the name of a file for what is beside it on the way, and after damage.
+/// The suffixes of the files next to a restored file: for the unfinished file, the damaged file,
+/// and the list of damage.
 pub(crate) const SIDE_FILES: [&str; 3] = [PARTIAL, DAMAGED, DAMAGE_MAP];
 const PARTIAL: &str = ".partial";
 const DAMAGED: &str = ".damaged";
@@ -23,33 +25,34 @@ const DAMAGE_MAP: &str = ".damaged.json";
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
-/// A place that takes one archive or small file.
+/// A destination for one archive or small file.
 pub(crate) struct Destination {
     path: PathBuf,
     target: Box<dyn Target>,
-    /// Where a file is until it is complete.
+    /// The file until it is complete.
     partial: Option<Partial>,
-    /// Where it is with zeros for what was lost.
+    /// The path of the file in which zeros stand in for lost chunks.
     damaged: PathBuf,
-    /// Where what was lost is listed.
+    /// The list of damage.
     map: DamageMap,
-    /// The bytes of a device.
+    /// The length of a device, in bytes.
     size: Option<u64>,
-    /// Whether what it held is thrown away, also behind what is restored.
+    /// Whether everything that a device held is thrown away, also behind what is restored.
     is_discarded: bool,
 }
 
 /// An unfinished file.
 struct Partial {
     path: PathBuf,
-    /// Which file it is, whoever has the name later.
+    /// Which file it is. Another file may have the name later.
     id: Option<(u64, u64)>,
     is_locked: bool,
 }
 
 impl Destination {
-    /// Refuses what is neither a file nor a block device, and a file that exists, unless it was asked to be replaced or reused.
-    /// What is lost is listed in the file `map`, or else next to the file; for a device in the folder that one is in.
+    /// Opens a destination. Refuses anything that is neither a file nor a block device, and an
+    /// existing file unless it is to be replaced or reused. Damage is listed in the file `map`.
+    /// Without one, it is listed next to the file; for a device, in the current folder.
     pub(crate) fn open(
         path: PathBuf,
         reuse: bool,
@@ -112,7 +115,7 @@ impl Destination {
             Some(found) if !found.is_file() => {
                 return refuse("is neither a file nor a block device; standard output is '-'");
             }
-            // What is made there is in memory, and a device that was misspelt.
+            // A new file in `/dev` would be in memory; the user misspelt the name of a device.
             None if is_among_devices(&path) => return refuse("is no device that exists"),
             _ if reuse => FileTarget::reuse(&path)?,
             Some(_) if options.overwrite => FileTarget::replace(&path)?,
@@ -127,7 +130,8 @@ impl Destination {
             .zeros(writing.zeros.into())
             .check_space(!writing.skip_space_check);
         let partial = file.partial_path().to_owned();
-        // Where the path is a link, it is next to the file that it leads to. One that is reused still has its own name.
+        // Where the path is a link, the partial file is next to the file that the link leads to. A
+        // file that is reused still has its own name at this point.
         let real = partial.with_extension("");
         let held = partial
             .symlink_metadata()
@@ -149,8 +153,8 @@ impl Destination {
         })
     }
 
-    /// A file that an earlier run may have completed: it is compared, and nothing is written. What is small, or has another
-    /// length, is found out at once.
+    /// Opens a file that an earlier run may have completed: it is compared, and nothing is written.
+    /// A small file is compared at once, and so is the length of any file.
     pub(crate) fn compare(path: PathBuf, content: &Content) -> Result<Destination, Failure> {
         let file = match content {
             Content::Archive { archive, .. } => of_len(&path, archive.index().len())?,
@@ -176,7 +180,7 @@ impl Destination {
         })
     }
 
-    /// Whether a file is as long as it must be to be the right one.
+    /// Fails unless the file has the right length.
     pub(crate) fn check_len(path: &Path, len: u64) -> Result<(), Failure> {
         of_len(path, len).map(drop)
     }
@@ -189,14 +193,15 @@ impl Destination {
         &mut *self.target
     }
 
-    /// Whether another restore can write to it at the same time, as its file system has no locks.
+    /// Whether another restore could write to the file at the same time, since its file system has
+    /// no locks.
     pub(crate) fn is_unlocked(&self) -> bool {
         (self.partial.as_ref()).is_some_and(|partial| !partial.is_locked)
     }
 
-    /// What is left incomplete after a restore that had `begun`, or had not.
+    /// The path of what a restore leaves incomplete; `begun` says whether it had begun to write.
     pub(crate) fn into_rest(self, begun: bool) -> Option<PathBuf> {
-        // It takes an empty file away.
+        // Dropping the target removes an empty file.
         drop(self.target);
         let Some(partial) = self.partial else {
             return self.size.filter(|_| begun).map(|_| self.path);
@@ -205,17 +210,18 @@ impl Destination {
         (Some(id(&found)) == partial.id).then_some(partial.path)
     }
 
-    /// Where it is with zeros for what was lost.
+    /// The path of the file in which zeros stand in for lost chunks.
     pub(crate) fn damaged(&self) -> &Path {
         &self.damaged
     }
 
-    /// Where what was lost is listed.
+    /// The list of damage.
     pub(crate) fn map(&self) -> &DamageMap {
         &self.map
     }
 
-    /// Removes the list of what was lost of it before, now that it is whole. What is still there with zeros keeps its list.
+    /// Removes the list of earlier damage, now that the file is whole. A damaged file that still
+    /// exists keeps its list.
     pub(crate) fn forget_damage(&self) {
         let damaged = match self.partial {
             Some(_) => self.damaged.clone(),
@@ -226,7 +232,7 @@ impl Destination {
         }
     }
 
-    /// How many bytes of a device lie behind what was restored, and are as they were.
+    /// How many bytes of a device lie behind what was restored, and were not changed.
     pub(crate) fn untouched(&self, len: u64) -> u64 {
         match self.size {
             Some(size) if !self.is_discarded => size.saturating_sub(len),
@@ -235,7 +241,7 @@ impl Destination {
     }
 }
 
-/// A file that exists, if it is so long.
+/// Opens an existing file, if it has this length.
 fn of_len(path: &Path, len: u64) -> Result<File, Failure> {
     let file = File::open(path).map_err(|error| cannot_read(path, &error))?;
     let found = file.metadata().map_err(|error| cannot_read(path, &error))?;
@@ -249,12 +255,12 @@ fn cannot_read(path: &Path, error: &io::Error) -> Failure {
     Failure::target(format!("cannot read {}", path.display()), error)
 }
 
-/// Whether the path is in `/dev`, and not in the part of it that is for files.
+/// Whether the path is in `/dev`, but not in its part that is for files.
 fn is_among_devices(path: &Path) -> bool {
     path.starts_with("/dev") && !path.starts_with("/dev/shm")
 }
 
-/// The path with something added to its name.
+/// The path with a suffix.
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
@@ -265,14 +271,14 @@ fn id(found: &Metadata) -> (u64, u64) {
     (found.dev(), found.ino())
 }
 
-/// A complete file, which must hold what would be restored.
+/// A complete file, which is compared with what would be restored.
 struct There {
     file: Arc<File>,
     offset: u64,
 }
 
 impl There {
-    /// Where the next data before `end` is.
+    /// The offset of the next data before `end`.
     fn next_data(&self, end: u64) -> io::Result<Option<u64>> {
         match self.offset < end {
             true => Ok(ReadAt::next_data(&*self.file, self.offset)?.filter(|data| *data < end)),
@@ -301,7 +307,7 @@ impl Target for There {
         }
     }
 
-    /// What is a hole need not be read.
+    /// A hole holds zeros, so it need not be read.
     fn write_zeros(&mut self, len: u64) -> io::Result<()> {
         let end = self.offset + len;
         while let Some(data) = self.next_data(end)? {

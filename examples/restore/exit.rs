@@ -1,4 +1,4 @@
-//! Exit codes, all in one place. Knows nothing of how failures are told.
+//! The exit codes of the program, all in one place.
 
 use std::error::Error as _;
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use chunk_restore::backend::FetchError;
 use chunk_restore::{Error, ErrorKind, Scope};
 
-/// What the program's exit code says.
+/// An exit code of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Exit {
@@ -36,7 +36,7 @@ Exit codes:
   130  interrupted";
 
 impl Exit {
-    /// What an error ends the program with. Only what is wrong with the data itself is damage.
+    /// The exit code for an error. Only errors of the data itself count as damage.
     pub(crate) fn of(error: &Error) -> Exit {
         match (error.kind(), error.scope()) {
             (_, Some(Scope::Ours)) => Exit::Failed,
@@ -59,7 +59,7 @@ impl Exit {
     }
 }
 
-/// Whether permission is what lacks.
+/// Whether the cause of an error is a lack of permission.
 fn is_denied(error: &Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {

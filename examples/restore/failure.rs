@@ -1,4 +1,4 @@
-//! `Failure`: why the program fails, for people and for programs. Knows nothing of where it is told.
+//! `Failure`: why the program fails, as text for people and as JSON for programs.
 
 use std::error::Error as _;
 use std::fmt::Display;
@@ -33,28 +33,28 @@ struct Inner {
 }
 
 impl Failure {
-    /// The command line makes no sense, in a way that its parser can't see.
+    /// A mistake in the command line that its parser can't find.
     pub(crate) fn usage(message: impl Into<String>) -> Failure {
         Failure::new(Exit::Usage, "usage", message.into())
     }
 
-    /// Somebody asked to stop.
+    /// Somebody interrupted the program.
     pub(crate) fn interrupted() -> Failure {
         let kind = name_of(ErrorKind::Cancelled);
         Failure::new(Exit::Interrupted, kind, "interrupted".into())
     }
 
-    /// Something can't be made or written; `message` names it.
+    /// A file can't be made or written; `message` names it.
     pub(crate) fn target(message: impl Into<String>, cause: &io::Error) -> Failure {
         Failure::new(Exit::Target, name_of(ErrorKind::Target), message.into()).because(cause)
     }
 
-    /// Something is no target for this, as it is.
+    /// The target can't be used as it is.
     pub(crate) fn refused(message: impl Into<String>) -> Failure {
         Failure::new(Exit::Target, name_of(ErrorKind::Target), message.into())
     }
 
-    /// There is a file already, and not the one that would be restored.
+    /// A file exists already, and differs from what would be restored.
     pub(crate) fn differs(path: &Path) -> Failure {
         let path = path.display();
         Failure::refused(format!(
@@ -62,7 +62,7 @@ impl Failure {
         ))
     }
 
-    /// What the command line names can't be read.
+    /// A file that the command line names can't be read.
     pub(crate) fn unreadable(message: impl Into<String>, cause: &io::Error) -> Failure {
         Failure::usage(message).because(cause)
     }
@@ -72,7 +72,7 @@ impl Failure {
         Failure::new(Exit::Key, name_of(ErrorKind::Key), message.into()).because(cause)
     }
 
-    /// Signing in, or trusting the server, could not be tried.
+    /// Signing in could not be tried, or the trust in the server could not be checked.
     pub(crate) fn denied(message: impl Into<String>, cause: &io::Error) -> Failure {
         Failure::new(Exit::Denied, name_of(ErrorKind::Denied), message.into()).because(cause)
     }
@@ -90,14 +90,14 @@ impl Failure {
         }
     }
 
-    /// Chunks of an archive can't be had.
+    /// Chunks of an archive are lost.
     pub(crate) fn damaged(name: &str, damage: &[Damage]) -> Failure {
         let kind = name_of(ErrorKind::Corrupt);
         let message = format!("{name} is damaged: {}", damage::summary(damage));
         Failure::new(Exit::Integrity, kind, message)
     }
 
-    /// What the program says, rather than what it restores, can't be written.
+    /// Output of the program itself can't be written, which is not what it restores.
     pub(crate) fn output(message: impl Into<String>) -> Failure {
         Failure::new(Exit::Failed, "output", message.into())
     }
@@ -124,25 +124,25 @@ impl Failure {
         self
     }
 
-    /// Says which thing it is about, where the message alone does not.
+    /// Puts the name of a thing before the message, where the message alone does not name it.
     pub(crate) fn about(mut self, thing: impl Display) -> Failure {
         self.0.message = format!("{thing}: {}", self.0.message);
         self
     }
 
-    /// Says what the first cause means here, and what to do.
+    /// Adds what the cause means here, and what to do about it.
     pub(crate) fn means(mut self, text: impl Into<String>) -> Failure {
         self.0.causes.insert(0, text.into());
         self
     }
 
-    /// Says what to do.
+    /// Adds what to do.
     pub(crate) fn advises(mut self, text: impl Into<String>) -> Failure {
         self.0.advice = Some(text.into());
         self
     }
 
-    /// Says what is left incomplete.
+    /// Adds the path of a file that is left incomplete.
     pub(crate) fn leaves(mut self, path: &Path) -> Failure {
         self.0.left = Some(path.to_owned());
         self
@@ -152,12 +152,12 @@ impl Failure {
         self.0.exit
     }
 
-    /// What failed, without the reasons.
+    /// The message: what failed, without the reasons.
     pub(crate) fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// What failed and why, in one line.
+    /// What failed and why, on one line.
     pub(crate) fn reason(&self) -> String {
         let causes = self.0.causes.iter();
         causes.fold(self.0.message.clone(), |reason, cause| {
@@ -165,7 +165,8 @@ impl Failure {
         })
     }
 
-    /// For people: what failed, why, and what is left; `word` says what follows from it.
+    /// A text for people: what failed, why, and what is left incomplete. `word` stands at its
+    /// beginning and says what follows from the failure, such as `error`.
     pub(crate) fn text(&self, word: &str) -> String {
         let left = self.0.left.as_ref().map(|path| shown(path.display()));
         if self.0.exit == Exit::Interrupted {
@@ -189,7 +190,7 @@ impl Failure {
         text
     }
 
-    /// For programs: the same in JSON.
+    /// JSON for programs, with the same facts as the text.
     pub(crate) fn json(&self) -> Value {
         let mut json = self.facts();
         json["event"] = "error".into();
@@ -199,7 +200,7 @@ impl Failure {
         json
     }
 
-    /// What failed and why, in JSON, without what follows from it.
+    /// What failed and why, as JSON, without what follows from it.
     pub(crate) fn facts(&self) -> Value {
         json!({
             "kind": self.0.kind,
@@ -226,7 +227,8 @@ impl Failure {
         let mut cause = error.source();
         while let Some(error) = cause {
             cause = error.source();
-            // Its sort is said by the kind, and what it says of it by what caused it.
+            // A `FetchError` with a cause adds nothing: the kind of the failure and the cause say
+            // the same.
             if cause.is_none() || !error.is::<FetchError>() {
                 failure.0.causes.push(error.to_string());
             }
@@ -239,7 +241,7 @@ impl Failure {
     }
 }
 
-/// What helps where this machine lacks something.
+/// Advice where this machine lacks something.
 fn advice(error: &Error) -> Option<&'static str> {
     let mut cause = error.source();
     let mut errno = None;
@@ -248,7 +250,7 @@ fn advice(error: &Error) -> Option<&'static str> {
         errno = errno.or_else(|| io.and_then(Errno::from_io_error));
         cause = error.source();
     }
-    // A target, too, may be one file too many.
+    // A target can fail, too, because too many files are open.
     if let Some(help) = errno.and_then(help_with_files) {
         return Some(help);
     }
@@ -264,7 +266,7 @@ fn advice(error: &Error) -> Option<&'static str> {
     })
 }
 
-/// What helps where too many files are open.
+/// Advice where too many files are open.
 fn help_with_files(errno: Errno) -> Option<&'static str> {
     match errno {
         Errno::MFILE => {
@@ -286,7 +288,7 @@ fn scope_name(scope: Scope) -> &'static str {
     }
 }
 
-/// A kind as programs read it.
+/// The name of an error kind in the JSON for programs.
 pub(crate) fn name_of(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Invalid => "invalid",

@@ -1,4 +1,4 @@
-//! `restore get`: archives into a folder, each under its own name.
+//! `restore get`: restores archives into a folder, each under its own name.
 
 use std::collections::HashSet;
 use std::fs;
@@ -24,7 +24,8 @@ pub(crate) fn run(
     output: &Output,
 ) -> Result<Exit, Failure> {
     let snapshot = place::snapshot(options, &get.snapshot, output)?;
-    // Else everything would be restored into a folder with the name of a disk.
+    // Otherwise, if the folder was forgotten, everything would be restored into a folder with the
+    // name of an archive.
     let is_archive = |name: &str| snapshot.manifest().file(name).is_some();
     if !get.folder.exists() && get.folder.to_str().is_some_and(is_archive) {
         let name = get.folder.display();
@@ -37,8 +38,8 @@ pub(crate) fn run(
     content::check_key(&snapshot, &names)?;
     let job = Job::new(options, interrupt, output).salvaging(get.writing.salvage);
     make(&get.folder)?;
-    // All before the first byte, so that what stands in the way of the last is found at once. One after the other, since there
-    // may be thousands.
+    // All archives are checked before the first byte is written, so that a problem with the last
+    // one is found at once. They are checked one after the other, since there may be thousands.
     for name in &names {
         match check(get, options, &snapshot, name, interrupt) {
             Err(failure) if failure.exit() != Exit::Integrity => return Err(failure),
@@ -50,7 +51,7 @@ pub(crate) fn run(
         interrupt.check()?;
         let content = match Content::open(&snapshot, name) {
             Ok(content) => content,
-            // Nothing of it can be had, and the rest can.
+            // Nothing of this archive can be restored, but the others can.
             Err(failure) if failure.exit() == Exit::Integrity => {
                 output.fail(&failure);
                 exit = Exit::Integrity;
@@ -58,16 +59,18 @@ pub(crate) fn run(
             }
             Err(failure) => return Err(failure),
         };
-        // What is fetched above may take its time, and leaves nothing to put in order.
+        // Only from here on does a signal cancel: what was fetched above may take a while, but
+        // leaves nothing to clean up.
         let _running = interrupt.run()?;
         let path = get.folder.join(content.name());
         let destination = match is_there(&path, options) {
-            // It may be there because an earlier run was cut off after it.
+            // The file may exist because an earlier run was cut off after it had completed the
+            // file.
             true => Destination::compare(path, &content)?,
             false => Destination::open(path, false, None, &get.writing, options)?,
         };
         let restored = job.to_destination(&content, destination)?;
-        // That nothing could be said counts least.
+        // A failure to write output counts less than any other.
         if exit == Exit::Done || (exit == Exit::Failed && restored != Exit::Done) {
             exit = restored;
         }
@@ -75,8 +78,9 @@ pub(crate) fn run(
     Ok(exit)
 }
 
-/// Refuses names of which one would be written over another, or over what is kept beside another on the way: also over what
-/// was restored of the snapshot into the folder before.
+/// Refuses names if one archive would be written over another, or over a file that is kept next to
+/// another while it is restored. This includes archives of the snapshot that are in the folder from
+/// an earlier run.
 fn check_names(get: &Get, snapshot: &Snapshot, names: &[String]) -> Result<(), Failure> {
     let own: HashSet<&str> = (names.iter())
         .map(|name| content::name_of(snapshot, name))
@@ -97,7 +101,7 @@ fn check_names(get: &Get, snapshot: &Snapshot, names: &[String]) -> Result<(), F
     Ok(())
 }
 
-/// Whether something can be restored to where it goes.
+/// Checks that an archive or file can be restored into the folder.
 fn check(
     get: &Get,
     options: &Options,
@@ -117,7 +121,7 @@ fn check(
     }
 }
 
-/// Whether there is a file that must be the right one.
+/// Whether there is a file already that must be compared and not replaced.
 fn is_there(path: &Path, options: &Options) -> bool {
     path.is_file() && !options.overwrite
 }

@@ -1,4 +1,4 @@
-//! `restore image`: one archive into a file, or to standard output.
+//! `restore image`: restores one archive into a file or device, or to standard output.
 
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal};
@@ -50,7 +50,7 @@ pub(crate) fn run(
     job.to_destination(&content, destination)
 }
 
-/// A range that has nothing of the archive is a mistake.
+/// Refuses a range that holds no bytes of the archive, since it is a mistake.
 fn check(range: &Range<u64>, content: &Content) -> Result<(), Failure> {
     let name = content.name();
     match content {

@@ -1,4 +1,4 @@
-//! Signals: the first asks to stop, the second does not wait for it. Knows nothing of what is stopped.
+//! Signals: the first one stops the restore in good order, the second one ends the program at once.
 
 use std::fs;
 use std::io;
@@ -21,46 +21,48 @@ use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::prompt;
 
-/// How long the program waits to say that it was interrupted, where nobody reads what it says.
+/// How long the program waits for its message about the interruption to be written, since nobody
+/// may read it.
 const SAYING: Duration = Duration::from_millis(300);
 
-/// How long one write may take after a signal. A write that takes longer goes to a pipe that nobody reads, or to a terminal that
-/// was stopped.
+/// How long one write may take after a signal. A write that takes longer goes to a pipe that nobody
+/// reads, or to a terminal that was stopped.
 const WRITE_MAX: Duration = Duration::from_millis(500);
 
 /// How often the program looks whether a write has ended.
 const WRITE_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What hears SIGINT, SIGTERM and SIGHUP. Cheap to clone.
+/// Handles SIGINT, SIGTERM and SIGHUP. Cheap to clone.
 ///
-/// While a restore runs, a signal cancels it, so that it ends in good order. At any other time there is nothing to put in
-/// order, whatever the program waits for: a server, a file, an answer to a question. So it ends at once.
+/// While a restore runs, a signal cancels it, so that it ends in good order. At any other time
+/// there is nothing to clean up, whether the program waits for a server, a file or an answer to a
+/// question. So the signal ends the program at once.
 #[derive(Clone, Debug)]
 pub(crate) struct Interrupt(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
     cancel: Cancel,
-    /// How many restores run.
+    /// How many restores are running.
     running: Mutex<usize>,
-    /// Once it is set, a signal ends the program in the very moment.
+    /// Once this is set, the next signal ends the program immediately.
     is_heard: Arc<AtomicBool>,
     is_told: AtomicBool,
     output: OnceLock<Output>,
 }
 
-/// A restore that runs, and ends soon after a cancel.
+/// A running restore, which ends soon after a cancel.
 pub(crate) struct Running<'a>(&'a Interrupt);
 
-/// Hears signals from here on, but for those that are ignored already, as `nohup` does with SIGHUP, and a script's `&` with
-/// SIGINT.
+/// Handles signals from here on, except those that are ignored already: for example, `nohup`
+/// ignores SIGHUP, and `&` in a script ignores SIGINT.
 pub(crate) fn watch() -> Interrupt {
     let interrupt = Interrupt(Arc::default());
     let signals = [SIGINT, SIGTERM, SIGHUP];
     let ignored = ignored();
     let heard = signals.iter().filter(|signal| !ignored.contains(signal));
     if interrupt.hear(heard.copied()).is_err() {
-        // Without a thread to hear them, they end the program at once.
+        // Without a thread to handle them, signals end the program at once.
         interrupt.0.is_heard.store(true, Ordering::SeqCst);
     }
     interrupt
@@ -80,17 +82,18 @@ impl Interrupt {
         Ok(())
     }
 
-    /// Says things there from now on.
+    /// Writes messages to this output from now on.
     pub(crate) fn says_by(&self, output: &Output) {
         let _ = self.0.output.set(*output);
     }
 
-    /// Cancelled by the first signal.
+    /// The first signal cancels this.
     pub(crate) fn cancel(&self) -> &Cancel {
         &self.0.cancel
     }
 
-    /// Before something that may wait, after a restore that was perhaps done when it was cancelled.
+    /// Checks for a signal. Called before something that may wait, since the last restore may have
+    /// been finished when the signal cancelled it.
     ///
     /// # Errors
     /// There was a signal.
@@ -101,7 +104,8 @@ impl Interrupt {
         }
     }
 
-    /// From here on, until what is returned is dropped, a signal cancels and does not end the program.
+    /// Until the returned value is dropped, a signal cancels the restore and does not end the
+    /// program.
     ///
     /// # Errors
     /// There was a signal before.
@@ -114,7 +118,7 @@ impl Interrupt {
 
     fn stop(&self) {
         self.0.is_heard.store(true, Ordering::SeqCst);
-        // Held to the end where none runs, so that none begins.
+        // The lock is held to the end of the program if no restore runs, so that none can begin.
         let running = self.0.running.lock();
         self.0.cancel.cancel();
         if *running == 0 {
@@ -128,8 +132,9 @@ impl Interrupt {
         }
     }
 
-    /// Ends the program when a write hangs. The thread that writes holds up its restore, which therefore can't end in good order:
-    /// the restore leaves behind what it leaves when the program is killed, and the next run goes on with that.
+    /// Ends the program when a write hangs. The thread that writes holds up its restore, so the
+    /// restore can't end in good order: it leaves the same files as a killed program does, and the
+    /// next run continues with them.
     fn leave_if_a_write_hangs(&self) {
         let own = self.clone();
         let watch = move || {
@@ -144,13 +149,14 @@ impl Interrupt {
                 thread::sleep(WRITE_CHECK_INTERVAL);
             }
         };
-        // Without a thread for it, the second signal ends the program.
+        // If this thread can't be started, the second signal ends the program.
         let _ = thread::Builder::new()
             .name("writes".to_owned())
             .spawn(watch);
     }
 
-    /// Says why, unless somebody reads nothing, and ends the program; whichever thread comes first.
+    /// Writes why the program ends, without waiting long for a reader, and ends the program. Only
+    /// the first thread that calls this does so.
     pub(crate) fn leave(&self, failure: Failure) -> ! {
         if self.0.is_told.swap(true, Ordering::SeqCst) {
             loop {

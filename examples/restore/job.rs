@@ -1,4 +1,4 @@
-//! Restores and verifies what was chosen, with progress and report. Knows nothing of how things were chosen.
+//! Restores and verifies archives and small files, and shows progress and reports.
 
 use std::error::Error as _;
 use std::io;
@@ -23,11 +23,11 @@ use crate::output::Output;
 use crate::progress::{Progress, numbers};
 use crate::size::Size;
 
-/// Restores things one after the other, until it is interrupted.
+/// Restores one thing after the other, until it is interrupted.
 #[derive(Debug)]
 pub(crate) struct Job<'a> {
     restore: Restore,
-    /// The bytes of archives that are restored.
+    /// Which bytes of an archive are restored.
     range: Range<u64>,
     salvages: bool,
     interrupt: &'a Interrupt,
@@ -57,7 +57,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Looks for chunks in these images too.
+    /// Also looks for chunks in these images.
     pub(crate) fn with_seeds(mut self, seeds: Vec<Seed>) -> Job<'a> {
         self.restore = seeds.into_iter().fold(self.restore, Restore::seed);
         self
@@ -69,14 +69,14 @@ impl<'a> Job<'a> {
         self
     }
 
-    /// Goes on after damage, with zeros.
+    /// Continues after damage, with zeros in place of lost chunks.
     pub(crate) fn salvaging(mut self, yes: bool) -> Job<'a> {
         self.restore = self.restore.salvage(yes);
         self.salvages = yes;
         self
     }
 
-    /// Restores into a file or device, and lists in a file what was lost.
+    /// Restores into a file or device, and writes a list of the damage.
     pub(crate) fn to_destination(
         &self,
         content: &Content,
@@ -125,7 +125,8 @@ impl<'a> Job<'a> {
         let place = "standard output";
         let map = map.map(|map| DamageMap::new(map, Path::new(place)));
         map.as_ref().map_or(Ok(()), |map| map.check(&[]))?;
-        // One that was closed when the program began is refused by now, which `StreamTarget::stdout` could only guess.
+        // A standard output that was closed when the program began was refused before.
+        // `StreamTarget::stdout` could only guess that it was closed.
         let stdout = io::stdout().as_fd().try_clone_to_owned();
         let stdout = stdout
             .and_then(|stdout| PollWriter::new(stdout, self.interrupt.cancel()))
@@ -138,7 +139,7 @@ impl<'a> Job<'a> {
         self.tell(content, place, &report, map.as_ref())
     }
 
-    /// Fetches and checks everything, also after damage.
+    /// Fetches and checks everything, and continues after damage.
     pub(crate) fn verify(&self, content: &Content) -> Result<(), Failure> {
         let name = content.name();
         let _running = self.interrupt.run()?;
@@ -156,7 +157,7 @@ impl<'a> Job<'a> {
                 let json = event("verified", name, numbers(&report));
                 (self.output).report(format!("{name} verified: {report}"), &json);
             }
-            // It was checked when it was read.
+            // A small file was checked when it was read.
             Content::Small { bytes, .. } => {
                 let json = event("verified", name, numbers(&whole(bytes)));
                 let size = Size::of(bytes.len() as u64);
@@ -166,7 +167,7 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
-    /// Restores, and says whether the target had `begun` to take bytes.
+    /// Restores; a failure says whether the target had `begun` to take bytes.
     fn restore(
         &self,
         content: &Content,
@@ -211,7 +212,7 @@ impl<'a> Job<'a> {
         self.output.report(text, &json);
     }
 
-    /// Lists what was lost before anything is said, as perhaps nothing can be said.
+    /// Writes the list of damage before any message, since messages may fail to be written.
     fn tell(
         &self,
         content: &Content,
@@ -246,7 +247,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Says what was lost, and in which file it was listed.
+    /// Says which chunks were lost, and which file lists them.
     fn tell_damage(
         &self,
         content: &Content,
@@ -268,9 +269,10 @@ impl<'a> Job<'a> {
         self.output.warn(text, &json);
     }
 
-    /// For what is due to the target.
+    /// The failure for an error of the target.
     fn cannot_write(&self, place: &str, begun: bool, error: Error) -> Failure {
-        // Ctrl-C on a terminal also ends whoever reads the other end of a pipe, perhaps sooner.
+        // Ctrl-C on a terminal also ends the program that reads from a pipe, perhaps before this
+        // one.
         if self.interrupt.cancel().is_cancelled() {
             return Failure::interrupted();
         }
@@ -287,7 +289,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// For what is due to the place that it comes from.
+    /// The failure for an error of the place that the data comes from.
     fn failed(&self, name: &str, error: Error) -> Failure {
         let failure = Failure::from(error).about(name);
         if failure.exit() == Exit::Integrity && !self.salvages {
@@ -304,7 +306,7 @@ fn event(event: &str, name: &str, mut numbers: Value) -> Value {
     numbers
 }
 
-/// The report on a small file, which is there at once.
+/// The report about a small file, which was read before.
 fn whole(bytes: &[u8]) -> Report {
     let mut report = Report::default();
     report.len = bytes.len() as u64;

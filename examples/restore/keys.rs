@@ -1,4 +1,4 @@
-//! Key files: which are meant, and their passphrases. Knows nothing of what the keys open.
+//! Key files: finds them, and unlocks them with their passphrases.
 
 use std::path::{Path, PathBuf};
 
@@ -9,14 +9,15 @@ use zeroize::Zeroizing;
 use crate::failure::Failure;
 use crate::prompt;
 
-/// The keys of the files that were named; of the default key file, where none was and it exists.
+/// The keys in the named key files; where none is named, the key in the default key file, if that
+/// exists.
 pub(crate) fn load(named: &[PathBuf]) -> Result<Vec<Key>, Failure> {
     let default = KeyFile::default_path().filter(|path| named.is_empty() && path.exists());
     let mut files = Vec::new();
     for path in named.iter().chain(&default) {
         files.push((path, KeyFile::read(path)?));
     }
-    // Asked once: a descriptor can be read only once.
+    // The environment is asked only once, since a descriptor can be read only once.
     let given = match files.iter().any(|(_, file)| file.is_protected()) {
         true => chunk_restore::environment::passphrase()?,
         false => None,
@@ -44,9 +45,9 @@ fn unlock(path: &Path, file: &KeyFile, given: Option<&Zeroizing<String>>) -> Res
     })
 }
 
-/// Where the keys come from that don't fit a snapshot, and what helps.
+/// Says where the keys come from that don't fit a snapshot, and what helps.
 pub(crate) fn advice(failure: &Failure, named: &[PathBuf]) -> String {
-    // The library has one kind for all that is wrong with keys.
+    // The library has only one error kind for all problems with keys.
     let help = match failure.message().contains("is not signed") {
         true => "--allow-unsigned takes snapshots that are not signed",
         false => "--keyfile names the key file of the key that the snapshot was made with",

@@ -14,7 +14,7 @@ use crate::place;
 use crate::shown::shown;
 use crate::size::Size;
 
-/// More manifests that can't be read are counted.
+/// The most warnings about manifests that can't be read. Further ones are only counted.
 const MOST_WARNINGS: usize = 8;
 
 pub(crate) fn run(list: &List, options: &Options, output: &Output) -> Result<Exit, Failure> {
@@ -42,8 +42,8 @@ fn snapshots(options: &Options, output: &Output) -> Result<(), Failure> {
     namespaces(&datastore, snapshots.is_empty(), output)
 }
 
-/// Says of which snapshots only the name is shown, and why. A place that can't be reached any more is a failure,
-/// and so is what this machine lacks.
+/// Says for which snapshots only the name is shown, and why. It is a failure if a place can't be
+/// reached any more, or if this machine lacks resources.
 fn undescribed(errors: Vec<Error>, output: &Output) -> Result<(), Failure> {
     let more = errors.len().saturating_sub(MOST_WARNINGS);
     let mut over = None;
@@ -68,7 +68,7 @@ fn undescribed(errors: Vec<Error>, output: &Output) -> Result<(), Failure> {
 fn namespaces(datastore: &Datastore, is_empty: bool, output: &Output) -> Result<(), Failure> {
     let namespaces = match datastore.namespaces() {
         Ok(namespaces) => namespaces,
-        // Not every kind of place can tell.
+        // Some kinds of places can't list namespaces.
         Err(error) if error.kind() == ErrorKind::Unsupported => Vec::new(),
         Err(error) => return Err(error.into()),
     };
@@ -130,7 +130,7 @@ fn archives(snapshot: &Snapshot, has_keys: bool, output: &Output) -> Result<(), 
     Ok(())
 }
 
-/// Whose signature the manifest has; without a key it could not be checked.
+/// Who signed the manifest. Without a key the signature could not be checked.
 fn signer(manifest: &Manifest, is_checked: bool) -> String {
     let signer = match manifest.key_fingerprint() {
         _ if !manifest.is_signed() => return "not signed".to_owned(),

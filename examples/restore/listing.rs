@@ -1,4 +1,4 @@
-//! Snapshots and groups as tables and events. Knows nothing of where they come from.
+//! Lists of snapshots and groups, as tables and as events.
 
 use chunk_restore::format::{CryptMode, Verification};
 use chunk_restore::{GroupInfo, SnapshotInfo};
@@ -10,7 +10,7 @@ use crate::output::Output;
 use crate::size::Size;
 use crate::table::Table;
 
-/// More of a comment is cut off, in a table.
+/// The most characters of a comment in a table; the rest is cut off.
 const COMMENT: usize = 100;
 
 pub(crate) fn snapshots(snapshots: &[SnapshotInfo], output: &Output) -> Result<(), Failure> {
@@ -36,7 +36,7 @@ pub(crate) fn snapshots(snapshots: &[SnapshotInfo], output: &Output) -> Result<(
     (table.lines()).try_for_each(|line| output.answer(line, &Value::Null))
 }
 
-/// What is not known is left blank.
+/// The row of a snapshot in the table. Facts that are not known are left blank.
 fn snapshot_row(info: &SnapshotInfo) -> [String; 7] {
     let size = match info.size {
         _ if !info.is_finished => "unfinished".to_owned(),
@@ -115,7 +115,7 @@ pub(crate) fn groups(groups: &[GroupInfo], output: &Output) -> Result<(), Failur
     (table.lines()).try_for_each(|line| output.answer(line, &Value::Null))
 }
 
-/// `ok 2026-11-23`: the state that the server found, and the day of it.
+/// `ok 2026-11-23`: the state that the server found, and the day on which it did.
 pub(crate) fn verified(verification: &Verification) -> String {
     let state = state(verification);
     match time(verification) {
@@ -140,7 +140,7 @@ fn time(verification: &Verification) -> Option<String> {
     Some(time.to_string())
 }
 
-/// As the manifest spells it.
+/// The name of a crypt mode in manifests.
 pub(crate) fn crypt_mode(mode: CryptMode) -> &'static str {
     match mode {
         CryptMode::Encrypt => "encrypt",

@@ -1,4 +1,5 @@
-//! The program `restore`: lists, restores and verifies backups. Knows the command line, and nothing of how a restore works.
+//! The program `restore`: lists, restores and verifies backups. The library does the work; this
+//! program adds the command line.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! What the program says, and where. Knows nothing of what it says.
+//! The output of the program: on standard output or standard error, as text or JSON.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -12,11 +12,11 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::shown::{shown_json, shown_lines};
 
-/// Whether there was a standard output when the program began. Before `main`, Rust puts `/dev/null` in the place of one that
-/// is closed, and nothing tells that from a `/dev/null` that was asked for.
+/// Whether standard output was closed when the program began. Before `main`, Rust opens `/dev/null`
+/// in its place, which then looks like a `/dev/null` that the user asked for.
 static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 
-/// Why something of what was to be said could not be written; the first time.
+/// The first error of writing output, if there was one.
 static FAILED: Mutex<Option<io::Error>> = Mutex::new(None);
 
 /// How many writes to standard output and standard error were begun, and how many of them have ended. A write to a pipe that
@@ -34,7 +34,7 @@ const CLOSED: &str = "standard output is closed: redirect it, as to a file or to
 
 const CANNOT_WRITE: &str = "cannot write to standard output";
 
-/// Where the program says things, and in which form.
+/// Where the program writes its output, and in which form.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     is_json: bool,
@@ -51,7 +51,7 @@ impl Output {
         }
     }
 
-    /// For what is said before the command line is understood.
+    /// An output for messages before the command line is understood.
     pub(crate) fn plain(is_json: bool, stdout_is_taken: bool) -> Output {
         Output {
             is_json,
@@ -68,7 +68,7 @@ impl Output {
         self.is_quiet
     }
 
-    /// Refuses to begin what nobody would hear of, or get.
+    /// Refuses to begin where nobody would get the output.
     pub(crate) fn check(&self, command: &Command) -> Result<(), Failure> {
         let is_answer = matches!(command, Command::List(_) | Command::Bench(_));
         match STDOUT_WAS_CLOSED.load(Ordering::Relaxed) {
@@ -78,7 +78,7 @@ impl Output {
         }
     }
 
-    /// What was asked for, in whatever form it has.
+    /// Prints the answer to a command, in the form that it already has.
     pub(crate) fn print(&self, text: impl Display) -> Result<(), Failure> {
         if STDOUT_WAS_CLOSED.load(Ordering::Relaxed) {
             return Err(Failure::output(CLOSED));
@@ -90,20 +90,21 @@ impl Output {
         heard(written).map_err(|error| Failure::output(CANNOT_WRITE).because(&error))
     }
 
-    /// What was asked for: said even where the program is to be quiet.
+    /// Prints the answer to a command, even where the program is to be quiet.
     pub(crate) fn answer(&self, text: impl Display, json: &Value) -> Result<(), Failure> {
         let written = self.write(text, json);
         written.map_err(|error| Failure::output(CANNOT_WRITE).because(&error))
     }
 
-    /// What was done. That it can't be written stops nothing, and is a failure in the end.
+    /// Reports what was done. If the report can't be written, the program goes on, and fails at the
+    /// end.
     pub(crate) fn report(&self, text: impl Display, json: &Value) {
         if !self.is_quiet {
             self.try_write(text, json);
         }
     }
 
-    /// What is going on: a line on standard error, or an event.
+    /// Says what is going on: a line on standard error, or an event.
     pub(crate) fn remark(&self, text: impl Display, json: &Value) {
         if self.is_json {
             self.report("", json);
@@ -112,7 +113,7 @@ impl Output {
         }
     }
 
-    /// What is wrong with what was done: said even where the program is to be quiet.
+    /// Warns about a problem, even where the program is to be quiet.
     pub(crate) fn warn(&self, text: impl Display, json: &Value) {
         self.tell(format_args!("warning: {text}"), json);
     }
@@ -121,7 +122,7 @@ impl Output {
         self.tell(failure.text("error"), &failure.json());
     }
 
-    /// Errors and warnings go to standard error, or are events.
+    /// Writes an error or a warning to standard error, or as an event.
     fn tell(&self, text: impl Display, json: &Value) {
         if self.is_json {
             self.try_write("", json);
@@ -130,7 +131,7 @@ impl Output {
         }
     }
 
-    /// The exit code, once it is known whether all that was to be said could be said.
+    /// The exit code, after it is known whether all output could be written.
     pub(crate) fn finish(&self, exit: Exit) -> Exit {
         let Some(error) = FAILED.lock().take() else {
             return exit;
@@ -171,7 +172,7 @@ fn to_stderr(line: impl Display) -> io::Result<()> {
     counted(|| writeln!(io::stderr(), "{line}"))
 }
 
-/// Writes something to standard output or standard error, and counts the write.
+/// Writes to standard output or standard error, and counts the write.
 pub(crate) fn counted<T>(write: impl FnOnce() -> T) -> T {
     BEGUN.fetch_add(1, Ordering::SeqCst);
     let written = write();
@@ -179,14 +180,16 @@ pub(crate) fn counted<T>(write: impl FnOnce() -> T) -> T {
     written
 }
 
-/// How many writes have ended where another one waits to end; `None` where none waits.
+/// How many writes have ended, if another one has begun and not ended; `None` if no write waits.
 pub(crate) fn ended_before_one_that_waits() -> Option<u64> {
-    // Read first: a write that begins and ends meanwhile makes nothing look as if it waited for long.
+    // `ENDED` is read first. So a write that begins and ends meanwhile can't make it look as if a
+    // write waited for long.
     let ended = ENDED.load(Ordering::SeqCst);
     (BEGUN.load(Ordering::SeqCst) > ended).then_some(ended)
 }
 
-/// Where nobody reads on, whoever read has read enough; that changes nothing about a restore.
+/// Ignores that the reader has closed a pipe: the reader has read enough, and that changes nothing
+/// about a restore.
 fn heard(written: io::Result<()>) -> io::Result<()> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -1,4 +1,4 @@
-//! From the command line and the environment to an open datastore. Knows nothing of what is done with it.
+//! Opens the datastore that the command line or the environment names.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::prompt;
 use crate::repository::{Repository, given};
 use crate::trust::{self, Known};
 
-/// The datastore and a list of what is in it, which needs no key.
+/// Opens the datastore and lists something in it, for which no key is needed.
 pub(crate) fn listing<T>(
     options: &Options,
     output: &Output,
@@ -26,7 +26,7 @@ pub(crate) fn listing<T>(
     Ok((opened.datastore, opened.first))
 }
 
-/// A snapshot, with the keys that are at hand.
+/// Opens a snapshot, with the keys that were given or found.
 pub(crate) fn snapshot(
     options: &Options,
     name: &str,
@@ -56,14 +56,15 @@ pub(crate) fn snapshot_with(
         _ => failure,
     })?;
     if let Ok(group) = name.parse() {
-        // One of them could be later than the one that was taken.
+        // One of the entries that are in no listing could be later than the snapshot that was
+        // chosen.
         tell_passed_over(&opened.datastore, Some(&group), output);
     }
     tell_differences(&opened.first, &opened.labels, output);
     Ok(opened.first)
 }
 
-/// Says what lies among the snapshots and is in no listing.
+/// Says which entries lie among the snapshots but are in no listing.
 pub(crate) fn tell_passed_over(datastore: &Datastore, group: Option<&GroupName>, output: &Output) {
     for text in datastore.passed_over(group) {
         let json = json!({ "event": "passed_over", "message": text });
@@ -71,7 +72,7 @@ pub(crate) fn tell_passed_over(datastore: &Datastore, group: Option<&GroupName>,
     }
 }
 
-/// Says which places hold something else under the snapshot's name.
+/// Says which places hold other files under the snapshot's name.
 fn tell_differences(snapshot: &Snapshot, labels: &[String], output: &Output) {
     for (number, label) in labels.iter().enumerate() {
         let differences = snapshot.differences();
@@ -97,16 +98,17 @@ fn tell_differences(snapshot: &Snapshot, labels: &[String], output: &Output) {
     }
 }
 
-/// An open datastore, with the first thing that was done with it.
+/// An open datastore, with the result of the first request to it.
 struct Opened<T> {
     datastore: Datastore,
-    /// The names of its places, as they may be shown.
+    /// The names of its places, without passwords.
     labels: Vec<String>,
     first: T,
 }
 
-/// Opens the datastore and does the first thing with it. Of several places it is done with each, so that each can show its
-/// certificate, and say what is wrong with it; then with all.
+/// Opens the datastore and makes the first request to it. If there are several places, the request
+/// is first made to each one, so that each can show its certificate and its errors, and then to all
+/// together.
 fn first<T>(
     options: &Options,
     opening: chunk_restore::OpenOptions,
@@ -126,7 +128,7 @@ fn first<T>(
             first: first.map_err(|failure| explain(failure, repository))?,
         });
     }
-    // There is another to ask.
+    // Fewer attempts are enough, since there are other places to ask.
     let opening = opening.attempts(2);
     let labels: Vec<String> = repositories.iter().map(Repository::label).collect();
     let (mut places, mut is_any_open) = (Vec::new(), false);
@@ -139,7 +141,7 @@ fn first<T>(
         };
         is_any_open |= datastore.is_some();
         let failed = failed.map(|failed| failed.about(label));
-        // The place may have chunks that the others lack.
+        // The closed place may have chunks that the others lack.
         let closed = |failed| opening.clone().open_backend(Closed::new(failed));
         places.extend(datastore.or_else(|| failed.as_ref().map(closed)));
         if let Some(failed) = failed {
@@ -162,7 +164,8 @@ fn first<T>(
     })
 }
 
-/// Names the place where the failure is due to it, and says what else its name might have meant.
+/// Adds the name of the place to a failure that is due to it, and what else the name could have
+/// meant.
 fn explain(failure: Failure, repository: &Repository) -> Failure {
     if !matches!(failure.exit(), Exit::Denied | Exit::Failed) {
         return failure;
@@ -177,7 +180,7 @@ fn explain(failure: Failure, repository: &Repository) -> Failure {
     }
 }
 
-/// Opens one place and does the first thing with it, which is when a server shows its certificate.
+/// Opens one place and makes the first request to it, for which a server shows its certificate.
 fn open<T>(
     repository: &Repository,
     options: &Options,
@@ -209,7 +212,7 @@ fn open<T>(
     let is_untrusted = |done: &chunk_restore::Result<T>| {
         (done.as_ref().err()).is_some_and(|error| trust::untrusted(error).is_some())
     };
-    // What was trusted on another port of the host is a good guess, and no more.
+    // A certificate that is trusted for another port of the same host is only a good guess.
     if known.take_if(|(_, found)| found.is_guess).is_some() && is_untrusted(&done) {
         datastore = opening.clone().open_place(&place)?;
         done = what(&datastore);
@@ -233,7 +236,8 @@ fn open<T>(
     Ok((datastore, Err(failure)))
 }
 
-/// With credentials from the environment or a profile: on the command line others could see them.
+/// Adds credentials from the environment or a profile. They are not taken from the command line,
+/// where others could see them.
 fn sign_requests(
     options: &Options,
     mut opening: chunk_restore::OpenOptions,
@@ -251,7 +255,7 @@ fn sign_requests(
     opening
 }
 
-/// Which way to servers, and whose signature under their certificates counts.
+/// Sets the proxy and the certificates that are trusted.
 fn reach(options: &Options, opening: chunk_restore::OpenOptions) -> chunk_restore::OpenOptions {
     let opening = opening.proxy_from_env();
     match &options.ca_file {
@@ -273,7 +277,7 @@ fn fingerprint(options: &Options) -> Result<Option<Fingerprint>, Failure> {
     Ok(Some(fingerprint))
 }
 
-/// With the environment's password or token secret, or with what is typed.
+/// Adds the password or the token's secret, from the environment or as the user types it.
 fn sign_in(
     repository: &chunk_restore::place::Repository,
     opening: chunk_restore::OpenOptions,

@@ -1,4 +1,4 @@
-//! How far a restore is: a bar on a terminal, lines in a log, events for programs. Knows nothing of what is restored.
+//! Shows how far a restore is: a bar on a terminal, lines in a log, events for programs.
 
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -14,10 +14,10 @@ use crate::output::{Output, counted};
 use crate::shown::{shown, shown_lines};
 use crate::size::Size;
 
-/// Between two lines of a log, and before the first.
+/// The time between two lines of a log, and before the first line.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Between two events of a sort.
+/// The time between two events of the same sort.
 const EVENT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Shows how far the restore of one archive is.
@@ -25,13 +25,14 @@ const EVENT_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Progress<'a> {
     name: &'a str,
     output: &'a Output,
-    /// On a terminal.
+    /// The bar, if the output is a terminal.
     bar: Option<ProgressBar>,
     /// When the next line or event is due.
     due: Duration,
     /// The time of the last report.
     now: Duration,
-    /// Before this time, retries are not told to people: a lost connection makes many at once.
+    /// Before this time no more retries are shown to people, since a lost connection causes many at
+    /// once.
     silent_until: Duration,
 }
 
@@ -138,7 +139,7 @@ fn bar(name: &str, len: u64) -> ProgressBar {
         .with_prefix(shown(name))
 }
 
-/// A report as programs read it.
+/// The numbers of a report, as JSON for programs.
 pub(crate) fn numbers(report: &Report) -> Value {
     let places = report.places.iter().map(|place| {
         json!({ "chunks": place.chunks, "fetched": place.fetched, "failures": place.failures })
@@ -179,7 +180,7 @@ impl fmt::Display for Status<'_> {
     }
 }
 
-/// Seconds, in the unit that suits them.
+/// A time in seconds, shown in a suitable unit.
 struct Time(f64);
 
 impl fmt::Display for Time {

@@ -1,4 +1,5 @@
-//! Questions to whoever sits at the terminal. Leaves it as it was, also when the program ends meanwhile.
+//! Asks questions at the terminal. The terminal is left as it was, also when the program ends
+//! meanwhile.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write};
@@ -14,22 +15,22 @@ use crate::shown::shown;
 
 const TERMINAL: &str = "/dev/tty";
 
-/// A terminal takes no longer line.
+/// The longest line that a terminal takes, in bytes.
 const LONGEST: usize = 4096;
 
-/// What a terminal's special character is that it does not have.
+/// The value that stands for a special character of a terminal which the terminal does not have.
 const NONE: u8 = 0;
 
-/// The terminal that hides what is typed, and how it was before.
+/// The terminal while it hides what is typed, and its settings from before.
 static HIDING: Mutex<Option<(File, Termios)>> = Mutex::new(None);
 
-/// Whether a question waits for its answer, on the line that it is on.
+/// Whether a question on the current line waits for its answer.
 static IS_ASKED: AtomicBool = AtomicBool::new(false);
 
-/// Asks for something secret. `None` where nobody can be asked.
+/// Asks for a secret. `None` where nobody can be asked.
 ///
 /// # Errors
-/// There is no terminal to ask at, or nothing was typed there.
+/// The terminal can't be opened, or nothing was typed.
 pub(crate) fn secret(what: &str) -> io::Result<Option<Zeroizing<String>>> {
     if !io::stdin().is_terminal() {
         return Ok(None);
@@ -49,7 +50,7 @@ pub(crate) fn secret(what: &str) -> io::Result<Option<Zeroizing<String>>> {
     }
 }
 
-/// Asks a question whose answer is yes or no; no, where nobody can be asked.
+/// Asks a question that is answered with yes or no. Where nobody can be asked, the answer is no.
 pub(crate) fn is_yes(question: &str) -> bool {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return false;
@@ -62,7 +63,7 @@ pub(crate) fn is_yes(question: &str) -> bool {
     is_answered && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str())
 }
 
-/// Gives the terminal back as it was, for good, where the program ends before it has an answer.
+/// Restores the terminal for good, where the program ends before it has an answer.
 pub(crate) fn leave() {
     let hiding = HIDING.lock();
     if let Some((terminal, before)) = &*hiding {
@@ -71,12 +72,13 @@ pub(crate) fn leave() {
     if hiding.is_some() || IS_ASKED.load(Ordering::SeqCst) {
         let _ = writeln!(io::stderr());
     }
-    // Held until the program has ended: nothing can be hidden any more.
+    // The lock is held until the program has ended, so that nothing can hide input any more.
     std::mem::forget(hiding);
 }
 
-/// From here on the terminal shows nothing of what is typed but the end of the line. It can be interrupted, and neither
-/// stopped nor killed by a key, which would leave it so.
+/// Makes the terminal show nothing of what is typed, except the end of the line. Keys can still
+/// interrupt the program, but can neither stop nor kill it, which would leave the terminal like
+/// this.
 fn hide(terminal: &File) -> io::Result<()> {
     let mut hiding = HIDING.lock();
     let before = tcgetattr(terminal)?;
@@ -96,7 +98,7 @@ fn restore() {
     }
 }
 
-/// A line, in one buffer that is emptied afterwards.
+/// Reads a line into one buffer, which is wiped afterwards.
 fn read_line(terminal: &mut File) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut line = Zeroizing::new(vec![0; LONGEST]);
     let mut len = 0;

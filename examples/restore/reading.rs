@@ -1,4 +1,5 @@
-//! Opens what somebody named, and is never held up by it: whoever opens a named pipe waits until its other end is opened too.
+//! Opens files that somebody named, without being held up by them: whoever opens a named pipe waits
+//! until its other end is opened too.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -7,7 +8,7 @@ use std::path::Path;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-/// Opens whatever it is. A pipe that nobody reads can't be opened to be written.
+/// Opens any kind of file at once. A pipe that nobody reads can't be opened for writing.
 pub(crate) fn open_at_once(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let file = options
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())

@@ -1,4 +1,4 @@
-//! Which datastore is meant: its name, and what the name says. Opens nothing.
+//! Finds out which datastore the user means: its name, and what the name says. Opens nothing.
 
 use std::env;
 use std::fmt;
@@ -9,13 +9,13 @@ use chunk_restore::Place;
 use crate::arguments::Options;
 use crate::failure::Failure;
 
-/// The port of a Proxmox Backup Server.
+/// The default port of a Proxmox Backup Server.
 const PBS_PORT: u16 = 8007;
 
-/// A server, as the file of trusted certificates names it.
+/// A server, as it is named in the file of trusted certificates.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Server {
-    /// An IPv6 address in brackets.
+    /// The host. An IPv6 address is in brackets.
     host: String,
     port: u16,
 }
@@ -46,14 +46,15 @@ impl fmt::Display for Server {
 
 /// The name of a datastore, as it was typed.
 pub(crate) struct Repository {
-    /// It may hold a password.
+    /// The name may hold a password.
     name: String,
-    /// The server of a bucket, where it is not Amazon's.
+    /// The server of a bucket that is not at Amazon.
     endpoint: Option<String>,
 }
 
 impl Repository {
-    /// What the command line names, else the environment, as a whole or in parts; one at the least.
+    /// The datastores that the command line names; otherwise the one that the environment names, as
+    /// a whole or in parts. There is at least one.
     pub(crate) fn find(options: &Options) -> Result<Vec<Repository>, Failure> {
         let mut names = options.repositories.clone();
         if names.is_empty() {
@@ -73,7 +74,7 @@ impl Repository {
         Ok(names.into_iter().map(named).collect())
     }
 
-    /// What the parts name that the environment has.
+    /// The datastore that the environment names in parts.
     fn in_parts() -> Result<Repository, Failure> {
         let Some(store) = given(None, "PBS_DATASTORE")? else {
             return Err(Failure::usage(
@@ -96,15 +97,15 @@ impl Repository {
         })
     }
 
-    /// What the name means.
+    /// The place that the name means.
     ///
     /// # Errors
-    /// It names no place.
+    /// The name is not that of a place.
     pub(crate) fn place(&self) -> chunk_restore::Result<Place> {
         self.name.parse()
     }
 
-    /// The name as it may be shown: a URL without what it has before its host.
+    /// The name as it may be shown: in a URL, everything before the host is left out.
     pub(crate) fn label(&self) -> String {
         match (self.place(), self.name.split_once("://")) {
             (Ok(Place::Https(url)), _) => url.to_string(),
@@ -113,7 +114,8 @@ impl Repository {
         }
     }
 
-    /// The server of the place, where a certificate of it may be remembered: not for a folder, nor for Amazon.
+    /// The server of the place, if its certificate may be remembered. A folder has none, and
+    /// Amazon's certificates are not remembered.
     pub(crate) fn server(&self, place: &Place) -> Option<Server> {
         let endpoint: Place;
         let place = match place {
@@ -127,7 +129,8 @@ impl Repository {
         Some(Server::new(host, port))
     }
 
-    /// How to name a folder that may have been meant, where the name was taken for a datastore on a server.
+    /// How to write the name if a folder was meant, where it was read as that of a datastore on a
+    /// server.
     pub(crate) fn folder(&self) -> Option<String> {
         let is_bare = !self.name.contains([':', '@']);
         let may_be = is_bare || Path::new(&self.name).is_dir();
@@ -136,7 +139,8 @@ impl Repository {
     }
 }
 
-/// What the command line says, else the environment. An empty variable counts as none.
+/// The value from the command line, otherwise from the environment. An empty variable counts as not
+/// set.
 pub(crate) fn given(option: Option<&str>, variable: &str) -> Result<Option<String>, Failure> {
     if let Some(option) = option {
         return Ok(Some(option.to_owned()));

@@ -1,13 +1,13 @@
-//! What comes from outside, made fit for a terminal, which obeys what it is shown. Knows nothing of where it is shown.
+//! Makes text from outside safe to show: a terminal obeys control characters in what it shows.
 
 use std::fmt::{Display, Write};
 
-/// One line, in which whatever a terminal would obey, or hide, is spelt out: `\n`, `\u{1b}`.
+/// Text as one line. Characters that a terminal would obey or hide are spelt out: `\n`, `\u{1b}`.
 pub(crate) fn shown(text: impl Display) -> String {
     spelt(&text.to_string(), |_| false)
 }
 
-/// The same for text that has lines.
+/// Text with lines. The same characters are spelt out, except line ends.
 pub(crate) fn shown_lines(text: impl Display) -> String {
     spelt(&text.to_string(), |c| c == '\n')
 }
@@ -24,7 +24,7 @@ fn spelt(text: &str, stays: impl Fn(char) -> bool) -> String {
     spelt
 }
 
-/// JSON, with the same characters in the form that JSON has for them.
+/// JSON with the same characters spelt out, as JSON escapes them.
 pub(crate) fn shown_json(json: impl Display) -> String {
     let mut ascii = String::new();
     for c in json.to_string().chars() {
@@ -39,8 +39,8 @@ pub(crate) fn shown_json(json: impl Display) -> String {
     ascii
 }
 
-/// Whether a terminal shows it, and does nothing else: it is no control character, and neither turns the direction of what
-/// follows nor hides in it.
+/// Whether a terminal only shows this character: it is not a control character, it does not change
+/// the direction of the text after it, and it is not invisible.
 fn is_plain(c: char) -> bool {
     !c.is_control()
         && !matches!(

@@ -1,9 +1,9 @@
-//! Sizes, as people type and read them.
+//! Sizes in bytes, as people type and read them.
 
 use std::fmt;
 use std::ops::Range;
 
-/// Bytes, with the unit that suits them: `612 MiB`, `12.5 GiB`.
+/// A number of bytes, shown in a suitable unit: `612 MiB`, `12.5 GiB`.
 pub(crate) struct Size(pub(crate) f64);
 
 impl Size {
@@ -18,7 +18,7 @@ impl fmt::Display for Size {
         let mut units = ["bytes", "KiB", "MiB", "GiB", "TiB"].into_iter();
         let mut unit = units.next().unwrap_or_default();
         for larger in units {
-            // What would be rounded to 1024 is shown as 1.0 of the next.
+            // A size that would be rounded to 1024 is shown as 1.0 of the next unit.
             if size < 1023.5 {
                 break;
             }
@@ -30,7 +30,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// Reads `1GiB+512MiB`: where a range begins, and how long it is.
+/// Reads a range such as `1GiB+512MiB`: its offset and its length.
 pub(crate) fn parse_range(text: &str) -> Result<Range<u64>, String> {
     let (offset, len) = text
         .split_once('+')
@@ -43,7 +43,7 @@ pub(crate) fn parse_range(text: &str) -> Result<Range<u64>, String> {
     Ok(start..end)
 }
 
-/// Reads `256MiB`, `256M`, `1G`, `65536`: the units are powers of 1024.
+/// Reads a size such as `256MiB`, `256M`, `1G` or `65536`. The units are powers of 1024.
 pub(crate) fn parse(text: &str) -> Result<u64, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);

@@ -1,17 +1,17 @@
-//! Lines with columns, for people. Knows nothing of what is in them.
+//! Tables for people.
 
 use unicode_width::UnicodeWidthStr;
 
 use crate::shown::shown;
 
-/// Between two columns.
+/// The gap between two columns.
 const GAP: &str = "  ";
 
-/// Rows of as many cells as there are columns.
+/// A table: each row has one cell for each of the `N` columns.
 #[derive(Debug)]
 pub(crate) struct Table<const N: usize> {
     rows: Vec<[String; N]>,
-    /// The column whose cells end at the same place: numbers.
+    /// The column that is aligned to the right, since it holds numbers.
     right: usize,
 }
 

@@ -1,4 +1,5 @@
-//! Which certificates are trusted: what was trusted before, and asking. Knows nothing of TLS.
+//! Decides which certificates are trusted: those that were trusted before, and those that the user
+//! trusts when asked.
 
 use std::error::Error as _;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -14,12 +15,13 @@ use crate::prompt;
 use crate::repository::Server;
 use crate::shown::shown;
 
-/// Room for thousands of servers.
+/// The most bytes of the file: enough for thousands of servers.
 const MAX_FILE: u64 = 1 << 20;
 
-/// The file with the fingerprints that were trusted, next to the default key file: the official client's, with lines
-/// of `host fingerprint`. That client knows servers by their hosts alone; here such a line is for the port of a Proxmox
-/// Backup Server, and other ports have lines of `host:port fingerprint`, which that client leaves alone.
+/// The file with the trusted fingerprints, next to the default key file. It is the official
+/// client's own file, with lines of `host fingerprint`. The official client does not tell the ports
+/// of a host apart; here such a line is for the default port of a Proxmox Backup Server. Other
+/// ports have lines of `host:port fingerprint`, which the official client leaves alone.
 #[derive(Debug)]
 pub(crate) struct Known(PathBuf);
 
@@ -27,17 +29,18 @@ pub(crate) struct Known(PathBuf);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Remembered {
     pub(crate) fingerprint: Fingerprint,
-    /// Whether it is only of the same host: the official client may have met that on this port.
+    /// Whether the line is only for the same host: the official client may have seen the
+    /// certificate on this port.
     pub(crate) is_guess: bool,
 }
 
 impl Known {
-    /// `None` where nobody has a home.
+    /// `None` where the user has no home folder.
     pub(crate) fn file() -> Option<Known> {
         KeyFile::default_path().map(|path| Known(path.with_file_name("fingerprints")))
     }
 
-    /// The fingerprint that a server had.
+    /// The fingerprint that is remembered for a server.
     pub(crate) fn find(&self, server: &Server) -> Result<Option<Remembered>, Failure> {
         let text = match self.read() {
             Ok(text) => text,
@@ -66,7 +69,7 @@ impl Known {
         }))
     }
 
-    /// Adds a line, for a server that has none.
+    /// Adds a line for a server that has none yet.
     fn add(&self, server: &Server, fingerprint: Fingerprint) -> io::Result<()> {
         let name = match server.has_default_port() {
             true => server.host().to_owned(),
@@ -93,7 +96,7 @@ impl Known {
     }
 
     fn read(&self) -> io::Result<String> {
-        // Else a pipe in its place would hold everything up.
+        // Otherwise a pipe in place of the file would hold the program up.
         if !self.0.metadata()?.is_file() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -107,7 +110,7 @@ impl Known {
         Ok(text)
     }
 
-    /// For a server that shows another certificate than it had.
+    /// Adds advice to the failure of a server that shows another certificate than before.
     pub(crate) fn changed(&self, failure: Failure) -> Failure {
         let file = self.0.display();
         failure.means(format!(
@@ -116,7 +119,7 @@ impl Known {
     }
 }
 
-/// The certificate that an error is about.
+/// The certificate that was refused, if the error is about one.
 pub(crate) fn untrusted(error: &Error) -> Option<&UntrustedCertificate> {
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -128,7 +131,8 @@ pub(crate) fn untrusted(error: &Error) -> Option<&UntrustedCertificate> {
     None
 }
 
-/// Asks whether to trust a certificate, and remembers a yes. Where nobody can be asked, that is a no.
+/// Asks whether to trust a certificate, and remembers it if the answer is yes. Where nobody can be
+/// asked, the answer is no.
 pub(crate) fn ask(certificate: &UntrustedCertificate, server: &Server) -> bool {
     let fingerprint = certificate.fingerprint();
     let is_yes = prompt::is_yes(&format!(

@@ -1,4 +1,5 @@
-//! A command line that was not understood, and help: told in the form that it asks for. Knows nothing of what is done.
+//! Prints help, and errors of the command line, in the output format that the command line asks
+//! for.
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
@@ -24,7 +25,7 @@ pub(crate) fn tell(error: &clap::Error) -> Exit {
         is(at, "--output-format=json") || (is(at, "--output-format") && is(at + 1, "json"))
     });
     if !wants_json {
-        // With what was typed in it, which may hold anything.
+        // The error quotes what was typed, which may hold any characters.
         let text = error.render().to_string();
         let shown = shown_lines(&text);
         if shown == text {
@@ -40,7 +41,7 @@ pub(crate) fn tell(error: &clap::Error) -> Exit {
     output.finish(Exit::Usage)
 }
 
-/// What the parser says, its first paragraph apart from its hints.
+/// The failure for an error of the parser: its first paragraph is the message, the rest are hints.
 fn failure(error: &clap::Error) -> Failure {
     let text = error.render().to_string();
     let (message, hints) = text.trim().split_once("\n\n").unwrap_or((text.trim(), ""));

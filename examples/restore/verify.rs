@@ -1,4 +1,4 @@
-//! `restore verify`: everything but the writing.
+//! `restore verify`: fetches and checks everything, and writes nothing.
 
 use crate::arguments::Options;
 use crate::content::{self, Content};
@@ -9,7 +9,7 @@ use crate::job::Job;
 use crate::output::Output;
 use crate::place;
 
-/// Goes on after damage, so that all damaged archives are told.
+/// Verification continues after damage, so that all damaged archives are named.
 pub(crate) fn run(
     snapshot: &str,
     archives: &[String],

@@ -1,5 +1,6 @@
-//! What other places hold under the name of a snapshot. A server that decrypts while it copies leaves other chunks under the
-//! same name, for one.
+//! Compares the manifests that several places have under the same snapshot name. They can differ:
+//! for example, a server that decrypts a snapshot while it copies it stores other chunks under the
+//! same name.
 
 use std::sync::Arc;
 use std::thread;
@@ -7,11 +8,12 @@ use std::thread;
 use crate::datastore::view::{Found, View};
 use crate::format::manifest::Manifest;
 
-/// A file that a place has otherwise than the manifest that is believed: the number of the place, and of the file.
+/// A file that a place has in another version than the believed manifest lists: the number of the
+/// place, and that of the file.
 pub(super) type Difference = (usize, usize);
 
-/// Compares the manifest of a snapshot with those that the other places have, all at once. What can't be read differs in
-/// nothing: a place without the manifest may have the chunks.
+/// Compares the manifest of a snapshot with those that the other places have, all at once. A place
+/// whose manifest can't be read counts as having the same files: it may have the chunks.
 pub(super) fn differences(views: &[View], from: &View, found: &Found) -> Vec<Difference> {
     let others = views.iter().enumerate().filter(|(_, view)| {
         let is_same = Arc::ptr_eq(&view.place, &from.place) && view.namespace == from.namespace;
@@ -31,7 +33,7 @@ pub(super) fn differences(views: &[View], from: &View, found: &Found) -> Vec<Dif
                 Ok(thread) => {
                     (thread.join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
                 }
-                // There is no thread to be had.
+                // No thread could be started.
                 Err(_) => read(view),
             };
             if let Some((other, _)) = other {
@@ -42,8 +44,9 @@ pub(super) fn differences(views: &[View], from: &View, found: &Found) -> Vec<Dif
     })
 }
 
-/// The files that the other manifest lists with another checksum or length, or not at all. It need not be signed: a place
-/// that lies about what it has gives nothing, which it could have anyway.
+/// The files that the other manifest lists with another checksum or length, or not at all. The
+/// other manifest need not be signed: a place that lies about its files only gives nothing, and it
+/// could give nothing anyway.
 fn differing<'a>(manifest: &'a Manifest, other: &'a Manifest) -> impl Iterator<Item = usize> + 'a {
     let mut theirs: Vec<_> = (other.files().iter())
         .map(|file| (file.name(), file.csum(), file.size()))

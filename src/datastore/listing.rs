@@ -1,4 +1,5 @@
-//! What a datastore holds, at a glance: what a listing leaves open is asked for. Nothing of it is checked.
+//! Lists what a datastore holds, and asks for facts that a listing does not give. Nothing of this
+//! is checked.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use crate::datastore::{Datastore, first_right};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::{GroupName, SnapshotName};
 
-/// How many manifests are asked for at a time: enough for a place that takes its time, and few enough for a disk.
+/// How many manifests are asked for at a time: enough for a slow place, and few enough for a disk.
 const THREADS: usize = 8;
 
 /// All backups of one thing, as a listing shows them.
@@ -22,9 +23,9 @@ pub struct GroupInfo {
     pub name: GroupName,
     /// How many snapshots it has, finished or not.
     pub snapshots: usize,
-    /// The last one that is finished.
+    /// The group's last finished snapshot.
     pub last: Option<SnapshotName>,
-    /// The user or token that it belongs to, where the place tells.
+    /// The user or token that the group belongs to, where the place tells.
     pub owner: Option<String>,
 }
 
@@ -62,11 +63,13 @@ impl Datastore {
         Ok(groups)
     }
 
-    /// Adds to snapshots of this namespace what their listing left open, as far as the place can tell: from their manifests,
-    /// and from their groups. Several are read at a time. Whose signature a manifest has is not looked at.
+    /// Fills in what the listing of these snapshots left open, as far as the place can tell, from
+    /// their manifests and their groups. Several manifests are read at a time. Their signatures are
+    /// not checked.
     ///
-    /// Returns why some of it could not be had; each error names a snapshot. Where the place is out of reach, that is one error,
-    /// and the rest is left as it is.
+    /// Returns the reasons why some facts could not be found out; each error names a snapshot. If
+    /// the place is out of reach, there is only one error for that, and the remaining snapshots are
+    /// left as they are.
     pub fn describe(&self, snapshots: &mut [SnapshotInfo]) -> Vec<Error> {
         let mut owners: BTreeMap<GroupName, Option<String>> = (snapshots.iter())
             .filter(|snapshot| snapshot.owner.is_none())
@@ -91,13 +94,14 @@ impl Datastore {
         })
     }
 
-    /// That it can't be told is no reason not to list.
+    /// The owner of a group. Where it can't be found out, the listing goes on without it.
     fn owner(&self, group: &GroupName) -> Option<String> {
         (self.views.iter()).find_map(|view| view.place.backend.owner(&view.namespace, group).ok())
     }
 }
 
-/// Does the same with all of them, several at a time, until one is out of reach.
+/// Does the same work with all items, several at a time, until a place is out of reach or somebody
+/// cancels.
 fn each<T: Send>(
     items: impl Iterator<Item = T> + Send,
     work: impl Fn(T) -> Result<()> + Sync,
@@ -117,7 +121,7 @@ fn each<T: Send>(
     };
     thread::scope(|scope| {
         for _ in 1..THREADS {
-            // Without more threads the others do it, and this one.
+            // If a thread can't be started, the other threads and this one do its work.
             let _ = thread::Builder::new().spawn_scoped(scope, work_on);
         }
         work_on();

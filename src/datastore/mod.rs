@@ -1,4 +1,5 @@
-//! `Datastore`: what one or several places hold, checked. Knows nothing of kinds of places.
+//! `Datastore`: the checked contents of one place, or of several places that hold the same
+//! datastore.
 
 mod copies;
 pub(crate) mod listing;
@@ -16,20 +17,20 @@ use crate::datastore::view::{OpenPlace, View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::{GroupName, Namespace, SnapshotName, SnapshotPath};
 
-/// The places that have a chunk, or lack it, are the bits of a number.
+/// The set of places that have or lack a chunk is a number with one bit for each place.
 const MOST_PLACES: usize = 64;
 
 /// A datastore, seen from one of its namespaces. Cheap to clone.
 #[derive(Clone)]
 pub struct Datastore {
-    /// One at the least; the first is preferred.
+    /// There is at least one view; the first is preferred.
     views: Vec<View>,
 }
 
 impl Datastore {
     /// The datastore behind a backend of your own, without keys, seen from the root namespace.
     ///
-    /// With keys: [`OpenOptions::open_backend`](crate::OpenOptions::open_backend).
+    /// To give keys, use [`OpenOptions::open_backend`](crate::OpenOptions::open_backend).
     pub fn new(backend: impl Backend + 'static) -> Datastore {
         Datastore::assemble(Box::new(backend), Namespace::default(), Trust::default())
     }
@@ -48,18 +49,20 @@ impl Datastore {
         }
     }
 
-    /// The same datastore in several places, such as a server and a bucket with a copy of it, each seen from a namespace of
-    /// its own.
+    /// The same datastore in several places, such as a server and a bucket with a copy of it. Each
+    /// place is seen from its own namespace.
     ///
-    /// What is missing, damaged or out of reach in one place comes from the next. Chunks are known by their digests, so it does
-    /// not matter whose they are: a place may be old, cheap, incomplete or not to be trusted. A manifest is that of the first
-    /// place that has a right one, and the strictest rule holds for all: where one of the places was opened with a key, the
-    /// manifests of all must be signed by one of their keys, unless each that has a key allows otherwise. A place that has
-    /// something else under a snapshot's name gives nothing of it: see
+    /// Data that is missing, damaged or out of reach in one place comes from the next. Chunks are
+    /// checked by their digests, so it does not matter which place they come from: a place may be
+    /// old, cheap, incomplete or not to be trusted. A manifest comes from the first place that has
+    /// a right one, and the strictest rule holds for all places: where one of them was opened with
+    /// a key, the manifests of all places must be signed by one of the given keys, unless every
+    /// place with a key allows unsigned manifests. If a place has another file under the same name
+    /// of a snapshot's file, nothing of that file is taken from this place: see
     /// [`Snapshot::differences`](crate::Snapshot::differences).
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for no place, and for more than 64.
+    /// [`ErrorKind::Invalid`] where no place is named, and where more than 64 are.
     pub fn any_of(places: impl IntoIterator<Item = Datastore>) -> Result<Datastore> {
         let mut views: Vec<View> = places.into_iter().flat_map(|place| place.views).collect();
         if views.is_empty() {
@@ -69,7 +72,8 @@ impl Datastore {
             let message = format!("more than {MOST_PLACES} places were named");
             return Err(Error::new(ErrorKind::Invalid, message));
         }
-        // Else a forged manifest in the place that asks for no signature would pass for one that was checked.
+        // Otherwise a forged manifest from a place that asks for no signature would pass for a
+        // checked one.
         let strictest = Trust::strictest(views.iter().map(|view| &*view.trust));
         let strictest = Arc::new(strictest);
         for view in &mut views {
@@ -92,11 +96,12 @@ impl Datastore {
         }
     }
 
-    /// The namespaces directly below this one, sorted; of several places, of all that can be listed.
+    /// The namespaces directly below this one, sorted. For several places: those of all places that
+    /// can be listed.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] where this one does not exist; [`ErrorKind::Unsupported`] where the place can't list;
-    /// else why the listing failed.
+    /// [`ErrorKind::NotFound`] where this namespace does not exist; [`ErrorKind::Unsupported`]
+    /// where the place can't list; otherwise why the listing failed.
     pub fn namespaces(&self) -> Result<Vec<Namespace>> {
         let mut namespaces = self.all(View::namespaces)?;
         namespaces.sort();
@@ -104,14 +109,16 @@ impl Datastore {
         Ok(namespaces)
     }
 
-    /// The snapshots of this namespace, sorted by group and time; of several places, of all that can be listed. What the
-    /// listing does not tell of them, [`describe`](Datastore::describe) does.
+    /// The snapshots of this namespace, sorted by group and time. For several places: those of all
+    /// places that can be listed. Facts that the listing does not give can be had from
+    /// [`describe`](Datastore::describe).
     ///
     /// # Errors
     /// As [`namespaces`](Datastore::namespaces).
     pub fn snapshots(&self) -> Result<Vec<SnapshotInfo>> {
         let mut snapshots = self.all(View::snapshots)?;
-        // Of several of a name, one that is finished somewhere, and of these the first.
+        // Where several places have a snapshot of the same name, one that is finished is kept, and
+        // of several such ones the first.
         snapshots.sort_by(|one, other| {
             let by_name = one.name.cmp(&other.name);
             by_name.then(other.is_finished.cmp(&one.is_finished))
@@ -120,8 +127,9 @@ impl Datastore {
         Ok(snapshots)
     }
 
-    /// What lies among the snapshots of this namespace, or of one of its groups, and is in no listing, with the reason; for
-    /// people. A folder has such where a tool that copied it renamed what is in it.
+    /// What lies among the snapshots of this namespace, or of one of its groups, but is in no
+    /// listing; each text is for people, and gives the reason. A folder has such entries where a
+    /// tool that copied it renamed what is in it.
     #[must_use]
     pub fn passed_over(&self, group: Option<&GroupName>) -> Vec<String> {
         let reached = self.views.iter().filter(|view| !view.is_out_of_reach());
@@ -130,18 +138,21 @@ impl Datastore {
             .collect()
     }
 
-    /// A snapshot by its name, such as `vm/100/2026-11-23T00:00:00Z`; or a group's last finished one, by the name
-    /// of the group, such as `vm/100`.
+    /// A snapshot by its name, such as `vm/100/2026-11-23T00:00:00Z`; or the last finished snapshot
+    /// of a group, by the name of the group, such as `vm/100`.
     ///
-    /// Its manifest is read and checked: it must be of the snapshot that was asked for, and, where keys were given,
-    /// be signed by one of them. Of several places, the manifests of the others are compared with it, those aside that were
-    /// out of reach a moment ago.
+    /// The snapshot's manifest is read and checked: it must be that of the snapshot, and, where
+    /// keys were given, it must be signed by one of them. For several places, the manifests of the
+    /// other places are compared with it, except those of places that were out of reach a moment
+    /// ago.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a name that is neither; [`ErrorKind::NotFound`] where there is no such snapshot, with
-    /// those that there are; [`ErrorKind::Key`] where the manifest is not signed by a key that was given;
-    /// [`ErrorKind::Corrupt`] for a manifest that is damaged or another's; else why it could not be fetched. Of
-    /// several places, what the first says that does not just lack it.
+    /// [`ErrorKind::Invalid`] for a name of neither a snapshot nor a group; [`ErrorKind::NotFound`]
+    /// where there is no such snapshot: the message lists some that exist; [`ErrorKind::Key`] where
+    /// the manifest is not signed by a key that was given; [`ErrorKind::Corrupt`] for a manifest
+    /// that is damaged or belongs to another snapshot; otherwise why the manifest could not be
+    /// fetched. For several places, it is the error of the first place that does not just lack the
+    /// snapshot.
     pub fn snapshot(&self, name: &str) -> Result<Snapshot> {
         let name = match (name.parse::<SnapshotName>(), name.parse::<GroupName>()) {
             (Ok(snapshot), _) => snapshot,
@@ -166,7 +177,8 @@ impl Datastore {
         Ok(Snapshot::new(self.views.clone(), found, differences))
     }
 
-    /// What all places that answer have, one after the other. A place that is out of reach is not asked each time.
+    /// The answers of all places that answer, one after the other. A place that was out of reach a
+    /// moment ago is asked only if no other place has answered.
     fn all<T>(&self, ask: impl Fn(&View) -> Result<Vec<T>>) -> Result<Vec<T>> {
         let mut answers = None;
         let mut failure = None;
@@ -186,7 +198,8 @@ impl Datastore {
     }
 }
 
-/// What the first place gives that has it right; if none has, what is wrong with it in the first that does not just lack it.
+/// The answer of the first place that gives a right one. If no place does, the error of the first
+/// place that does not just lack the thing.
 fn first_right<'a, T>(
     views: impl IntoIterator<Item = &'a View>,
     ask: impl Fn(&View) -> Result<T>,
@@ -201,7 +214,8 @@ fn first_right<'a, T>(
     Err(failure.expect("there is a place"))
 }
 
-/// The first failure, unless it says that the thing is not there and the other leaves open whether it is.
+/// The first failure, unless it says that the thing is not there while the other failure leaves
+/// open whether it is.
 fn more_telling(first: Option<Error>, other: Error) -> Option<Error> {
     let lacks = |error: &Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Missing);
     match first {
@@ -210,7 +224,8 @@ fn more_telling(first: Option<Error>, other: Error) -> Option<Error> {
     }
 }
 
-/// Those first that were not found out of reach a moment ago.
+/// The views in the order in which to ask them: those that were out of reach a moment ago come
+/// last.
 fn in_turn<'a>(views: impl IntoIterator<Item = &'a View>) -> impl Iterator<Item = &'a View> {
     let (others, reached): (Vec<_>, Vec<_>) =
         (views.into_iter()).partition(|view| view.is_out_of_reach());

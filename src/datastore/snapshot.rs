@@ -17,10 +17,11 @@ use crate::format::key::Key;
 use crate::format::manifest::{CryptMode, Manifest, ManifestFile};
 use crate::format::name::{SnapshotName, SnapshotPath};
 
-/// Bounds what an index may take: 128 TiB in chunks of 4 MiB.
+/// The most bytes that are read for an index: enough for 128 TiB in chunks of 4 MiB.
 const MAX_INDEX: u64 = 1 << 30;
 
-/// The most bytes that the index of an archive can have, which has so many bytes by the manifest.
+/// The most bytes that the index of an archive can have, given the length that the manifest lists
+/// for the archive.
 fn index_limit(file: &ManifestFile) -> u64 {
     let most = match file.name().ends_with(".fidx") {
         true => longest_fixed(file.size()),
@@ -49,35 +50,39 @@ impl Snapshot {
         }))
     }
 
-    /// The snapshot's name, with the time where only a group was asked for.
+    /// The snapshot's name. It has the time also where only the group was asked for.
     #[must_use]
     pub fn name(&self) -> &SnapshotName {
         &self.0.found.name
     }
 
-    /// The list of what is in it.
+    /// The manifest: the list of what is in the snapshot.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.0.found.manifest
     }
 
-    /// What places of [`any_of`](crate::Datastore::any_of) have otherwise than the manifest says, or lack in theirs: the
-    /// number of the place, from 0, with the name of the file. A copy that a server decrypted on its way differs so, and so do
-    /// two backups of one second. Nothing of such a file is taken from such a place.
+    /// The files that places of [`any_of`](crate::Datastore::any_of) have in another version than
+    /// the manifest says, or that their own manifests do not list: the number of the place, from 0,
+    /// with the name of the file. Such differences come from a server that decrypted a copy, or
+    /// from two backups that were made in the same second. Nothing of such a file is taken from
+    /// such a place.
     pub fn differences(&self) -> impl Iterator<Item = (usize, &str)> {
         let files = self.manifest().files();
         let differences = self.0.differences.iter();
         differences.map(|&(place, file)| (place, files[file].name()))
     }
 
-    /// An archive by its name, such as `drive-scsi0.img`. Its index is read, and checked against the manifest.
+    /// An archive by its name, such as `drive-scsi0.img`. Its index is read, and checked against
+    /// the manifest.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] where the manifest has no such archive, with those that it has;
-    /// [`ErrorKind::Invalid`] for a small file, which [`read`](Snapshot::read) is for, and for a name that several files
-    /// share; [`ErrorKind::Key`] where it is encrypted and its key was not given; [`ErrorKind::Missing`] where the place lacks
-    /// the index that the manifest lists; [`ErrorKind::Corrupt`] for an index that is damaged or not the manifest's; else why
-    /// it could not be fetched.
+    /// [`ErrorKind::NotFound`] where the manifest has no such archive: the message lists those that
+    /// it has; [`ErrorKind::Invalid`] for a small file, which must be read with
+    /// [`read`](Snapshot::read), and for a name that several files share; [`ErrorKind::Key`] where
+    /// the archive is encrypted and its key was not given; [`ErrorKind::Missing`] where the place
+    /// lacks the index that the manifest lists; [`ErrorKind::Corrupt`] for an index that is damaged
+    /// or is not the one that the manifest lists; otherwise why the index could not be fetched.
     pub fn archive(&self, name: &str) -> Result<Archive> {
         let file = self.file(name)?;
         if !file.is_archive() {
@@ -107,7 +112,7 @@ impl Snapshot {
         })))
     }
 
-    /// The index as a place has it, if it is the manifest's.
+    /// The index that a place has, if it is the one that the manifest lists.
     fn index(&self, view: &View, file: &ManifestFile) -> Result<Index> {
         let path = view.path(self.name());
         let raw = fetch(view, &path, file, index_limit(file))?;
@@ -129,10 +134,13 @@ impl Snapshot {
         Ok(index)
     }
 
-    /// A small file such as `qemu-server.conf`: read, checked against the manifest, and decoded.
+    /// A small file such as `qemu-server.conf`: it is read, checked against the manifest, and
+    /// decoded.
     ///
-    /// No manifest lists `index.json`, which is the manifest's own JSON, and `client.log`, which a client may leave after it: the
-    /// log is checked by its CRC alone, so it says what the server wants, unless it is encrypted.
+    /// Two files can be read although no manifest lists them: `index.json`, which is the manifest's
+    /// own JSON, and `client.log`, which a client may add after it has written the manifest. The
+    /// log is checked only by its CRC. So the server can change the log at will, unless the log is
+    /// encrypted.
     ///
     /// # Errors
     /// As [`archive`](Snapshot::archive), and [`ErrorKind::Invalid`] for an archive.
@@ -177,7 +185,7 @@ impl Snapshot {
         })
     }
 
-    /// The JSON of the manifest, anew, since the rest of it is not kept.
+    /// The JSON of the manifest. It is read again, since only the parsed manifest is kept.
     fn read_manifest(&self) -> Result<Vec<u8>> {
         first_right(&self.0.views, |view| {
             let (manifest, json) = view.manifest(self.name())?;
@@ -206,11 +214,12 @@ impl Snapshot {
         })
     }
 
-    /// How fast bytes come from the place over one connection, in bytes per second: bytes that it need not look for.
-    /// `None` where the place offers no such test; a Proxmox Backup Server does. Of several places, from the first.
+    /// How fast a place sends bytes over one connection when it need not look for them, in bytes
+    /// per second. `None` where the place offers no such test; a Proxmox Backup Server does. Of
+    /// several places, the first is tested.
     ///
     /// # Errors
-    /// Why they could not be fetched.
+    /// Why the bytes could not be fetched.
     pub fn speedtest(&self) -> Result<Option<f64>> {
         let view = self.0.views.first().expect("there is a place");
         let path = view.path(self.name());
@@ -222,7 +231,7 @@ impl Snapshot {
         }
     }
 
-    /// The places, but those that have another file under its name.
+    /// The places, except those that have another file under this file's name.
     fn views_with(&self, file: &ManifestFile) -> impl Iterator<Item = &View> {
         let files = self.manifest().files().iter();
         let number = files
@@ -275,7 +284,7 @@ impl Snapshot {
 fn fetch(view: &View, path: &SnapshotPath, file: &ManifestFile, limit: u64) -> Result<Vec<u8>> {
     let read = view.place.backend.read_file(path, file.name(), limit);
     read.map_err(|error| match error {
-        // It is listed, so it is lost, and not a name that nobody knows.
+        // The manifest lists the file, so the file is lost. It is not a name that nobody knows.
         FetchError::Missing => {
             let message = format!(
                 "{} of {path} is missing: its manifest lists it",
@@ -319,19 +328,20 @@ impl Source {
 }
 
 impl Archive {
-    /// Where it lies; of several places, in the first that has it as the manifest says.
+    /// The path of the archive; of several places, in the first that has the archive as the
+    /// manifest lists it.
     #[must_use]
     pub fn path(&self) -> &ArchivePath {
         &self.0.sources.first().expect("there is a place").path
     }
 
-    /// Its chunks.
+    /// The list of the archive's chunks.
     #[must_use]
     pub fn index(&self) -> &Index {
         &self.0.index
     }
 
-    /// The key of its chunks; `None` where they are not encrypted.
+    /// The key that the archive's chunks are encrypted with; `None` where they are not encrypted.
     #[must_use]
     pub fn key(&self) -> Option<&Key> {
         self.0.key.as_ref()
@@ -345,7 +355,8 @@ impl Archive {
         }
     }
 
-    /// The places that its chunks can come from, the preferred one first; none that has another archive under its name.
+    /// The places that the archive's chunks can come from, the preferred one first. Places that
+    /// have another archive under the same name are left out.
     pub(crate) fn sources(&self) -> &[Source] {
         &self.0.sources
     }

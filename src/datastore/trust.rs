@@ -1,4 +1,4 @@
-//! Whose manifests are believed, and with which key. Does no I/O.
+//! Decides which manifests are believed, and which key a snapshot has. Does no I/O.
 
 use crate::datastore::few;
 use crate::error::{Error, ErrorKind, Result};
@@ -6,7 +6,7 @@ use crate::format::key::Key;
 use crate::format::manifest::Manifest;
 use crate::format::name::SnapshotPath;
 
-/// Whose word is taken for what.
+/// The keys that may sign manifests, and whether a manifest must be signed.
 #[derive(Default)]
 pub(crate) struct Trust {
     pub(crate) keys: Vec<Key>,
@@ -14,8 +14,8 @@ pub(crate) struct Trust {
 }
 
 impl Trust {
-    /// The strictest of several: all their keys, any of which makes a signature necessary everywhere, unless all who have a
-    /// key do without.
+    /// The strictest combination of several: it has the keys of all. If there is any key, every
+    /// manifest must be signed, unless all that have keys allow unsigned manifests.
     pub(super) fn strictest<'a>(trusts: impl IntoIterator<Item = &'a Trust>) -> Trust {
         let mut keys: Vec<Key> = Vec::new();
         let mut allow_unsigned = true;
@@ -36,7 +36,7 @@ impl Trust {
         }
     }
 
-    /// The key of a snapshot, once its manifest was found to be signed by it.
+    /// The key of a snapshot, after its manifest was found to be signed by this key.
     pub(super) fn key_of(&self, manifest: &Manifest, path: &SnapshotPath) -> Result<Option<Key>> {
         if self.keys.is_empty() {
             return Ok(None);
@@ -60,7 +60,8 @@ impl Trust {
         let Some(key) = key else {
             return Err(self.foreign_key(manifest, &format!("the manifest of {path} is signed")));
         };
-        // Without a fingerprint any of the keys may have signed it; it is an unprotected member.
+        // Without a fingerprint, any of the keys may have signed the manifest; the fingerprint is a
+        // member that the signature does not protect.
         let named = manifest.key_fingerprint().is_some();
         let candidates = self
             .keys
@@ -73,7 +74,7 @@ impl Trust {
                 Err(error) => failure = Some(error),
             }
         }
-        // The right key and a wrong signature: somebody changed the manifest.
+        // The key is the right one and the signature is wrong, so somebody changed the manifest.
         let kind = if named {
             ErrorKind::Corrupt
         } else {

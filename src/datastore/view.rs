@@ -1,4 +1,4 @@
-//! One place seen from one namespace: what it holds, checked. Knows nothing of other places.
+//! One place seen from one namespace: reads what it holds, and checks it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,10 +15,10 @@ use crate::format::key::Key;
 use crate::format::manifest::{MAX_MANIFEST, Manifest};
 use crate::format::name::{GroupName, Namespace, SnapshotName, SnapshotPath};
 
-/// A place that is out of reach is asked after all others for so long.
+/// For this long, a place that was out of reach is asked only after all others.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// A place and a namespace in it, and whose word is taken for what it says.
+/// A place, a namespace in it, and the rule that says which of its manifests are believed.
 #[derive(Clone)]
 pub(super) struct View {
     pub(super) place: Arc<OpenPlace>,
@@ -26,10 +26,11 @@ pub(super) struct View {
     pub(super) trust: Arc<Trust>,
 }
 
-/// A place that is open: its backend, and whether it was out of reach of late.
+/// A place that is open: its backend, and whether the place was out of reach a moment ago.
 pub(super) struct OpenPlace {
     pub(super) backend: Box<dyn Backend>,
-    /// When it was found to be out of reach, which may have taken a while.
+    /// When the place was last found to be out of reach. The time is taken after the failure, since
+    /// it may take a while to find out.
     failed: Mutex<Option<Instant>>,
 }
 
@@ -37,7 +38,7 @@ pub(super) struct OpenPlace {
 pub(super) struct Found {
     pub(super) name: SnapshotName,
     pub(super) manifest: Manifest,
-    /// Of the chunks, where it was given.
+    /// The key of the snapshot's chunks, where it was given.
     pub(super) key: Option<Key>,
 }
 
@@ -60,7 +61,7 @@ impl View {
         answer
     }
 
-    /// Whether it was out of reach a moment ago.
+    /// Whether the place was out of reach a moment ago.
     pub(super) fn is_out_of_reach(&self) -> bool {
         let failed = *self.place.failed.lock();
         failed.is_some_and(|failed| failed.elapsed() < PAUSE)
@@ -83,7 +84,8 @@ impl View {
         found.map_err(|error| self.cannot_list(error))
     }
 
-    /// The snapshot of a name, once its manifest is found to be its own, and signed where it must be.
+    /// The snapshot of this name, after its manifest was checked: it must belong to the snapshot,
+    /// and be signed where a signature is required.
     pub(super) fn snapshot(&self, name: SnapshotName) -> Result<Found> {
         let (manifest, _) = self.manifest(&name)?;
         let key = self.trust.key_of(&manifest, &self.path(&name))?;
@@ -94,7 +96,8 @@ impl View {
         })
     }
 
-    /// The manifest of a snapshot, found to be its own, whoever signed it; and its JSON.
+    /// The manifest of a snapshot, after it was found to belong to this snapshot, and its JSON. The
+    /// signature is not checked.
     pub(super) fn manifest(&self, name: &SnapshotName) -> Result<(Manifest, Vec<u8>)> {
         let path = self.path(name);
         let read = (self.place.backend).read_file(&path, MANIFEST, MAX_RAW);
@@ -118,7 +121,7 @@ impl View {
         Ok((manifest, json))
     }
 
-    /// The last snapshot of a group that has a manifest.
+    /// The last snapshot of a group that is finished: it has a manifest.
     pub(super) fn last_finished(&self, group: &GroupName) -> Result<SnapshotName> {
         let found = self.place.backend.snapshots(&self.namespace, Some(group));
         let snapshots = match found {
@@ -163,7 +166,7 @@ impl View {
         Error::new(ErrorKind::NotFound, message + &others)
     }
 
-    /// For a message about something that is not there: what is.
+    /// A text for a message about something that is not there: it lists the groups that are there.
     fn groups_there(&self) -> String {
         match self.place.backend.snapshots(&self.namespace, None) {
             Ok(snapshots) => {

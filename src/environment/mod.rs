@@ -1,4 +1,5 @@
-//! What the environment says: secrets, the default key file, the namespace; in the official client's terms.
+//! Settings from environment variables, under the names that the official client uses: secrets, the
+//! default key file, the namespace, proxies.
 
 #[cfg(feature = "s3")]
 pub(crate) mod aws;
@@ -18,36 +19,40 @@ use crate::format::key::{Key, KeyFile};
 use crate::format::name::Namespace;
 use crate::reading::read_small;
 
-/// A secret is one line, so this is more than enough.
+/// The most bytes of a secret. A secret is one line, so this is more than enough.
 const MAX_SECRET: u64 = 64 << 10;
 
-/// A key file has some hundred bytes; on paper, with its picture, some hundred thousand.
+/// The most bytes of a key file. It has some hundred bytes; a paper key with its picture has some
+/// hundred thousand.
 const MAX_KEY_FILE: u64 = 1 << 20;
 
-/// The passphrase of key files: the first line of what PBS_ENCRYPTION_PASSWORD, _FD, _FILE or _CMD gives, the first
-/// that is set.
+/// The passphrase of key files. It is the first line of what PBS_ENCRYPTION_PASSWORD,
+/// PBS_ENCRYPTION_PASSWORD_FD, _FILE or _CMD gives; of these variables, the first that is set
+/// counts.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] where what a variable names can't be read, or is empty.
+/// [`ErrorKind::Invalid`] where the secret that a variable names can't be read, or is empty.
 pub fn passphrase() -> Result<Option<Zeroizing<String>>> {
     secret("PBS_ENCRYPTION_PASSWORD")
 }
 
-/// The password of a Proxmox Backup Server's user, or the secret of a token: the first line of what PBS_PASSWORD, _FD, _FILE
-/// or _CMD gives, the first that is set. A descriptor can be read only once.
+/// The password of a Proxmox Backup Server's user, or the secret of a token. It is the first line
+/// of what PBS_PASSWORD, PBS_PASSWORD_FD, _FILE or _CMD gives; of these variables, the first that
+/// is set counts. A descriptor can be read only once.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] where what a variable names can't be read, or is empty.
+/// [`ErrorKind::Invalid`] where the secret that a variable names can't be read, or is empty.
 #[cfg(feature = "pbs")]
 pub fn password() -> Result<Option<Zeroizing<String>>> {
     secret("PBS_PASSWORD")
 }
 
 impl KeyFile {
-    /// Reads a key file; or what comes through a pipe, for as long as somebody writes to it.
+    /// Reads a key file. The path may also be that of a pipe, which is read for as long as somebody
+    /// writes to it.
     ///
     /// # Errors
-    /// [`ErrorKind::Key`] where it can't be read or is not a key file.
+    /// [`ErrorKind::Key`] where the file can't be read or is not a key file.
     pub fn read(path: impl AsRef<Path>) -> Result<KeyFile> {
         let path = path.as_ref();
         let cannot = || {
@@ -61,7 +66,7 @@ impl KeyFile {
         KeyFile::parse(&text).map_err(|error| cannot().because(error))
     }
 
-    /// Where the official client looks for a key file that nobody named:
+    /// The path at which the official client looks for a key file when none is named:
     /// `$XDG_CONFIG_HOME/proxmox-backup/encryption-key.json`, or the same below `~/.config`.
     #[must_use]
     pub fn default_path() -> Option<PathBuf> {
@@ -73,7 +78,7 @@ impl KeyFile {
     }
 }
 
-/// A variable that is set to something.
+/// The value of a variable that is set and not empty.
 fn set(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
@@ -116,25 +121,26 @@ pub(crate) fn fingerprint() -> Result<Option<Fingerprint>> {
     })
 }
 
-/// Whose rule says which variables name a proxy.
+/// Which program's rule decides which variables name a proxy.
 #[cfg(feature = "tls")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProxyRule {
-    /// That of Proxmox Backup's own client.
+    /// The rule of Proxmox Backup's own client.
     #[cfg(feature = "pbs")]
     Pbs,
-    /// That of curl, for `https://`.
+    /// The rule of curl for `https://`.
     #[cfg(any(feature = "https", feature = "s3"))]
     Https,
-    /// That of curl, for `http://`. An HTTP_PROXY in capitals could be the header `Proxy` of a CGI request.
+    /// The rule of curl for `http://`. It does not read HTTP_PROXY in capitals, which could be the
+    /// header `Proxy` of a CGI request.
     #[cfg(feature = "s3")]
     Http,
 }
 
-/// The variable that names a proxy, and its text, unchecked.
+/// The variable that names a proxy, and its text, which is not checked.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] where it is not UTF-8.
+/// [`ErrorKind::Invalid`] where the text is not UTF-8.
 #[cfg(feature = "tls")]
 pub(crate) fn proxy(rule: ProxyRule) -> Result<Option<(&'static str, String)>> {
     first_set(match rule {
@@ -147,7 +153,8 @@ pub(crate) fn proxy(rule: ProxyRule) -> Result<Option<(&'static str, String)>> {
     })
 }
 
-/// The list of hosts that are reached without a proxy, unchecked; empty where there is none.
+/// The list of hosts that are reached without a proxy, which is not checked; empty where there is
+/// none.
 ///
 /// # Errors
 /// As [`proxy`].
@@ -219,7 +226,7 @@ fn read_file(path: impl AsRef<Path>) -> io::Result<Zeroizing<String>> {
     let mut bytes = read_small(path.as_ref(), MAX_SECRET)?;
     let text = String::from_utf8(std::mem::take(&mut bytes));
     text.map(Zeroizing::new).map_err(|error| {
-        // The error has the bytes in it.
+        // The error holds the bytes of the secret, so they are wiped.
         drop(Zeroizing::new(error.into_bytes()));
         io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8")
     })

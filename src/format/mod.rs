@@ -1,6 +1,7 @@
-//! Bytes in, checked values out. Does no I/O, and knows nothing of where the bytes come from.
+//! Parsers: they turn bytes into checked values. They do no I/O.
 //!
-//! The formats are those of Proxmox Backup Server, versions 1 to 4. All of them are read, none is written.
+//! The formats are those of Proxmox Backup Server, versions 1 to 4. All of them can be read, and
+//! none is written.
 
 pub(crate) mod blob;
 pub(crate) mod index;

@@ -1,4 +1,4 @@
-//! Names as people type them: snapshots, groups, namespaces, archives. Knows nothing of how a place stores them.
+//! Names as people type them: of snapshots, groups, namespaces and archives.
 
 use std::fmt;
 use std::str::FromStr;
@@ -56,26 +56,28 @@ impl FromStr for BackupType {
     }
 }
 
-/// A namespace of a datastore, such as `team/a`. The default is the root, which is written as nothing at all.
+/// A namespace of a datastore, such as `team/a`. The default is the root namespace, which is
+/// written as an empty text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Namespace(String);
 
 impl Namespace {
-    /// Whether this is the root.
+    /// Whether this is the root namespace.
     #[must_use]
     pub fn is_root(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The names from the root down to this namespace; none for the root.
+    /// The names from the root down to this namespace. The root has none.
     pub fn components(&self) -> impl Iterator<Item = &str> {
         self.0.split('/').filter(|component| !component.is_empty())
     }
 
-    /// The namespace `name` in this one.
+    /// The namespace `name` inside this one.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] where `name` is not one component, or the result is too deep or too long.
+    /// [`ErrorKind::Invalid`] where `name` is not one component, or the result is too deep or too
+    /// long.
     pub fn child(&self, name: &str) -> Result<Namespace> {
         if name.is_empty() || name.contains('/') {
             return Err(invalid(name, "the name of one namespace"));
@@ -96,7 +98,8 @@ impl fmt::Display for Namespace {
 impl FromStr for Namespace {
     type Err = Error;
 
-    /// Reads names joined by `/`: at most 7 names of at most 32 letters, digits, `.`, `_` and `-` each.
+    /// Reads names joined by `/`: at most 7 names of at most 32 letters, digits, `.`, `_` and `-`
+    /// each.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] for anything else.
@@ -127,7 +130,8 @@ impl GroupName {
     /// The group of all backups of a thing.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for an id that is not at most 128 letters, digits, `.`, `_` and `-`, or begins with `.` or `-`.
+    /// [`ErrorKind::Invalid`] for an id that has other characters than letters, digits, `.`, `_`
+    /// and `-`, has more than 128 of them, is empty, or begins with `.` or `-`.
     pub fn new(backup_type: BackupType, id: &str) -> Result<GroupName> {
         format!("{backup_type}/{id}").parse()
     }
@@ -138,7 +142,7 @@ impl GroupName {
         self.backup_type
     }
 
-    /// Which one of its type: a guest's number, a host's name.
+    /// The id of the thing among those of its type: a guest's number, or a host's name.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
@@ -163,7 +167,8 @@ impl FromStr for GroupName {
     }
 }
 
-/// One backup, such as `vm/100/2024-06-10T10:00:00Z`. Ordered by group, then time.
+/// The name of one backup, such as `vm/100/2024-06-10T10:00:00Z`. Names are ordered by group, then
+/// by time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SnapshotName {
     group: GroupName,
@@ -187,7 +192,7 @@ impl SnapshotName {
         Ok(SnapshotName { group, time })
     }
 
-    /// The group that it belongs to.
+    /// The group that the snapshot belongs to.
     #[must_use]
     pub fn group(&self) -> &GroupName {
         &self.group
@@ -199,7 +204,7 @@ impl SnapshotName {
         self.time
     }
 
-    /// That time as the last part of the name, such as `2024-06-10T10:00:00Z`.
+    /// The time as it stands in the name, such as `2024-06-10T10:00:00Z`.
     #[must_use]
     pub fn time_text(&self) -> String {
         let time = Timestamp::from_second(self.time)
@@ -217,8 +222,8 @@ impl fmt::Display for SnapshotName {
 impl FromStr for SnapshotName {
     type Err = Error;
 
-    /// Reads a type, an id and a time joined by `/`. The time is in UTC, spelt exactly as the server spells it,
-    /// since it is also the name of a folder.
+    /// Reads a type, an id and a time joined by `/`. The time is in UTC. It must be spelt exactly
+    /// as the server spells it, since it is also the name of a folder.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] for anything else.
@@ -228,12 +233,12 @@ impl FromStr for SnapshotName {
     }
 }
 
-/// Where a snapshot lies in a datastore.
+/// Where a snapshot is in a datastore.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SnapshotPath {
-    /// The namespace that it lies in.
+    /// The namespace that holds the snapshot.
     pub namespace: Namespace,
-    /// Its name there.
+    /// The name of the snapshot in that namespace.
     pub snapshot: SnapshotName,
 }
 
@@ -247,8 +252,9 @@ impl fmt::Display for SnapshotPath {
     }
 }
 
-/// The name that people type for a file of a snapshot: `drive-scsi0.img` for `drive-scsi0.img.fidx`. `None` where
-/// `file` is no name that a file of a snapshot may have, since it becomes part of a path.
+/// The name that people type for a file of a snapshot: `drive-scsi0.img` for
+/// `drive-scsi0.img.fidx`. `None` where `file` is not a name that a file of a snapshot may have;
+/// this is checked because the name becomes part of a path.
 pub(crate) fn archive_name(file: &str) -> Option<&str> {
     if file.len() > FILE_NAME_LEN || !is_safe(file) {
         return None;
@@ -277,7 +283,8 @@ fn parse_snapshot(text: &str) -> Option<SnapshotName> {
     (name.to_string() == text).then_some(name)
 }
 
-/// Whether `text` is what Proxmox calls a safe id. It never begins with a dot, so `.` and `..` are none.
+/// Whether `text` is a "safe id" as Proxmox defines it. A safe id never begins with a dot, so `.`
+/// and `..` are none.
 fn is_safe(text: &str) -> bool {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     text.as_bytes().first().is_some_and(|byte| word(*byte))
@@ -287,7 +294,7 @@ fn is_safe(text: &str) -> bool {
 }
 
 fn invalid(text: &str, expected: &str) -> Error {
-    // What was typed may hold anything, also what a terminal would obey.
+    // The typed text may hold anything, also control characters that a terminal would obey.
     let text = text.escape_debug();
     Error::new(ErrorKind::Invalid, format!("'{text}' is not {expected}"))
 }

@@ -1,4 +1,5 @@
-//! From a string to a datastore: which kind of place it names, and what opening it needs.
+//! Opens datastores: finds out which kind of place a string names, and gathers what opening it
+//! needs.
 
 #[cfg(feature = "tls")]
 mod network;
@@ -24,7 +25,8 @@ use crate::format::key::Key;
 use crate::format::name::Namespace;
 use crate::place::{Place, Repository};
 
-/// What opening a datastore needs: keys, where to look, and, over the network, whom to trust and how long to wait.
+/// What opening a datastore needs: keys, a namespace, and, for places on the network, which servers
+/// to trust and how long to wait.
 #[derive(Clone, Debug, Default)]
 pub struct OpenOptions {
     keys: Vec<Key>,
@@ -37,20 +39,24 @@ pub struct OpenOptions {
 }
 
 impl OpenOptions {
-    /// No keys, the root namespace. Reads no environment.
+    /// Options without keys, for the root namespace. Reads no environment variables.
     #[must_use]
     pub fn new() -> OpenOptions {
         OpenOptions::default()
     }
 
-    /// What the environment says, as the official client reads it: the default key file
-    /// (`$XDG_CONFIG_HOME/proxmox-backup/encryption-key.json`) where there is one, with its passphrase from
-    /// PBS_ENCRYPTION_PASSWORD or from what its kin _FD, _FILE or _CMD name; PBS_NAMESPACE. And
-    /// over the network PBS_FINGERPRINT, the HTTP proxy that `OpenOptions::proxy_from_env` finds, and the password or the token's
-    /// secret from PBS_PASSWORD or its kin. For S3 what `OpenOptions::s3_from_env` reads.
+    /// Options that the environment sets, in the way the official client reads it:
+    ///
+    /// The default key file (`$XDG_CONFIG_HOME/proxmox-backup/encryption-key.json`), where there is
+    /// one; its passphrase comes from PBS_ENCRYPTION_PASSWORD, or from where
+    /// PBS_ENCRYPTION_PASSWORD_FD, _FILE or _CMD says. The namespace comes from PBS_NAMESPACE. For
+    /// places on the network: the fingerprint from PBS_FINGERPRINT, the HTTP proxy that
+    /// `OpenOptions::proxy_from_env` finds, and the password or the token's secret from
+    /// PBS_PASSWORD, _FD, _FILE or _CMD. For S3: what `OpenOptions::s3_from_env` reads.
     ///
     /// # Errors
-    /// [`ErrorKind::Key`] for a key file that can't be used, [`ErrorKind::Invalid`] for a variable that makes no sense.
+    /// [`ErrorKind::Key`] for a key file that can't be used, [`ErrorKind::Invalid`] for a variable
+    /// that can't be used.
     pub fn from_env() -> Result<OpenOptions> {
         let mut options = OpenOptions::new();
         if let Some(key) = environment::default_key()? {
@@ -77,15 +83,17 @@ impl OpenOptions {
         Ok(options)
     }
 
-    /// Adds a key: of several, a snapshot's fingerprint chooses. With any key, a manifest must be signed by one of them.
+    /// Adds a key. If there are several, the key whose fingerprint is in a snapshot's manifest is
+    /// used for that snapshot. If there is any key, every manifest must be signed by one of the
+    /// keys.
     #[must_use]
     pub fn key(mut self, key: Key) -> OpenOptions {
         self.keys.push(key);
         self
     }
 
-    /// Takes manifests that are not signed although keys were given. Who can write to the datastore can then choose what
-    /// is restored; a *wrong* signature is refused all the same.
+    /// Accepts manifests that are not signed even though keys were given. Whoever can write to the
+    /// datastore can then choose what is restored. A *wrong* signature is refused all the same.
     #[must_use]
     pub fn allow_unsigned(self, yes: bool) -> OpenOptions {
         OpenOptions {
@@ -94,29 +102,32 @@ impl OpenOptions {
         }
     }
 
-    /// The namespace whose snapshots are meant.
+    /// The namespace that the datastore is seen from.
     #[must_use]
     pub fn namespace(self, namespace: Namespace) -> OpenOptions {
         OpenOptions { namespace, ..self }
     }
 
-    /// Opens the datastore that a string names, as [`Place`] reads it: `https://[user:password@]host[:port]/path/` is one that
-    /// a web server publishes; `s3://BUCKET/DATASTORE` one that PBS 4 keeps in an S3 bucket; `dir:PATH`, or anything else with
-    /// a `/` in it, is a folder; and all else is a datastore of a Proxmox Backup Server,
-    /// `[[user@realm[!token]@]host[:port]:]datastore`. Servers are not connected to yet.
+    /// Opens the datastore that a string names, as [`Place`] reads it:
+    /// `https://[user:password@]host[:port]/path/` is a datastore that a web server publishes;
+    /// `s3://BUCKET/DATASTORE` is a datastore that PBS 4 keeps in an S3 bucket; `dir:PATH`, or
+    /// anything else with a `/` in it, is a folder; all else is a datastore of a Proxmox Backup
+    /// Server, `[[user@realm[!token]@]host[:port]:]datastore`. This does not connect to servers
+    /// yet.
     ///
     /// # Errors
-    /// Those of the [`Place`], and of [`open_place`](OpenOptions::open_place).
+    /// Those of reading a [`Place`], and those of [`open_place`](OpenOptions::open_place).
     pub fn open(self, place: &str) -> Result<Datastore> {
         self.open_place(&place.parse()?)
     }
 
-    /// Opens the datastore at a place. Servers are not connected to yet.
+    /// Opens the datastore at a place. This does not connect to servers yet.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] where it is not there, [`ErrorKind::Unsupported`] for a kind of place that this build
-    /// can't reach, [`ErrorKind::Invalid`] for a CA file, a proxy, an S3 endpoint or an AWS profile that makes no sense,
-    /// [`ErrorKind::Denied`] for a bucket without credentials.
+    /// [`ErrorKind::NotFound`] where the place is not there, [`ErrorKind::Unsupported`] for a kind
+    /// of place that this build can't reach, [`ErrorKind::Invalid`] for a CA file, a proxy, an S3
+    /// endpoint or an AWS profile that can't be used, [`ErrorKind::Denied`] for a bucket without
+    /// credentials.
     pub fn open_place(self, place: &Place) -> Result<Datastore> {
         match place {
             Place::Folder(path) => self.open_folder(path),
@@ -143,7 +154,7 @@ impl OpenOptions {
             let kind = match error.kind() {
                 std::io::ErrorKind::NotADirectory => ErrorKind::NotFound,
                 _ if is_ours(&error) => ErrorKind::Resources,
-                // The error itself is the cause, since it says more than its sort.
+                // The error itself is the cause, since it says more than its kind does.
                 kind => FetchError::of_file(kind.into()).kind(),
             };
             Error::new(kind, message).because(error)
@@ -181,11 +192,11 @@ impl OpenOptions {
 }
 
 impl Datastore {
-    /// Opens the datastore that a string names, with what the environment says:
+    /// Opens the datastore that a string names, with the options that the environment sets:
     /// [`OpenOptions::from_env`], then [`OpenOptions::open`].
     ///
     /// # Errors
-    /// As those two.
+    /// Those of these two functions.
     pub fn open(place: &str) -> Result<Datastore> {
         OpenOptions::from_env()?.open(place)
     }

@@ -1,4 +1,5 @@
-//! What reaching a place over the network needs: whom to trust, how long to wait, which way. Knows no kind of place.
+//! Options for places on the network: which servers to trust, how long to wait, and which proxy to
+//! use.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use crate::net::{Dialer, Route, Timeouts};
 use crate::open::OpenOptions;
 use crate::reading::read_small;
 
-/// All root certificates of a system take a quarter of that.
+/// All root certificates of a system take a quarter of this.
 const MAX_CA_FILE: u64 = 1 << 20;
 
 const DEFAULT_ATTEMPTS: u32 = 5;
@@ -28,9 +29,9 @@ pub(super) struct Network {
     fingerprint: Option<Fingerprint>,
     ca_file: Option<PathBuf>,
     timeouts: Timeouts,
-    /// It may hold a password.
+    /// The proxy's URL. It may hold a password.
     proxy: Option<Zeroizing<String>>,
-    /// Whether to ask the environment for a proxy, where none is set here.
+    /// Whether the environment may name a proxy, where none is set here.
     proxy_from_env: bool,
     #[cfg(feature = "https")]
     pub(super) credentials: Option<crate::backend::https::Credentials>,
@@ -65,11 +66,11 @@ impl Network {
         self.retry.clone()
     }
 
-    /// Connections for a kind of place, with the proxy that the rule finds.
+    /// Makes connections for a kind of place, through the proxy that the rule finds.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a CA file or a proxy that can't be used; [`ErrorKind::Resources`] where this machine
-    /// lacks what it takes to read certificates.
+    /// [`ErrorKind::Invalid`] for a CA file or a proxy that can't be used; [`ErrorKind::Resources`]
+    /// where this machine lacks the resources to read certificates.
     pub(super) fn dialer(&self, rule: ProxyRule) -> Result<Dialer> {
         let route = self.route(rule)?;
         let Some(path) = &self.ca_file else {
@@ -102,45 +103,51 @@ impl Network {
 }
 
 impl OpenOptions {
-    /// Trusts the server whose certificate has this fingerprint: the SHA-256 of its DER form, which a Proxmox Backup
-    /// Server shows on its dashboard. Its names, dates and version don't matter then. A certificate that the system's
-    /// roots vouch for is trusted without.
+    /// Trusts the server whose certificate has this fingerprint: the SHA-256 of the certificate's
+    /// DER form. A Proxmox Backup Server shows it on its dashboard. The certificate's names, dates
+    /// and version then don't matter. A certificate that the system's root certificates vouch for
+    /// is trusted without a fingerprint.
     #[must_use]
     pub fn fingerprint(mut self, fingerprint: Fingerprint) -> OpenOptions {
         self.network.fingerprint = Some(fingerprint);
         self
     }
 
-    /// Trusts, besides the system's root certificates, those in a PEM file. It is read when a place is opened. A server
-    /// whose own certificate is in it is trusted, if the certificate's names and dates are right.
+    /// Trusts the certificates in a PEM file, besides the system's root certificates. The file is
+    /// read when a place is opened. A server whose own certificate is in the file is trusted, if
+    /// the certificate's names and dates are right.
     #[must_use]
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> OpenOptions {
         self.network.ca_file = Some(path.into());
         self
     }
 
-    /// Goes through an HTTP proxy, `http://[user:password@]host:port`, by CONNECT, to whatever host.
+    /// Connects to every host through an HTTP proxy, `http://[user:password@]host:port`, by
+    /// CONNECT.
     #[must_use]
     pub fn proxy(mut self, url: impl Into<String>) -> OpenOptions {
         self.network.proxy = Some(Zeroizing::new(url.into()));
         self
     }
 
-    /// Goes through the HTTP proxy that the environment names, where no [`proxy`](OpenOptions::proxy) is set: for a Proxmox
-    /// Backup Server in ALL_PROXY or all_proxy, as its own client reads it; for `https://` and `s3://` places, as curl does,
-    /// in https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY, or for an `http://` endpoint in http_proxy, all_proxy or
-    /// ALL_PROXY, the first that is set.
+    /// Connects through the HTTP proxy that the environment names, where no
+    /// [`proxy`](OpenOptions::proxy) is set. For each kind of place, the first of these variables
+    /// that is set counts: for a Proxmox Backup Server ALL_PROXY or all_proxy, as its own client
+    /// reads them; for `https://` and `s3://` places https_proxy, HTTPS_PROXY, all_proxy or
+    /// ALL_PROXY, as curl does; for an `http://` endpoint http_proxy, all_proxy or ALL_PROXY.
     ///
-    /// The hosts of no_proxy or NO_PROXY are reached without: a list, separated by commas, of names (each with all below it),
-    /// addresses, and networks such as `10.0.0.0/8`; `*` stands for all. Read when a place is opened.
+    /// The hosts in no_proxy or NO_PROXY are reached without a proxy. The variable is a list,
+    /// separated by commas, of names (a name includes all names below it), addresses, and networks
+    /// such as `10.0.0.0/8`; `*` stands for all hosts. The variables are read when a place is
+    /// opened.
     #[must_use]
     pub fn proxy_from_env(mut self) -> OpenOptions {
         self.network.proxy_from_env = true;
         self
     }
 
-    /// How long to wait for a connection, from the name's lookup to the first address that answers; 10 seconds by
-    /// default.
+    /// How long to wait for a connection, from looking up the name to the first address that
+    /// answers; 10 seconds by default.
     #[must_use]
     pub fn connect_timeout(mut self, limit: Duration) -> OpenOptions {
         self.network.timeouts.connect = limit;
@@ -154,37 +161,41 @@ impl OpenOptions {
         self
     }
 
-    /// How long to wait for progress of an answer; 30 seconds by default. Nothing limits the whole, and a server that
-    /// was silent for so long is asked again. Only time spent with waiting for the server counts.
+    /// How long to wait for an answer to make progress; 30 seconds by default. The time that a
+    /// whole answer takes is not limited. A server that was silent for this long is asked again.
+    /// Only time spent waiting for the server counts.
     ///
-    /// With a Proxmox Backup Server progress is 8 KiB of an answer, or its end: less is a trickle. Of several answers
-    /// one is also given up when it makes no progress while eight to later requests come.
+    /// With a Proxmox Backup Server, an answer makes progress when 8 KiB of it come, or its end;
+    /// fewer bytes are a trickle and do not count. An answer is also given up when it makes no
+    /// progress while eight answers to later requests come.
     #[must_use]
     pub fn progress_timeout(mut self, limit: Duration) -> OpenOptions {
         self.network.timeouts.progress = limit;
         self
     }
 
-    /// How many times a manifest, an index or a listing is asked for, where a failure may pass; 5 by default, and 1 at
-    /// the least. Chunks have [`attempts of their own`](crate::Restore::attempts).
+    /// How many times a manifest, an index or a listing is asked for, where the failure may be a
+    /// passing one; 5 by default, and 1 at the least. Chunks have [`attempts of their
+    /// own`](crate::Restore::attempts).
     ///
-    /// Whatever the number, no further attempt is begun after the [`patience`](OpenOptions::patience).
+    /// Whatever this number is, no attempt begins after the [`patience`](OpenOptions::patience) has
+    /// run out.
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> OpenOptions {
         self.network.retry.attempts = attempts;
         self
     }
 
-    /// How long to go on with attempts for a manifest, an index or a listing; 120 seconds by default. For chunks it is
-    /// [`Restore::patience`](crate::Restore::patience).
+    /// How long to go on with attempts for a manifest, an index or a listing; 120 seconds by
+    /// default. The limit for chunks is [`Restore::patience`](crate::Restore::patience).
     #[must_use]
     pub fn patience(mut self, limit: Duration) -> OpenOptions {
         self.network.retry.patience = limit;
         self
     }
 
-    /// Stops what the datastore itself waits for, such as a manifest, when this is cancelled; restores have
-    /// [`a cancel of their own`](crate::Restore::cancel).
+    /// Stops the datastore's own requests, such as that for a manifest, when `cancel` is cancelled.
+    /// Restores have [`a cancel of their own`](crate::Restore::cancel).
     #[must_use]
     pub fn cancel(mut self, cancel: &Cancel) -> OpenOptions {
         self.network.retry.cancel = cancel.clone();
@@ -194,7 +205,8 @@ impl OpenOptions {
 
 #[cfg(feature = "pbs")]
 impl OpenOptions {
-    /// Signs in to a Proxmox Backup Server with this: the password of the repository's user, or the secret of its token.
+    /// Signs in to a Proxmox Backup Server with the password of the repository's user, or with the
+    /// secret of its token.
     #[must_use]
     pub fn password(mut self, secret: impl Into<String>) -> OpenOptions {
         self.network.secret = Some(Zeroizing::new(secret.into()));
@@ -204,7 +216,7 @@ impl OpenOptions {
 
 #[cfg(feature = "https")]
 impl OpenOptions {
-    /// Signs in to an `https://` place as a user. Credentials in the URL come first.
+    /// Signs in to an `https://` place as a user. Credentials in the URL take precedence.
     #[must_use]
     pub fn basic_auth(
         mut self,
@@ -228,7 +240,7 @@ impl OpenOptions {
 }
 
 impl fmt::Debug for Network {
-    // The proxy may hold a password; the credentials are one.
+    // Debug shows no secrets: the proxy may hold a password, and the credentials are one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Network")
             .field("fingerprint", &self.fingerprint)

@@ -1,4 +1,4 @@
-//! What opening a datastore in an S3 bucket needs. Knows nothing of requests.
+//! Options for a datastore in an S3 bucket: credentials, endpoint and region.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use crate::place::Bucket;
 pub(super) struct Settings {
     server: Server,
     credentials: Option<Credentials>,
-    /// Whether to ask the environment for what is not set here, and for which profile of it.
+    /// Whether the environment may give what is not set here, and which profile to use.
     environment: Option<Option<String>>,
 }
 
@@ -47,8 +47,8 @@ impl Settings {
 }
 
 impl OpenOptions {
-    /// Signs requests for an `s3://` place with an access key, its secret, and, where they are temporary credentials,
-    /// the session token.
+    /// Signs requests for an `s3://` place with an access key, its secret, and, for temporary
+    /// credentials, the session token.
     #[must_use]
     pub fn s3_credentials(
         mut self,
@@ -63,40 +63,47 @@ impl OpenOptions {
         self
     }
 
-    /// The S3 server, `https://host[:port][/path]`; Amazon's of the region by default. With `http://` all data travels
-    /// unencrypted, signatures and the session token too, though not the secret; chunks are still verified.
+    /// The URL of the S3 server, `https://host[:port][/path]`; by default Amazon's server for the
+    /// region. With `http://` all data travels unencrypted, and so do signatures and the session
+    /// token, but not the secret. Chunks are verified all the same.
     #[must_use]
     pub fn s3_endpoint(mut self, url: impl Into<String>) -> OpenOptions {
         self.s3.server.endpoint = Some(url.into());
         self
     }
 
-    /// The region of the bucket; `us-east-1` by default, which most servers other than Amazon's call theirs.
+    /// The region of the bucket; by default `us-east-1`, which is also the region's name on most
+    /// servers other than Amazon's.
     #[must_use]
     pub fn s3_region(mut self, region: impl Into<String>) -> OpenOptions {
         self.s3.server.region = Some(region.into());
         self
     }
 
-    /// Whether the bucket's name is a part of the host's, as `https://bucket.host/`, or of the path. By default the former
-    /// with Amazon, the latter with an endpoint of your own.
+    /// Whether the bucket's name is a part of the host name, as in `https://bucket.host/`, or of
+    /// the path. By default it is a part of the host name with Amazon, and of the path with an
+    /// endpoint of your own.
     #[must_use]
     pub fn s3_virtual_host(mut self, yes: bool) -> OpenOptions {
         self.s3.server.virtual_host = Some(yes);
         self
     }
 
-    /// Takes what no other option sets from where Amazon's own tools find it, when an `s3://` place is opened.
+    /// Takes what no other option sets from where Amazon's own tools find it. It is read when an
+    /// `s3://` place is opened.
     ///
-    /// Credentials are those of the profile that is named here; else AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
-    /// AWS_SESSION_TOKEN; else those of the profile that AWS_PROFILE names, or of `default`. A profile is a section of the file
-    /// that AWS_SHARED_CREDENTIALS_FILE names, or `~/.aws/credentials`, and `[profile NAME]` in the one that AWS_CONFIG_FILE
-    /// names, or `~/.aws/config`. Only keys and temporary credentials are read there: one that gets others by `role_arn`,
+    /// Credentials are those of the profile that `profile` names; otherwise those in
+    /// AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN; otherwise those of the
+    /// profile that AWS_PROFILE names, or of the profile `default`. A profile is a section of the
+    /// file that AWS_SHARED_CREDENTIALS_FILE names, or of `~/.aws/credentials`, and the section
+    /// `[profile NAME]` of the file that AWS_CONFIG_FILE names, or of `~/.aws/config`. Only keys
+    /// and temporary credentials are read there. A profile that gets its credentials by `role_arn`,
     /// `sso_session`, `credential_process` and the like is an error that says so.
     ///
-    /// The region is that of AWS_REGION or AWS_DEFAULT_REGION, else that of the profile. The endpoint is that of
-    /// AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, else that for S3 in the `[services NAME]` that the profile names, else that of
-    /// the profile; none of them where AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is `true`.
+    /// The region is that of AWS_REGION or AWS_DEFAULT_REGION, otherwise that of the profile. The
+    /// endpoint is that of AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, otherwise that for S3 in the
+    /// section `[services NAME]` that the profile names, otherwise that of the profile. None of
+    /// these endpoints is used where AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is `true`.
     #[must_use]
     pub fn s3_from_env(mut self, profile: Option<&str>) -> OpenOptions {
         self.s3.environment = Some(profile.map(str::to_owned));

@@ -1,5 +1,5 @@
-//! Chunks that are kept in memory because they are needed again, where a target can't be read back. Knows nothing of how it was
-//! decided which.
+//! Keeps chunks in memory that are needed again, for targets that can't be read back. `repeats`
+//! decides which chunks.
 
 use std::collections::HashMap;
 
@@ -8,9 +8,9 @@ use crate::restore::repeats::Repeat;
 
 #[derive(Debug, Default)]
 pub(super) struct Cache {
-    /// Where each chunk is needed again, in the order of where it was before.
+    /// Where each kept chunk is needed again, sorted by where it occurred before.
     next: Vec<Repeat>,
-    /// By the position at which they are needed.
+    /// The kept chunks, by the position at which each is needed.
     chunks: HashMap<usize, Verified>,
 }
 

@@ -1,4 +1,5 @@
-//! The ways in which the writer commits a chunk: as zeros, kept in the target, fetched, repeated, or lost.
+//! The ways in which the writer commits a chunk: it is written as zeros, kept in the target,
+//! fetched, repeated, or lost.
 
 use std::io;
 use std::time::Instant;
@@ -11,11 +12,12 @@ use crate::restore::window::{Settled, Window};
 use crate::restore::writer::{Writer, target_error};
 use crate::target::Target;
 
-/// Zeros are given to the target in pieces of so many bytes, so that it can be cancelled in between.
+/// Zeros are given to the target in pieces of this many bytes, so that the restore can be cancelled
+/// between them.
 const ZEROS_AT_ONCE: u64 = 4 << 20;
 
 impl Writer<'_> {
-    /// Commits a run of zero chunks as one, and says where it ends.
+    /// Commits a run of zero chunks at once, and returns the position after the run.
     pub(super) fn commit_zeros(&mut self, first: usize, window: &mut Window<'_>) -> Result<usize> {
         let mut end = first;
         let mut left = 0;
@@ -119,7 +121,8 @@ impl Writer<'_> {
             let readable = readable.ok_or_else(unreadable)?;
             let mut buffer = window.pool().buffer();
             readable.read_exact_at(buffer.space(chunk.len as usize), from)?;
-            // Somebody else, or a failing disk, may have changed it since it was written there.
+            // Another program, or a failing disk, may have changed these bytes since they were
+            // written.
             if archive.digest_of(&buffer) != chunk.digest {
                 let message = format!("what was written at offset {from} has changed since");
                 return Err(io::Error::other(message));
@@ -128,7 +131,7 @@ impl Writer<'_> {
         })
     }
 
-    /// Commits zeros in place of a chunk that can't be had.
+    /// Commits zeros in place of a chunk that can't be fetched.
     fn lose(&mut self, chunk: &Chunk, damage: Damage) -> Result<()> {
         let len = self.plan.piece(chunk).len() as u64;
         self.give(len, |target| target.write_zeros(len))?;

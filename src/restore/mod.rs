@@ -1,4 +1,5 @@
-//! Restores an archive into a target: [`Restore`] with its options, and what a run consists of.
+//! Restores an archive into a target: [`Restore`] holds the options, and the other files are the
+//! parts of a run.
 
 mod cache;
 mod commit;
@@ -29,25 +30,27 @@ const MEMORY_DEFAULT: u64 = 256 << 20;
 const ATTEMPTS_DEFAULT: u32 = 3;
 const PATIENCE_DEFAULT: Duration = Duration::from_secs(120);
 
-/// The buffers that hedged requests may take at each place, and late answers whose chunks came another way in all.
+/// How many buffers hedged requests may take at each place, and how many late answers may be
+/// outstanding in total whose chunks came another way.
 const HEDGE_BUFFERS: usize = 2;
 const ABANDONED_MAX: usize = 8;
 
-/// A share of the memory for fewer chunks than this is not made for a restore of fewer.
+/// The memory share of a run is at least for this many chunks, also where the archive has fewer.
 const SLOTS_USEFUL_MIN: usize = 96;
 
 /// How to restore: options that all have good defaults, and [`run`](Restore::run).
 ///
-/// A `Restore` can run any number of times, from several threads at once. Runs of it and of its clones that go on at the same
-/// time share its memory and its rate, in equal parts; each has room for one chunk in any case, within the memory or beyond,
-/// so that none can hold up another.
+/// A `Restore` can run any number of times, from several threads at once. Runs of it and of its
+/// clones that happen at the same time share its memory and its rate in equal parts. Each run has
+/// room for one chunk in any case, even beyond the memory limit, so that no run can hold up
+/// another.
 ///
 /// # About threads
 ///
-/// The thread that calls `run` becomes the writer: it asks for chunks in the order of the index, and commits them in that
-/// order; it is also the only one to touch the target and the observer. Worker threads fetch, decrypt, decompress
-/// and verify. They end before `run` returns, whatever it returns, and a panic on any of them is raised again on
-/// the caller's thread.
+/// The thread that calls `run` becomes the writer. It asks for chunks in the order of the index,
+/// and commits them in that order. No other thread touches the target or calls the observer. Worker
+/// threads fetch, decrypt, decompress and verify chunks. They end before `run` returns, whatever it
+/// returns, and a panic on any of them is raised again on the caller's thread.
 #[derive(Clone, Debug)]
 pub struct Restore {
     threads: usize,
@@ -82,24 +85,26 @@ impl Default for Restore {
 }
 
 impl Restore {
-    /// The defaults: threads by the number of cores, 256 MiB of memory, 120 seconds of patience.
+    /// Default options: threads by the number of cores, 256 MiB of memory, 120 seconds of patience.
     #[must_use]
     pub fn new() -> Restore {
         Restore::default()
     }
 
-    /// How many worker threads fetch and decode at each place. With 0, the default, a place gets one thread for each core, but
-    /// at least 4 and at most 16; up to 32 threads where each connection over a network gives one chunk at a time; and up to 16 in
-    /// a folder. Threads start when there is something for them to do.
+    /// How many worker threads fetch and decode at each place. With 0, the default, a place gets
+    /// one thread for each core, but at least 4 and at most 16. There are two exceptions: up to 32
+    /// threads where each connection over a network gives one chunk at a time, and up to 16 in a
+    /// folder. Threads start when there is something for them to do.
     #[must_use]
     pub fn threads(self, threads: usize) -> Restore {
         Restore { threads, ..self }
     }
 
-    /// How many requests may be unanswered at once at each place. With 0, the default, a restore starts with 4 over a network,
-    /// and in a folder with one for each core, and follows how long chunks take: the number grows while chunks do not wait for
-    /// one another, and shrinks where they do little else. The memory bounds the number, and so does the number of threads
-    /// where each connection gives one chunk at a time.
+    /// How many requests may be unanswered at once at each place. With 0, the default, a restore
+    /// starts with 4 over a network, and with one for each core in a folder. It then adapts the
+    /// number to how long chunks take: the number grows while chunks do not wait for one another,
+    /// and shrinks where they mostly wait. The memory limits the number. Where each connection
+    /// gives one chunk at a time, the number of threads limits it too.
     #[must_use]
     pub fn in_flight(self, chunks: usize) -> Restore {
         Restore {
@@ -108,10 +113,11 @@ impl Restore {
         }
     }
 
-    /// How many bytes chunks may take in memory, encoded and decoded together, each counted with the length of the archive's
-    /// longest; 256 MiB by default. It is room for one chunk at the least, encoded and decoded. All runs of this restore
-    /// and of its clones share it; one that it is said to again has memory of its own. The index comes on top, with 33
-    /// to 41 bytes for each chunk.
+    /// How many bytes of memory chunks may take, encoded and decoded together; 256 MiB by default.
+    /// Each chunk counts with the length of the archive's longest chunk. There is always room for
+    /// one chunk, encoded and decoded. All runs of this restore and of its clones share the memory;
+    /// a clone on which `memory` is called again has its own. The index takes 33 to 41 more bytes
+    /// for each chunk.
     #[must_use]
     pub fn memory(self, bytes: u64) -> Restore {
         Restore {
@@ -120,26 +126,30 @@ impl Restore {
         }
     }
 
-    /// How many times a chunk is asked for, at each place, that is missing, corrupt or unreadable there; 3 by default, and 1 at
-    /// the least. A chunk that is missing or corrupt is asked for no more than twice, and with
-    /// [`salvage`](Restore::salvage) not less.
+    /// How many times, at each place, a restore asks for a chunk that is missing, corrupt or
+    /// unreadable there; 3 by default, and 1 at the least. A chunk that is missing or corrupt is
+    /// asked for at most twice. With [`salvage`](Restore::salvage) every such chunk is asked for at
+    /// least twice, also where this number is 1.
     ///
-    /// What fails because of the place, and not because of the chunk, is no attempt: how long that may go on is
-    /// [`patience`](Restore::patience).
+    /// A failure that is due to the place, and not to the chunk, does not count as an attempt:
+    /// [`patience`](Restore::patience) limits how long a restore goes on after such failures.
     #[must_use]
     pub fn attempts(self, attempts: u32) -> Restore {
         Restore { attempts, ..self }
     }
 
-    /// How long the places may give nothing while the restore waits for them, before it fails; 120 seconds by default. Nothing
-    /// means: no chunk has come to its end, and fewer than 8 KiB a second of all of them have come.
+    /// How long a restore waits while the places give nothing, before it fails; 120 seconds by
+    /// default. The places give nothing when no chunk arrives completely, and all chunks together
+    /// arrive at less than 8 KiB a second.
     ///
-    /// A place that can't be reached is tried each second meanwhile, one that refuses after pauses that grow to 16 seconds, or
-    /// as long as it asks for. Time in which the target is written, or in which [`rate`](Restore::rate) holds the restore back,
-    /// does not count.
+    /// Meanwhile the restore tries each second to reach a place that can't be reached. It tries a
+    /// place that refuses after pauses that grow to 16 seconds, or that are as long as the place
+    /// asks for. Time in which the target is written to, or in which [`rate`](Restore::rate) holds
+    /// the restore back, does not count.
     ///
-    /// Connections are given up sooner: one over which a chunk takes ten times as long as nine in ten others did, and a quarter
-    /// of this time at the least, is made anew; and where no chunk came over any connection in a half of it, one of them is.
+    /// Single connections are given up sooner. A connection is made anew when a chunk takes ten
+    /// times as long over it as nine in ten others did, and at least a quarter of this time. When
+    /// no chunk came over any connection in half of this time, one of the connections is made anew.
     #[must_use]
     pub fn patience(self, limit: Duration) -> Restore {
         Restore {
@@ -148,8 +158,8 @@ impl Restore {
         }
     }
 
-    /// Fetches no more than so many bytes a second, all connections together, and those of all runs at the same time; 0, the
-    /// default, sets no limit.
+    /// Fetches no more than this many bytes a second, over all connections and all runs at the same
+    /// time together; 0, the default, sets no limit.
     #[must_use]
     pub fn rate(self, bytes_per_second: u64) -> Restore {
         Restore {
@@ -158,14 +168,16 @@ impl Restore {
         }
     }
 
-    /// Restores only these bytes of the archive, as far as it has them: the first of them becomes the target's first.
+    /// Restores only these bytes of the archive, as far as the archive has them. The first byte of
+    /// the range becomes the first byte of the target.
     #[must_use]
     pub fn range(self, range: Range<u64>) -> Restore {
         Restore { range, ..self }
     }
 
-    /// Goes on where a chunk is missing, corrupt or unreadable after all attempts: zeros take its place, and
-    /// [`Report::damage`] lists it. A chunk that could not be fetched for another reason fails the restore all the same.
+    /// Goes on where a chunk is missing, corrupt or unreadable after all attempts: zeros take its
+    /// place, and [`Report::damage`] lists it. A chunk that could not be fetched for another reason
+    /// still fails the restore.
     #[must_use]
     pub fn salvage(self, yes: bool) -> Restore {
         Restore {
@@ -174,23 +186,26 @@ impl Restore {
         }
     }
 
-    /// Asks for a chunk that others wait for once more when it is late: when it takes a quarter longer than nine in ten do, and
-    /// 50 milliseconds at the least. The next place is asked, or the same over another connection, and the first answer
-    /// counts. At most one chunk in 20 is asked for twice, but one at the least; not counting what a place that is left
-    /// aside was asked for before.
+    /// Asks a second time for a late chunk that others wait for. A chunk is late when it takes a
+    /// quarter longer than nine in ten chunks do, and at least 50 milliseconds. The request goes to
+    /// the next place, or to the same place over another connection, and the first answer counts.
+    /// At most one chunk in 20 is asked for twice, but at least one; this limit does not hold for
+    /// chunks that a place was asked for before it was left aside.
     #[must_use]
     pub fn race(self, yes: bool) -> Restore {
         Restore { race: yes, ..self }
     }
 
-    /// Looks for chunks in another image before it fetches them. May be called several times; seeds are tried in turn.
+    /// Looks for chunks in another image before it fetches them. May be called several times; seeds
+    /// are tried in the order of the calls.
     #[must_use]
     pub fn seed(mut self, seed: Seed) -> Restore {
         self.seeds.push(seed);
         self
     }
 
-    /// Stops when this is cancelled, with an error of kind [`Cancelled`](crate::ErrorKind::Cancelled).
+    /// Stops the restore when `cancel` is cancelled, with an error of kind
+    /// [`Cancelled`](crate::ErrorKind::Cancelled).
     #[must_use]
     pub fn cancel(self, cancel: &Cancel) -> Restore {
         Restore {
@@ -199,36 +214,37 @@ impl Restore {
         }
     }
 
-    /// What a restore of this archive would do. Fetches nothing.
+    /// What a restore of this archive would do. This fetches nothing.
     #[must_use]
     pub fn plan(&self, archive: &Archive) -> Plan {
         Plan::new(archive.index(), archive.key(), self.range.clone())
     }
 
-    /// Restores an archive into a target: `Ok` means that the target holds every byte, verified and durable.
+    /// Restores an archive into a target: `Ok` means that the target holds every byte, verified and
+    /// durable.
     ///
     /// # Errors
-    /// The first failure: of the kinds [`Missing`](crate::ErrorKind::Missing), [`Corrupt`](crate::ErrorKind::Corrupt),
-    /// [`Unreadable`](crate::ErrorKind::Unreadable), [`Unavailable`](crate::ErrorKind::Unavailable),
-    /// [`Denied`](crate::ErrorKind::Denied) for a chunk, with its digest, position and offset;
-    /// [`Target`](crate::ErrorKind::Target) for the target, with the offset;
-    /// [`Cancelled`](crate::ErrorKind::Cancelled); [`Resources`](crate::ErrorKind::Resources) where a thread could not
-    /// be started.
+    /// The first failure. It is of kind [`Missing`](crate::ErrorKind::Missing),
+    /// [`Corrupt`](crate::ErrorKind::Corrupt), [`Unreadable`](crate::ErrorKind::Unreadable),
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) or [`Denied`](crate::ErrorKind::Denied) for a
+    /// chunk, with the chunk's digest, position and offset; [`Target`](crate::ErrorKind::Target)
+    /// for the target, with the offset; [`Cancelled`](crate::ErrorKind::Cancelled); or
+    /// [`Resources`](crate::ErrorKind::Resources) where a thread could not be started.
     ///
     /// # Panics
-    /// Only with a panic of the target or the backend.
+    /// Only where the target or the backend panics.
     pub fn run(&self, archive: &Archive, target: &mut dyn Target) -> Result<Report> {
         self.run_with(archive, target, |_| {})
     }
 
-    /// The same, with an observer, which is called on the calling thread after each commit and at least once a
-    /// second.
+    /// Does the same as [`run`](Restore::run), and calls an observer on the calling thread after
+    /// each commit and at least once a second.
     ///
     /// # Errors
     /// As [`run`](Restore::run).
     ///
     /// # Panics
-    /// Only with a panic of the target, the backend or the observer.
+    /// Only where the target, the backend or the observer panics.
     pub fn run_with(
         &self,
         archive: &Archive,
@@ -248,7 +264,7 @@ impl Restore {
         )
     }
 
-    /// Does everything but the writing: fetches, decrypts and checks every chunk.
+    /// Does everything except writing: fetches, decrypts and checks every chunk.
     ///
     /// # Errors
     /// As [`run`](Restore::run).
@@ -262,7 +278,7 @@ impl Restore {
     fn choose(&self, archive: &Archive, plan: &Plan) -> (FetchSettings, MemoryShare) {
         let largest = archive.index().largest_chunk();
         let useful = 3 * archive.index().count().max(SLOTS_USEFUL_MIN / 3);
-        // A chunk takes one buffer from its request to its commit.
+        // A chunk takes one buffer from when it is asked for until it is committed.
         let mut share = (self.budget).join(u64::from(largest), useful);
         let staff = Staff {
             threads: self.threads,
@@ -296,7 +312,8 @@ impl Restore {
     }
 }
 
-/// Takes everything, keeps nothing, and is content with each chunk once.
+/// A target that takes all bytes and keeps none. It claims that it can copy, so that each chunk is
+/// fetched only once.
 struct Nowhere;
 
 impl Target for Nowhere {

@@ -1,4 +1,4 @@
-//! What is to be done for every chunk, decided before anything is fetched. Does no I/O.
+//! Decides what is to be done for every chunk, before anything is fetched. Does no I/O.
 
 use std::ops::Range;
 
@@ -7,17 +7,17 @@ use crate::format::index::{Chunk, Index};
 use crate::format::key::Key;
 use crate::restore::repeats::{Repeat, find_repeats};
 
-/// What a restore will do, known before it starts.
+/// What a restore will do. It is known before the restore starts.
 ///
-/// It takes one byte of memory for each chunk, and 8 more for each that occurred before.
+/// A plan takes one byte of memory for each chunk, and 8 more for each chunk that occurred before.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The bytes of the archive that are wanted.
     range: Range<u64>,
-    /// The position that the first step is for.
+    /// The position of the chunk that the first step is for.
     first: usize,
     steps: Vec<Step>,
-    /// In the order of their positions.
+    /// Sorted by position.
     repeats: Vec<Repeat>,
     zeros: u64,
     chunks_to_fetch: usize,
@@ -26,11 +26,11 @@ pub struct Plan {
 /// What is to be done for one chunk, unless the target turns out to hold it already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Its digest is that of zeros.
+    /// The chunk's digest is that of zeros.
     Zero,
-    /// It must be fetched.
+    /// The chunk must be fetched.
     Fetch,
-    /// It occurred before, and is committed once more.
+    /// The chunk occurred before, and is committed once more.
     Repeat,
 }
 
@@ -86,14 +86,15 @@ impl Plan {
         self.range.is_empty()
     }
 
-    /// How many of the bytes are chunks of zeros, which are not fetched.
+    /// How many of the bytes are in chunks of zeros, which are not fetched.
     #[must_use]
     pub fn zeros(&self) -> u64 {
         self.zeros
     }
 
-    /// How many chunks will be fetched, where the target holds none of them yet: each that occurs more than once is fetched
-    /// once, if the target can be read back or there is memory to keep it.
+    /// How many chunks will be fetched if the target holds none of them yet. A chunk that occurs
+    /// more than once is fetched once, if the target can be read back or there is memory to keep
+    /// the chunk.
     #[must_use]
     pub fn chunks_to_fetch(&self) -> usize {
         self.chunks_to_fetch
@@ -109,7 +110,8 @@ impl Plan {
         self.steps.get(position.checked_sub(self.first)?).copied()
     }
 
-    /// Which of a chunk's bytes are wanted: all, but of the first and the last chunk perhaps.
+    /// Which bytes of a chunk are wanted: all of them, except perhaps in the first and the last
+    /// chunk.
     pub(super) fn piece(&self, chunk: &Chunk) -> Range<usize> {
         let within = |offset: u64| offset.saturating_sub(chunk.offset).min(chunk.len.into());
         within(self.range.start) as usize..within(self.range.end) as usize
@@ -120,7 +122,8 @@ impl Plan {
         self.piece(chunk).len() == chunk.len as usize
     }
 
-    /// Where in the target a chunk begins whose first byte is wanted.
+    /// The offset in the target at which a chunk begins. The first byte of the chunk must be
+    /// wanted.
     pub(super) fn offset_in_target(&self, chunk: &Chunk) -> u64 {
         chunk.offset.saturating_sub(self.range.start)
     }
@@ -136,7 +139,8 @@ impl Plan {
         Some(self.repeats[found].origin as usize)
     }
 
-    /// Takes other repeats than those that there are: what is none of them is fetched again.
+    /// Replaces the repeats of the plan by these. A chunk that is no longer a repeat is fetched
+    /// again.
     pub(super) fn repeat_only(&mut self, repeats: Vec<Repeat>) {
         for repeat in &self.repeats {
             self.steps[repeat.position as usize - self.first] = Step::Fetch;
@@ -153,8 +157,8 @@ impl Plan {
     }
 }
 
-/// The digests of an image's two lengths of chunk, were they all zeros. An archive's chunks have any length, and
-/// hold no runs of zeros worth the hashing.
+/// The digests that chunks of zeros have, for the two chunk lengths of an image. A file archive has
+/// none: its chunks have any length, and it holds no runs of zeros that would be worth hashing.
 struct ZeroDigests([Option<(u32, Digest)>; 2]);
 
 impl ZeroDigests {

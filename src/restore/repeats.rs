@@ -1,20 +1,22 @@
-//! Chunks that occur more than once: where, and which of them to keep in memory where a target can't be read back.
+//! Finds chunks that occur more than once, and chooses which of them to keep in memory where a
+//! target can't be read back.
 
 use std::collections::BTreeSet;
 
 use crate::format::index::occurrences::Occurrences;
 use crate::format::index::{Chunk, Index};
 
-/// A chunk that occurred before. Positions of 4 bytes reach to 16 PiB in chunks of 4 MiB.
+/// A chunk that occurred before. With positions of 4 bytes, chunks of 4 MiB reach to 16 PiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Repeat {
     pub(super) position: u32,
-    /// Where it occurred before.
+    /// The position at which the chunk occurred before.
     pub(super) origin: u32,
 }
 
-/// Those of the chunks at these positions that occurred before among them, each with the first position of its digest; in the
-/// order of their positions. Only whole chunks count: at the edge of a range not every byte is there to be copied, or wanted.
+/// Finds the chunks at these positions that occurred before among them. Each comes with the first
+/// position of its digest, and the result is sorted by position. Only whole chunks count: at the
+/// edge of a range, not every byte of a chunk is in the target to be copied, or is wanted.
 pub(super) fn find_repeats(
     index: &Index,
     positions: impl Iterator<Item = usize>,
@@ -35,10 +37,12 @@ pub(super) fn find_repeats(
     repeats
 }
 
-/// Of the repeats of a plan, those that `room` chunks of memory can serve, each with the place where its chunk was before that.
+/// Chooses the repeats of a plan that `room` chunks of memory can serve. Each comes with the
+/// position at which its chunk occurred last before it.
 ///
-/// A chunk is kept from one place to the next; where there is no room for all, the one that is needed last is let go.
-/// Nothing that decides without knowing the future fetches less (Belady, 1966).
+/// A chunk is kept from one of its positions to the next. Where there is no room for all chunks,
+/// the one that is needed last is dropped. No method that does not know the future fetches less
+/// (Belady, 1966).
 pub(super) fn repeats_within(room: usize, repeats: &[Repeat]) -> Vec<Repeat> {
     let mut links = chain(repeats);
     links.sort_unstable_by_key(|link| link.origin);
@@ -64,7 +68,8 @@ pub(super) fn repeats_within(room: usize, repeats: &[Repeat]) -> Vec<Repeat> {
     served
 }
 
-/// From places with the first one of each, to places with the one before each.
+/// Turns repeats that name the first position of their chunk into repeats that name the position
+/// just before.
 fn chain(repeats: &[Repeat]) -> Vec<Repeat> {
     let mut links = repeats.to_vec();
     links.sort_unstable_by_key(|repeat| (repeat.origin, repeat.position));

@@ -1,4 +1,4 @@
-//! One run of a restore: puts window, scan and writer together, and ends all threads whatever happens.
+//! One run of a restore: connects window, scan and writer, and ends all threads whatever happens.
 
 use std::sync::Arc;
 
@@ -15,7 +15,8 @@ use crate::restore::window::Window;
 use crate::restore::writer::{Writer, check_cancelled, target_error};
 use crate::target::{Existing, Target};
 
-/// Chunks that may be asked for ahead in any case, where a part of the memory is kept for others.
+/// How many chunks may be asked for ahead in any case, where a part of the memory keeps chunks that
+/// are needed again.
 const WINDOW_MIN: usize = 32;
 
 /// Restores an archive into a target. The calling thread is the writer.
@@ -41,7 +42,8 @@ pub(super) fn run(
     };
     let plan = Arc::new(plan);
     let mut scanning = Threads::default();
-    // Dropped before the threads are joined, also when the writer unwinds: nothing else ends a scan of a disk that hangs.
+    // This is dropped before the threads are joined, also when the writer panics: nothing else ends
+    // the scan of a disk that hangs.
     let stop = StopOnDrop(cancel.child());
     let scan = match to_scan {
         Some((target, is_whole)) => {
@@ -72,11 +74,12 @@ pub(super) fn run(
     result
 }
 
-/// Where the target can't be read back, a part of the memory holds what is needed again.
+/// Keeps chunks that are needed again in a part of the memory, where the target can't be read back.
 fn keep_repeats_in_memory(plan: &mut Plan, in_flight: usize, share: &mut MemoryShare) {
     share.rebalance(0);
     let slots = share.slots();
-    // What is in flight, and waits to be, comes first; but of little memory a half is kept.
+    // The chunks that are in flight or wait for their request come first, but with little memory a
+    // half of it is for repeats.
     let window = (2 * in_flight).max(WINDOW_MIN).min(slots.div_ceil(2));
     let room = (slots - window).min(plan.repeats().len());
     share.set_aside(room);

@@ -1,5 +1,5 @@
-//! What the target holds already: its bytes are hashed chunk by chunk, ahead of the writer, on all cores. Believes nothing
-//! but digests.
+//! Finds out what the target holds already: hashes its bytes chunk by chunk, ahead of the writer,
+//! on all cores. A chunk counts as held only if its digest is right.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -15,11 +15,12 @@ use crate::format::index::Chunk;
 use crate::restore::plan::{Plan, Step};
 use crate::target::ReadAt;
 
-/// Small enough to stay in a core's cache between reading and hashing.
+/// How many bytes are read at once: few enough to stay in a core's cache between reading and
+/// hashing.
 const PIECE: usize = 256 << 10;
 
-/// How many chunks in a row may differ before the rest is not worth a look, where nothing says that it is. A power cut leaves
-/// gaps in what was written, but not such long ones.
+/// How many chunks in a row may differ before the scan ends, where the target is not known to hold
+/// something similar. A power cut leaves gaps in what was written, but not such long ones.
 const PATIENCE: usize = 64;
 
 /// Whether the target holds a chunk.
@@ -30,23 +31,24 @@ pub(super) enum Finding {
     Differs,
 }
 
-/// A scan of the target, shared by the threads that do it and the writer. A chunk's bytes are read only before the writer
-/// knows what was found, and it writes only after.
+/// A scan of the target. The threads that do it share it with the writer. The bytes of a chunk are
+/// read before the writer learns what was found, and the writer writes there only after that.
 pub(super) struct Scan {
     archive: Archive,
     plan: Arc<Plan>,
     target: Arc<dyn ReadAt>,
-    /// Whether to go on however much differs.
+    /// Whether the scan goes on however many chunks differ.
     is_whole: bool,
     stop: Cancel,
-    /// For each step of the plan.
+    /// One finding for each step of the plan.
     findings: Vec<AtomicU8>,
-    /// The step that the next free thread looks at. Together they go through the target in the order that the writer does.
+    /// The step that the next free thread looks at. Together the threads go through the target in
+    /// the same order as the writer.
     next: AtomicUsize,
     differed_in_a_row: AtomicUsize,
-    /// From this step on nothing is looked at.
+    /// Steps from this one on are not looked at.
     end: AtomicUsize,
-    /// Rings when something was found.
+    /// Wakes the writer after a finding.
     bell: (Sender<()>, Receiver<()>),
     pool: ThreadPool,
 }
@@ -80,7 +82,7 @@ impl Scan {
         })
     }
 
-    /// Rings after a finding, at least once after the last one.
+    /// The bell rings after findings; after the last finding it rings once more at least.
     pub(super) fn bell(&self) -> &Receiver<()> {
         &self.bell.1
     }
@@ -94,7 +96,7 @@ impl Scan {
         }
     }
 
-    /// Looks at everything, and returns then, or when the restore stops.
+    /// Looks at all steps. Returns at the end, or when the restore stops.
     pub(super) fn run(&self) {
         let _end = EndOnDrop(self);
         self.pool.broadcast(|_| {
@@ -115,7 +117,8 @@ impl Scan {
         let Some(chunk) = self.archive.index().chunk(position) else {
             return;
         };
-        // Of a chunk that the target is to have a part of, no digest is known. Zeros are made anew: that is quicker.
+        // The target holds only a part of this chunk, and no digest is known for a part. Zeros are
+        // written anew, which is quicker than a look.
         if self.plan.step(position) == Some(Step::Zero) || !self.plan.is_whole(&chunk) {
             return self.found(step, Finding::Differs);
         }
@@ -126,18 +129,18 @@ impl Scan {
         let differed = self.differed_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
         self.found(step, Finding::Differs);
         if !self.is_whole && differed >= PATIENCE {
-            // What other threads have begun to look at they finish: a finding never changes.
+            // Other threads finish the steps that they have begun, since a finding never changes.
             let begun = self.next.swap(self.findings.len(), Ordering::AcqRel);
             self.end.fetch_min(begun, Ordering::AcqRel);
             self.ring();
         }
     }
 
-    /// What can't be read is not there.
+    /// Whether the target holds a chunk. Bytes that can't be read count as different.
     fn holds(&self, chunk: &Chunk, piece: &mut [u8]) -> bool {
         let mut offset = self.plan.offset_in_target(chunk);
         let end = offset + u64::from(chunk.len);
-        // A hole is no chunk: those of zeros are not asked for.
+        // Chunks of zeros are not looked for, so a hole can't be the chunk.
         if !matches!(self.target.next_data(offset), Ok(Some(data)) if data < end) {
             return false;
         }
@@ -168,12 +171,13 @@ impl Scan {
     }
 
     fn ring(&self) {
-        // One that was not heard yet does for both.
+        // If the bell still rings from an earlier finding, one ring is enough for both.
         let _ = self.bell.0.try_send(());
     }
 }
 
-/// What was not found out when the threads have ended, or panicked, counts as different: nobody waits for it.
+/// When the threads have ended, or panicked, chunks that they did not look at count as different,
+/// so that nobody waits for them.
 struct EndOnDrop<'a>(&'a Scan);
 
 impl Drop for EndOnDrop<'_> {

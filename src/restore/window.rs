@@ -18,7 +18,7 @@ use crate::restore::scan::{Finding, Scan};
 /// A chunk in the window.
 #[derive(Debug)]
 enum Slot {
-    /// It was asked for.
+    /// The chunk was asked for, and has not come yet.
     Asked {
         position: usize,
     },
@@ -29,27 +29,28 @@ enum Slot {
 #[derive(Debug)]
 pub(super) enum Settled {
     Fetched(Verified),
-    /// A seed had it.
+    /// A seed had the chunk.
     Seeded(Verified),
-    /// It can't be had, and the restore goes on without it.
+    /// The chunk can't be fetched, and the restore goes on without it.
     Lost(Damage),
 }
 
-/// Asks for chunks ahead of the writer, as many as there is memory for, and keeps those that come early.
+/// Asks for chunks ahead of the writer, as many as there is memory for, and keeps chunks that come
+/// before their turn.
 pub(super) struct Window<'a> {
     archive: &'a Archive,
     plan: &'a Plan,
     scan: Option<&'a Scan>,
     fetcher: Fetcher,
     share: MemoryShare,
-    /// Whether zeros take the place of chunks that can't be had.
+    /// Whether zeros take the place of chunks that can't be fetched.
     salvage: bool,
-    /// The next position in the index that may have to be asked for.
+    /// The next position in the index that may have to be fetched.
     position: usize,
-    /// The sequence number of the first slot, which is its want's ticket.
+    /// The sequence number of the first slot. Each slot's number is the ticket of its `Want`.
     first: u64,
     slots: VecDeque<Slot>,
-    /// The most slots, by the memory that there is by now.
+    /// The most slots that the memory allows at the moment.
     slots_max: usize,
     never: Receiver<()>,
 }
@@ -82,7 +83,7 @@ impl<'a> Window<'a> {
         self.fetcher.pool()
     }
 
-    /// What was fetched so far.
+    /// Counts of what was fetched so far.
     pub(super) fn tally(&self) -> &Tally {
         self.fetcher.tally()
     }
@@ -116,7 +117,8 @@ impl<'a> Window<'a> {
         self.fetcher.hand_out()
     }
 
-    /// The next chunk that must be fetched; `None` where there is none, or it is not known yet whether it must.
+    /// The next chunk that must be fetched; `None` where there is none, or where the scan has not
+    /// found out yet whether the target holds the chunk.
     fn next_position(&mut self) -> Option<usize> {
         loop {
             let step = self.plan.step(self.position)?;
@@ -143,16 +145,17 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// Takes what came meanwhile.
+    /// Takes the answers that came meanwhile.
     ///
     /// # Errors
-    /// Why a chunk can't be had.
+    /// Why a chunk can't be fetched.
     pub(super) fn take_answers(&mut self, retried: &mut dyn FnMut(&Error)) -> Result<()> {
         self.fetcher.take_answers(retried);
         self.take_outcomes()
     }
 
-    /// Waits until something happens: a chunk comes, or the scan knows more; for `limit` at the most. Says how long.
+    /// Waits until a chunk comes or the scan knows more, but at most for `limit`. Returns how long
+    /// the fetcher waited.
     ///
     /// # Errors
     /// As [`fill`](Window::fill) and [`take_answers`](Window::take_answers).
@@ -200,7 +203,7 @@ impl<'a> Window<'a> {
         self.slots.get_mut(usize::try_from(at).ok()?)
     }
 
-    /// The damage that a failure stands for, where the restore may go on without the chunk.
+    /// The damage to report for a failure, if the restore may go on without the chunk.
     fn damage(&mut self, ticket: u64, error: &Error) -> Option<Damage> {
         let Some(Slot::Asked { position }) = self.slot(ticket) else {
             return None;
@@ -213,7 +216,7 @@ impl<'a> Window<'a> {
     /// Ends all threads, and waits for them.
     ///
     /// # Panics
-    /// With the panic of a worker, if one panicked.
+    /// With the panic of a worker thread, if one panicked.
     pub(super) fn join(&mut self) {
         self.fetcher.join();
     }

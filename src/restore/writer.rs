@@ -1,4 +1,4 @@
-//! The writer: commits strictly in index order.
+//! The writer: commits chunks strictly in the order of the index.
 
 use std::io;
 use std::sync::Arc;
@@ -14,10 +14,11 @@ use crate::restore::scan::{Finding, Scan};
 use crate::restore::window::Window;
 use crate::target::{ReadAt, Target};
 
-/// How long the writer may wait without looking whether it was cancelled.
+/// How long the writer may wait before it checks again whether it was cancelled.
 const GLANCE: Duration = Duration::from_millis(200);
 
-/// How long the observer may hear nothing. Less than the second that is promised, as it is only seen at a glance.
+/// How long the observer may hear nothing. This is less than the promised second, since the writer
+/// checks it only every [`GLANCE`].
 const SILENCE_MAX: Duration = Duration::from_millis(500);
 
 /// Commits an archive into a target.
@@ -27,12 +28,12 @@ pub(super) struct Writer<'a> {
     scan: Option<&'a Scan>,
     cancel: &'a Cancel,
     pub(super) target: &'a mut dyn Target,
-    /// The target, where it can be read back.
+    /// A reader of the target, if it can be read back.
     pub(super) readable: Option<Arc<dyn ReadAt>>,
-    /// The chunks that are needed again, where it can't.
+    /// The chunks that are needed again, if the target can't be read back.
     pub(super) cache: Cache,
     pub(super) observe: &'a mut dyn FnMut(Event<'_>),
-    /// The positions of chunks that zeros stand in for, in their order.
+    /// The positions of the chunks that zeros stand in for, sorted.
     pub(super) lost: Vec<usize>,
     pub(super) report: Report,
     started: Instant,
@@ -91,7 +92,7 @@ impl<'a> Writer<'a> {
             self.take_answers(window)?;
             position += 1;
         }
-        // The one place that says so: every position was committed.
+        // This is the only place that calls `finish`: every position was committed.
         self.check_cancelled()?;
         let finished = self.target.finish(!self.report.damage.is_empty());
         if let Err(error) = finished {
@@ -102,7 +103,7 @@ impl<'a> Writer<'a> {
         Ok(self.report)
     }
 
-    /// Whether the target holds the chunk of a position; waits until it is known.
+    /// Whether the target holds the chunk of a position. Waits until that is known.
     fn finding(&mut self, position: usize, window: &mut Window<'_>) -> Result<Finding> {
         loop {
             self.check_cancelled()?;
@@ -115,7 +116,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Waits until something happens: a chunk comes, or the scan knows more.
+    /// Waits until a chunk comes or the scan knows more.
     pub(super) fn wait(&mut self, window: &mut Window<'_>) -> Result<()> {
         self.check_cancelled()?;
         let observe = &mut *self.observe;
@@ -127,14 +128,15 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Takes what came meanwhile.
+    /// Takes the answers that came meanwhile.
     pub(super) fn take_answers(&mut self, window: &mut Window<'_>) -> Result<()> {
         let observe = &mut *self.observe;
         let taken = window.take_answers(&mut |error| observe(Event::Retried(error)));
         self.unless_cancelled(taken)
     }
 
-    /// What fails after a cancel fails because of it.
+    /// Turns any failure after a cancel into the error of the cancel, since the cancel is its
+    /// reason.
     fn unless_cancelled<T>(&self, result: Result<T>) -> Result<T> {
         if result.is_err() {
             self.check_cancelled()?;
@@ -159,7 +161,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// An error where somebody asked to stop.
+/// Returns an error if somebody cancelled the restore.
 pub(super) fn check_cancelled(cancel: &Cancel, committed: u64, len: u64) -> Result<()> {
     if cancel.is_cancelled() {
         let message = format!("cancelled after {committed} of {len} bytes");

@@ -1,4 +1,4 @@
-//! Who may do what with a file: a new one, and one that takes the place of another. Knows nothing of names.
+//! Owners and modes of files: of new files, and of files that replace others.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -8,17 +8,18 @@ use rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-/// Whether a file belongs to who asks. What others own they can change, also after it was verified.
+/// Whether a file belongs to the user who runs this program. Other owners could change their files,
+/// also after they were verified.
 pub(super) fn is_ours(file: &Metadata) -> bool {
     file.uid() == geteuid().as_raw()
 }
 
-/// Gives a file the owner of the one that it is to replace, as far as that is allowed, and its mode, which is returned; but
-/// until it is complete its owner may read and write it.
+/// Gives a file the owner of the file that it is to replace, as far as that is allowed, and returns
+/// the mode of that file. Until the file is complete, only its owner may read and write it.
 pub(super) fn take_after(file: &File, replaced: &Metadata) -> io::Result<Mode> {
     let (owner, group) = (Uid::from_raw(replaced.uid()), Gid::from_raw(replaced.gid()));
     if fchown(file, Some(owner), Some(group)).is_err() {
-        // Who can't give a file away may still share it with a group of their own.
+        // A user who can't give a file away may still share it with one of their own groups.
         let _ = fchown(file, None, Some(group));
     }
     let now = file.metadata()?;
@@ -27,7 +28,8 @@ pub(super) fn take_after(file: &File, replaced: &Metadata) -> io::Result<Mode> {
         mode -= Mode::SUID;
     }
     if now.gid() != replaced.gid() {
-        // Another group than the one that was meant may do no more than anybody.
+        // The file has another group than the replaced one, so its group may do no more than
+        // anybody else.
         let others = Mode::from_raw_mode((mode.as_raw_mode() & 0o007) << 3);
         mode -= Mode::SGID | (Mode::RWXG - others);
     }
@@ -35,7 +37,7 @@ pub(super) fn take_after(file: &File, replaced: &Metadata) -> io::Result<Mode> {
     Ok(mode)
 }
 
-/// Not every file system has modes.
+/// Sets the mode of a file. Not every file system has modes.
 pub(super) fn set_mode(file: &File, mode: Mode) -> io::Result<()> {
     match fchmod(file, mode) {
         Ok(()) | Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),

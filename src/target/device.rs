@@ -1,4 +1,4 @@
-//! A block device as a target. Knows nothing of what is written.
+//! A block device as a target.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
@@ -13,16 +13,16 @@ use crate::target::output::{Output, punch};
 use crate::target::zeros::Zeros;
 use crate::target::{Existing, Target};
 
-/// A device is discarded in pieces of so many bytes.
+/// A device is discarded in pieces of this many bytes.
 const DISCARD: u64 = 1 << 30;
 
 /// Restores into a block device: a disk, a logical volume, a zvol.
 ///
-/// It is opened for this restore alone, so one that is mounted or otherwise in use is refused. What is beyond the end
-/// of the archive is not touched, unless by [`Zeros::Discard`].
+/// The device is opened for this restore alone: a device that is mounted or otherwise in use is
+/// refused. Bytes beyond the end of the archive are not touched, except by [`Zeros::Discard`].
 ///
-/// Where a restore fails, the device holds a part of it, and the next restore to it goes on: what is right from the
-/// start is kept.
+/// Where a restore fails, the device holds a part of it. The next restore to the device continues:
+/// from the start of the device on, it keeps what is right.
 ///
 /// ```no_run
 /// use chunk_restore::{Datastore, DeviceTarget, Restore};
@@ -44,14 +44,15 @@ impl DeviceTarget {
     /// A target that writes to an existing block device.
     ///
     /// # Errors
-    /// [`ErrorKind::Target`] where it is not a block device, is in use, or can't be opened.
+    /// [`ErrorKind::Target`] where the path is not a block device, or the device is in use or can't
+    /// be opened.
     pub fn open(path: impl AsRef<Path>) -> Result<DeviceTarget> {
         let path = path.as_ref();
         let cannot = |error: io::Error| {
             let message = format!("cannot open the device {}", path.display());
             Error::new(ErrorKind::Target, message).because(error)
         };
-        // Looked at first: opening some other kinds of file waits, or has effects.
+        // The kind of file is checked first, since opening some other kinds waits or has effects.
         is_device(&fs::metadata(path).map_err(cannot)?, path)?;
         let opened = OpenOptions::new()
             .read(true)
@@ -80,22 +81,23 @@ impl DeviceTarget {
         })
     }
 
-    /// Whether the device holds something similar to what is restored, such as an earlier state of the same disk. Then
-    /// all of it is looked at, what is right is kept, and only the rest is fetched and written.
+    /// Whether the device holds something similar to what is restored, such as an earlier state of
+    /// the same disk. If so, the restore reads all of it, keeps what is right, and fetches and
+    /// writes only the rest.
     #[must_use]
     pub fn reuse(mut self, yes: bool) -> DeviceTarget {
         self.is_reused = yes;
         self
     }
 
-    /// What is done for zeros. With [`Zeros::Discard`] there is nothing left to reuse.
+    /// What the target does for zeros. With [`Zeros::Discard`] there is nothing left to reuse.
     #[must_use]
     pub fn zeros(mut self, zeros: Zeros) -> DeviceTarget {
         self.output.set_zeros(zeros);
         self
     }
 
-    /// How many bytes it has room for. A device can be larger than what is restored to it.
+    /// The length of the device, in bytes. It can be more than what is restored to the device.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size
@@ -117,7 +119,8 @@ impl DeviceTarget {
 
 impl Target for DeviceTarget {
     /// # Errors
-    /// [`StorageFull`](io::ErrorKind::StorageFull) where it is too small: nothing was changed then.
+    /// [`StorageFull`](io::ErrorKind::StorageFull) where the device is too small: nothing was
+    /// changed then.
     fn begin(&mut self, len: u64, _zeros: u64) -> io::Result<()> {
         if len > self.size {
             let message = format!("it has {} bytes, and {len} are needed", self.size);
@@ -153,12 +156,13 @@ impl Target for DeviceTarget {
         self.output.keep(len)
     }
 
-    /// Devices share no blocks, so it is written once more.
+    /// Devices share no blocks, so the bytes must be written once more.
     fn copy(&mut self, _from: u64, _len: u64) -> io::Result<bool> {
         Ok(false)
     }
 
-    /// A device has one name only, so a damaged one can be told by nothing but the report.
+    /// A device has only one name, so nothing but the report tells whether its contents are
+    /// damaged.
     fn finish(&mut self, _damaged: bool) -> io::Result<()> {
         self.output.sync()
     }

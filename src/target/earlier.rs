@@ -1,4 +1,4 @@
-//! A damaged file that an earlier restore has left: it is read, and never written to. Knows nothing of names.
+//! A damaged file that an earlier restore has left. It is read, and never written to.
 
 use std::fs::File;
 use std::io;
@@ -9,20 +9,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::target::ReadAt;
 use crate::target::zeros::are_zeros;
 
-/// It is read in pieces of so many bytes.
+/// The file is read in pieces of this many bytes.
 const PIECE: u64 = 64 << 10;
 
 #[derive(Debug)]
 pub(super) struct Earlier {
     file: Arc<File>,
-    /// Before it, the new file counts.
+    /// Before this offset the new file counts, from it on the damaged one.
     held: Arc<AtomicU64>,
-    /// Whether the new file lacks something of it.
+    /// Whether the damaged file has data that the new file lacks.
     is_missed: bool,
 }
 
 impl Earlier {
-    /// Of the new file, what is before `held` may be right.
+    /// Before the offset `held`, the new file may hold the right bytes.
     pub(super) fn new(file: Arc<File>, held: u64) -> Earlier {
         Earlier {
             file,
@@ -35,25 +35,27 @@ impl Earlier {
         &self.file
     }
 
-    /// Where the new file ends, and this one goes on.
+    /// The offset up to which the new file counts. From it on the damaged file counts.
     pub(super) fn held(&self) -> u64 {
         self.held.load(Ordering::Acquire)
     }
 
-    /// The new file was written up to here.
+    /// Notes that the new file was written up to this offset.
     pub(super) fn passed(&self, offset: u64) {
         self.held.fetch_max(offset, Ordering::AcqRel);
     }
 
-    /// Whether there is anything but zeros in it that the new file does not hold.
+    /// Whether the damaged file holds anything but zeros that the new file does not hold.
     pub(super) fn is_missed(&self) -> bool {
         self.is_missed
     }
 
-    /// The new file holds something else at this offset, or the same, newly written.
+    /// Compares the damaged file at this offset with the bytes that were newly written to the new
+    /// file.
     pub(super) fn differs(&mut self, offset: u64, len: u64, new: Option<&[u8]>) {
         if !self.is_missed {
-            // What can't be read is nothing that could be missed, but nobody knows.
+            // Where the damaged file can't be read, nobody knows whether something is missed, so it
+            // counts as missed.
             self.is_missed = !self.holds_only(offset, len, new).unwrap_or(false);
         }
     }
@@ -74,7 +76,7 @@ impl Earlier {
         Ok(true)
     }
 
-    /// Reads the new file as far as that counts, and this one behind it.
+    /// A reader of the new file up to `held`, and of the damaged file behind it.
     pub(super) fn reader(&self, new: Arc<dyn ReadAt>) -> Arc<dyn ReadAt> {
         Arc::new(Joined {
             new,

@@ -1,4 +1,4 @@
-//! A regular file as a target: it gets its name only when it is complete. Knows nothing of what is written.
+//! A regular file as a target. The file gets its name only when it is complete.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -18,23 +18,27 @@ use crate::target::{Existing, Target};
 
 /// Restores into a regular file.
 ///
-/// The bytes go to `NAME.partial` in the same folder, which is locked so that no other restore writes to it. Only when
-/// all are there and synced does it get its name, and the folder is synced too: whatever stops a restore, nothing
-/// incomplete is ever seen under the final name. Zeros become holes, also those within chunks, by 4 KiB; see
+/// The bytes go to `NAME.partial` in the same folder. That file is locked, so that no other restore
+/// writes to it. It gets its final name only when all bytes are there and synced, and then the
+/// folder is synced too. Whatever stops a restore, nobody ever sees an incomplete file under the
+/// final name. Zeros become holes in blocks of 4 KiB, also zeros within chunks; see
 /// [`zeros`](FileTarget::zeros).
 ///
-/// Where a restore fails after bytes were written, `NAME.partial` stays, and the next restore to the same name goes
-/// on with it: what is right in it is kept. Where there are zeros for chunks that could not be had, the file is
-/// called `NAME.damaged` instead, and takes the place of an older one. The next restore to the same name copies from it,
-/// if it has the right length, and removes it when it is whole and holds all that the damaged one does.
+/// Where a restore fails after bytes were written, `NAME.partial` stays. The next restore to the
+/// same name continues with it, and keeps what is right in it. Where zeros stand in for chunks that
+/// could not be fetched, the file is called `NAME.damaged` instead, and replaces an older file of
+/// that name. The next restore to the same name copies from the damaged file, if that has the right
+/// length. It removes the damaged file once the new one is whole and holds everything that the
+/// damaged one does.
 ///
-/// Names are those of the very files that are held: where somebody removes or replaces `NAME.partial`, or the folder,
-/// meanwhile, the restore fails, and touches nothing that is not its own. A link at `NAME.partial` is not followed, and a
-/// file there that belongs to another user is refused.
+/// The target touches only the files that it opened itself. If somebody meanwhile removes or
+/// replaces `NAME.partial` or the folder, the restore fails, and leaves alone whatever has taken
+/// their names. A link at `NAME.partial` is not followed, and a file there that belongs to another
+/// user is refused.
 ///
-/// A new file is for its owner alone.
+/// Only its owner may read or write a new file.
 ///
-/// Before anything is written, it is made sure that [there is room](FileTarget::check_space).
+/// Before anything is written, the target makes sure that [there is room](FileTarget::check_space).
 ///
 /// ```no_run
 /// use chunk_restore::{Datastore, FileTarget, Restore};
@@ -49,7 +53,7 @@ pub struct FileTarget {
     partial: Partial,
     output: Output,
     earlier: Option<Earlier>,
-    /// How long a file was that was made longer.
+    /// The length that the file had, if it was made longer.
     grown_from: Option<u64>,
     checks_space: bool,
     is_finished: bool,
@@ -59,59 +63,66 @@ impl FileTarget {
     /// A target that becomes a new file.
     ///
     /// # Errors
-    /// [`ErrorKind::Target`](crate::ErrorKind::Target) where a file of this name exists, its folder doesn't, or the
-    /// `.partial` file can't be opened or is locked by another restore.
+    /// [`ErrorKind::Target`](crate::ErrorKind::Target) where a file of this name exists, its folder
+    /// doesn't, or the `.partial` file can't be opened or is locked by another restore.
     pub fn create(path: impl AsRef<Path>) -> Result<FileTarget> {
         Ok(FileTarget::new(Partial::create(path.as_ref())?))
     }
 
-    /// A target that takes the place of a file of this name, if there is one. That one stays as it is until the new
-    /// one is complete, which gets its mode, and its owner where that is allowed.
+    /// A target that replaces the file of this name, if there is one. The old file stays as it is
+    /// until the new one is complete. The new file then gets the mode of the old one, and its owner
+    /// where that is allowed.
     ///
     /// # Errors
-    /// As [`create`](FileTarget::create), but for an existing regular file.
+    /// As [`create`](FileTarget::create), but an existing regular file is no error.
     pub fn replace(path: impl AsRef<Path>) -> Result<FileTarget> {
         Ok(FileTarget::new(Partial::replace(path.as_ref())?))
     }
 
-    /// A target that changes the file of this name into what is restored: what is right in it is kept, and only the
-    /// rest is fetched and written. Needs no room for a second file, but there is no way back to what it was.
+    /// A target that changes the file of this name into what is restored. What is right in the file
+    /// is kept, and only the rest is fetched and written. This needs no room for a second file, but
+    /// the old contents can't be brought back.
     ///
-    /// While it is changed it is called `NAME.partial`, so that it never looks complete; if it turns out that nothing
-    /// could be changed, it gets its name back. Other hard links to it see the changes. It can become longer; one that
-    /// would become shorter is refused when the restore begins. If there is no file of this name, it is as with
-    /// [`create`](FileTarget::create): what was cut off goes on, whoever owns it.
+    /// While the file is being changed it is called `NAME.partial`, so that it never looks
+    /// complete. If it turns out that nothing could be changed, the file gets its name back. Other
+    /// hard links to it see the changes. The file can become longer; a file that would become
+    /// shorter is refused when the restore begins. If there is no file of this name, the target
+    /// behaves as [`create`](FileTarget::create) does, and continues with a `NAME.partial` whoever
+    /// owns it.
     ///
     /// # Errors
-    /// As [`replace`](FileTarget::replace); also where both the file and its `.partial` exist, as a restore that was to
-    /// replace it was cut off: let that one go on by [`replace`](FileTarget::replace), or remove what it left.
+    /// As [`replace`](FileTarget::replace). It is also an error where both the file and its
+    /// `.partial` exist, since a restore that was to replace the file was cut off: let that restore
+    /// continue with [`replace`](FileTarget::replace), or remove the `.partial` file.
     pub fn reuse(path: impl AsRef<Path>) -> Result<FileTarget> {
         Ok(FileTarget::new(Partial::reuse(path.as_ref())?))
     }
 
-    /// What is done for zeros. [`Zeros::Auto`], the default, makes holes.
+    /// What the target does for zeros. [`Zeros::Auto`], the default, makes holes.
     #[must_use]
     pub fn zeros(mut self, zeros: Zeros) -> FileTarget {
         self.output.set_zeros(zeros);
         self
     }
 
-    /// Whether it must be certain, before anything is written, that there is room for all that is not zeros; by
-    /// default it must. Switch it off for a file system that compresses, or shares what is the same.
+    /// Whether the target must make sure, before it writes anything, that there is room for all
+    /// bytes that are not zeros. By default it must. Switch the check off for a file system that
+    /// compresses data, or that stores equal data only once.
     #[must_use]
     pub fn check_space(mut self, yes: bool) -> FileTarget {
         self.checks_space = yes;
         self
     }
 
-    /// Where the bytes are until the file is complete.
+    /// The path of the file that the bytes go to until it is complete.
     #[must_use]
     pub fn partial_path(&self) -> &Path {
         self.partial.partial_path()
     }
 
-    /// Whether it is locked, so that no other restore can write to it. It is not where the file system has no locks: then it
-    /// is up to the caller that there is no other restore to this name.
+    /// Whether the `.partial` file is locked, so that no other restore can write to it. It is not
+    /// locked where the file system has no locks: then the caller must see to it that no other
+    /// restore to this name runs.
     #[must_use]
     pub fn is_locked(&self) -> bool {
         self.partial.is_locked()
@@ -130,7 +141,8 @@ impl FileTarget {
 }
 
 impl FileTarget {
-    /// Says what comes next in place of what the damaged file holds there.
+    /// Compares the next bytes, which are about to be written, with those of the damaged file;
+    /// `None` stands for zeros.
     fn instead(&mut self, len: u64, new: Option<&[u8]>) {
         if let Some(earlier) = &mut self.earlier {
             earlier.differs(self.output.offset(), len, new);
@@ -147,8 +159,8 @@ impl FileTarget {
 impl Target for FileTarget {
     /// # Errors
     /// [`StorageFull`](io::ErrorKind::StorageFull) where there is too little room, and
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) where a file that is [reused](FileTarget::reuse) would become shorter:
-    /// nothing was changed then.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) where a file that is
+    /// [reused](FileTarget::reuse) would become shorter. Nothing was changed then.
     fn begin(&mut self, len: u64, zeros: u64) -> io::Result<()> {
         let file = Arc::clone(self.partial.file());
         let held = file.metadata()?;
@@ -183,7 +195,7 @@ impl Target for FileTarget {
         self.output.begin(len, stale);
         if policy == Zeros::Write && len > 0 {
             match fallocate(&file, FallocateFlags::empty(), 0, len) {
-                // Then it gets its room as it is written.
+                // The file system can't reserve room: the file gets it as it is written.
                 Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
                 Err(error) => return Err(self.output.explain(error.into())),
             }
@@ -235,7 +247,7 @@ impl Target for FileTarget {
         if !self.output.copy(from, len)? {
             return Ok(false);
         }
-        // It was compared before, and differs.
+        // The damaged file's bytes were compared before, and they differ from the new ones.
         if let Some(earlier) = &mut self.earlier {
             earlier.differs(self.output.offset() - len, len, None);
         }
@@ -258,7 +270,8 @@ impl Target for FileTarget {
 }
 
 impl Drop for FileTarget {
-    /// A file that no byte was written to helps nobody; a whole one becomes what it was.
+    /// Removes a file that no byte was written to, as it helps nobody; a whole file that was to be
+    /// changed becomes what it was.
     fn drop(&mut self) {
         if self.is_finished || self.output.is_changed() {
             return;

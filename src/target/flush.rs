@@ -1,31 +1,34 @@
-//! Has what was written go to the disk as the restore goes on, so that little is left for the end. Knows nothing of
-//! what is written.
+//! Passes written data on to the disk while the restore goes on, so that little is left to sync at
+//! the end.
 
 use std::fs::File;
 use std::num::NonZeroU64;
 
 use rustix::fs::{Advice, fadvise};
 
-/// Written pages are passed on in pieces of so many bytes.
+/// Written pages are passed on in pieces of this many bytes.
 const PIECE: u64 = 8 << 20;
 
-/// How far a file that is written from start to end was passed on to the disk.
+/// How much of a file was passed on to the disk so far. The file is written from start to end.
 #[derive(Debug, Default)]
 pub(super) struct Flush {
     passed: u64,
 }
 
 impl Flush {
-    /// Passes on all whole pieces before `offset`, without waiting for the disk, as long as its queue has room.
+    /// Passes on all whole pieces before `offset`, without waiting for the disk, as long as its
+    /// queue has room.
     ///
-    /// It only gives advice: what could not be written is known when the file is synced. A thread that syncs again and
-    /// again was measured to be slower, as each time it also waits for the disk's own cache.
+    /// This only gives advice: data that could not be written is reported when the file is synced.
+    /// A thread that syncs repeatedly was measured to be slower, since each sync also waits for the
+    /// disk's own cache.
     pub(super) fn up_to(&mut self, file: &File, offset: u64) {
         self.pass_on(file, offset - offset % PIECE);
     }
 
-    /// Passes on all before `offset`, and goes on behind the next `len` bytes, which were not written: they are clean,
-    /// and would be forgotten, although somebody may have them in memory for a reason.
+    /// Passes on everything before `offset`, and continues behind the next `len` bytes, which were
+    /// not written. The pages of those bytes are clean, so the advice would make the system forget
+    /// them, although somebody may have them in memory for a reason.
     pub(super) fn pass_over(&mut self, file: &File, offset: u64, len: u64) {
         self.pass_on(file, offset);
         self.passed = offset + len;
@@ -33,7 +36,8 @@ impl Flush {
 
     fn pass_on(&mut self, file: &File, end: u64) {
         if let Some(len) = NonZeroU64::new(end.saturating_sub(self.passed)) {
-            // Linux begins to write dirty pages that are no longer needed, and forgets only those that are clean.
+            // For pages that are no longer needed, Linux starts to write the dirty ones, and
+            // forgets only the clean ones.
             let _ = fadvise(file, self.passed, Some(len), Advice::DontNeed);
             self.passed = end;
         }

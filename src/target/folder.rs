@@ -1,5 +1,5 @@
-//! A folder that is held open: files in it are opened, renamed and removed by what they are, whoever changes names
-//! meanwhile. Knows nothing of which names there are.
+//! A folder that is held open. Files in it are opened, renamed and removed only if they are still
+//! the same files, even when somebody changes names meanwhile.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -21,21 +21,21 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// The folder that a file of this path is in.
+    /// Opens the folder of the file at this path.
     pub(super) fn of(file: &Path) -> io::Result<Folder> {
         let path = match file.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => path::absolute(folder)?,
             _ => std::env::current_dir()?,
         };
-        // A folder that may be searched and not read will do.
+        // A folder that may be searched but not read is good enough.
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let held = openat(CWD, &path, flags, Mode::empty())?;
         Ok(Folder { held, path })
     }
 
-    /// Opens a file that is there; `None` where there is none. A link is not followed.
+    /// Opens an existing file; `None` where there is none. A link is not followed.
     pub(super) fn open(&self, name: &OsStr, access: OFlags) -> io::Result<Option<File>> {
-        // Opening some other kinds of file would wait.
+        // Without these flags, opening some other kinds of file would wait.
         let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         match openat(&self.held, name, flags, Mode::empty()) {
             Ok(file) => Ok(Some(file.into())),
@@ -47,7 +47,7 @@ impl Folder {
         }
     }
 
-    /// Makes a file, for its owner alone; `None` where something has the name.
+    /// Makes a file that only its owner may use; `None` where the name is taken.
     pub(super) fn make(&self, name: &OsStr) -> io::Result<Option<File>> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         match openat(&self.held, name, flags, Mode::RUSR | Mode::WUSR) {
@@ -57,7 +57,7 @@ impl Folder {
         }
     }
 
-    /// What has the name; `None` where nothing has. A link is not followed.
+    /// The state of whatever has this name; `None` where nothing has it. A link is not followed.
     pub(super) fn look(&self, name: &OsStr) -> io::Result<Option<Stat>> {
         match statat(&self.held, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) => Ok(Some(found)),
@@ -66,14 +66,15 @@ impl Folder {
         }
     }
 
-    /// Whether the name is this very file's.
+    /// Whether the name belongs to this file, and not to another one.
     pub(super) fn names(&self, name: &OsStr, file: &File) -> io::Result<bool> {
         let file = file.metadata()?;
         let found = self.look(name)?;
         Ok(found.is_some_and(|found| (found.st_dev, found.st_ino) == (file.dev(), file.ino())))
     }
 
-    /// Gives this very file another name, which another file may have only where it `replaces` that one.
+    /// Renames this file, if it still has its name. Where another file has the new name, this is an
+    /// error, unless the file `replaces` that one.
     pub(super) fn rename(
         &self,
         file: &File,
@@ -91,12 +92,13 @@ impl Folder {
         if self.names(to, file)? {
             return Ok(());
         }
-        // Another file got the old name after the look: it goes back.
+        // Another file got the old name after the check and was renamed instead, so it gets its
+        // name back.
         let _ = self.rename_new(to, from);
         Err(is_gone(from))
     }
 
-    /// Removes this very file, if it still has the name.
+    /// Removes this file, if it still has the name.
     pub(super) fn remove(&self, file: &File, name: &OsStr) -> io::Result<()> {
         if self.names(name, file)? {
             unlinkat(&self.held, name, AtFlags::empty())?;
@@ -104,7 +106,8 @@ impl Folder {
         Ok(())
     }
 
-    /// Fails where the path leads elsewhere by now: nobody would look for the file where it is.
+    /// Fails where the path no longer leads to this folder: nobody would look for the file where it
+    /// is now.
     pub(super) fn check_path(&self) -> io::Result<()> {
         let held = statat(&self.held, "", AtFlags::EMPTY_PATH)?;
         match stat(&self.path) {
@@ -116,12 +119,12 @@ impl Folder {
         }
     }
 
-    /// Makes names outlast a power cut, where the file system can say so for a folder.
+    /// Makes sure that the names outlast a power cut, where the file system can sync a folder.
     pub(super) fn sync(&self) -> io::Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let synced = match openat(&self.held, ".", flags, Mode::empty()) {
             Ok(folder) => File::from(folder).sync_all(),
-            // Who may write to it may not read it.
+            // A user who may write to the folder may not be allowed to read it.
             Err(Errno::ACCESS | Errno::PERM) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
@@ -135,7 +138,8 @@ impl Folder {
 
     fn rename_new(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         match renameat_with(&self.held, from, &self.held, to, RenameFlags::NOREPLACE) {
-            // Not every file system can: then a file that was made meanwhile is told from none by a look.
+            // Some file systems can't do this. There, a look first shows whether another file has
+            // the name.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
                 if self.look(to)?.is_some() {
                     return Err(io::ErrorKind::AlreadyExists.into());

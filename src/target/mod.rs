@@ -1,4 +1,5 @@
-//! Where restored bytes go. Knows nothing of chunks or of where they come from.
+//! Targets: the files, devices and streams that restored bytes are written to, and the traits that
+//! they implement.
 
 mod access;
 pub(crate) mod device;
@@ -23,39 +24,43 @@ pub use poll::PollWriter;
 pub use stream::StreamTarget;
 pub use zeros::Zeros;
 
-/// Where restored bytes go: implement it to restore into something new.
+/// Where restored bytes go. Implement this trait to restore into a new kind of place.
 ///
-/// A target is used by one thread, and gets every byte exactly once, in order, without gaps: hence no offsets. Each
-/// byte is either written, or one of a run of zeros, or [kept](Target::keep) as it is, or [copied](Target::copy) from
-/// an earlier place. Only verified bytes reach it. [`finish`](Target::finish) is called once, after the last byte, and
-/// not at all where a restore fails: what was not finished must not look complete.
+/// Only one thread uses a target. The target gets every byte exactly once, in order and without
+/// gaps, so no method is told the offset of the bytes that it gets. Each byte is written, or
+/// belongs to a run of zeros, or is [kept](Target::keep) as it is, or is [copied](Target::copy)
+/// from an earlier offset. The bytes that a target gets are verified. [`finish`](Target::finish) is
+/// called once, after the last byte. It is not called at all where a restore fails, so a target
+/// that was not finished must not look complete.
 pub trait Target {
-    /// Gets ready for `len` bytes, of which at least `zeros` will be given as [zeros](Target::write_zeros).
+    /// Gets ready for `len` bytes. At least `zeros` of them will be given as
+    /// [zeros](Target::write_zeros).
     ///
     /// # Errors
-    /// The target can't take them: it is too small, say, or there is no room.
+    /// The target can't take so many bytes: for example, it is too small, or there is no room.
     fn begin(&mut self, len: u64, zeros: u64) -> io::Result<()> {
         let _ = (len, zeros);
         Ok(())
     }
 
-    /// What it holds already. Asked once, after [`begin`](Target::begin). The default says that it can't be read.
+    /// Says what the target holds already. This is asked once, after [`begin`](Target::begin). By
+    /// default the answer is that the target can't be read.
     fn existing(&self) -> Existing {
         Existing::WriteOnly
     }
 
-    /// Takes the next bytes.
+    /// Writes the next bytes.
     ///
     /// # Errors
-    /// They could not be written.
+    /// The bytes could not be written.
     fn write(&mut self, data: &[u8]) -> io::Result<()>;
 
-    /// Takes `len` zeros as the next bytes. The default writes them.
+    /// Writes `len` zeros as the next bytes. The default passes zeros to [`write`](Target::write).
     ///
-    /// It is called with at most some MiB at a time, so that a restore can be cancelled in between.
+    /// Each call is for at most some MiB, so that a restore can be cancelled between two calls.
     ///
     /// # Errors
-    /// They could not be written.
+    /// The zeros could not be written.
     fn write_zeros(&mut self, len: u64) -> io::Result<()> {
         const ZEROS: &[u8] = &[0; 64 << 10];
         let mut left = len;
@@ -67,66 +72,71 @@ pub trait Target {
         Ok(())
     }
 
-    /// Passes over the next `len` bytes, which are right already. Called only for what [`existing`](Target::existing)
-    /// gave to be read, after it was verified.
+    /// Leaves the next `len` bytes as they are, since the target holds the right bytes there
+    /// already. Called only for bytes that were read through [`existing`](Target::existing) and
+    /// verified.
     ///
     /// # Errors
-    /// They can't be kept. The default says so.
+    /// The bytes can't be kept. The default always returns this error.
     fn keep(&mut self, len: u64) -> io::Result<()> {
         let _ = len;
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Takes as the next `len` bytes those that were committed at the offset `from`, where it has a quicker way than
-    /// reading and writing them. `false`, as by default, where it has none, and then nothing was done. Called only
-    /// where what is committed [can be read back](Target::existing).
+    /// Copies `len` bytes that were committed at the offset `from`, as the next bytes, if the
+    /// target has a quicker way to do so than reading and writing them. If it has none, it does
+    /// nothing and returns `false`, as the default does. Called only where committed bytes [can be
+    /// read back](Target::existing).
     ///
     /// # Errors
-    /// They could not be read or written.
+    /// The bytes could not be read or written.
     fn copy(&mut self, from: u64, len: u64) -> io::Result<bool> {
         let _ = (from, len);
         Ok(false)
     }
 
-    /// Makes what was written durable, and complete for everyone to see. Where it is `damaged`, zeros stand in for
-    /// chunks that could not be had, and it must not look like a whole one.
+    /// Makes the written bytes durable, and shows the result to everyone as complete. If it is
+    /// `damaged`, zeros stand in for chunks that could not be fetched, and the result must not look
+    /// like a whole one.
     ///
     /// # Errors
-    /// It is not certain that every byte is safe.
+    /// It is not certain that every byte is stored safely.
     fn finish(&mut self, damaged: bool) -> io::Result<()>;
 }
 
-/// What a [`Target`] holds before it is written to. It is believed only as far as it is verified.
+/// What a [`Target`] holds before a restore writes to it. A restore relies on these bytes only
+/// after it has verified them.
 ///
-/// Each but the first can be read, from several threads and while it is written to elsewhere, and gives back what was
-/// committed.
+/// All variants but the first carry a reader. Several threads may use it at once, also while other
+/// parts of the target are written to, and it returns the bytes that were committed.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Existing {
-    /// It can't be read, as a pipe can't.
+    /// The target can't be read: it is a pipe, for example.
     WriteOnly,
-    /// Nothing that is worth a look.
+    /// The target holds nothing that is worth reading.
     Blank(Arc<dyn ReadAt>),
-    /// Anything: perhaps the start of the same restore, which was cut off. It is looked at from the start, for as
-    /// long as it is right.
+    /// The target may hold anything, perhaps the start of the same restore, which was cut off. The
+    /// restore reads it from the start, until too many chunks in a row differ.
     Resume(Arc<dyn ReadAt>),
-    /// Something similar: it is looked at whole.
+    /// The target holds something similar. The restore reads all of it.
     Similar(Arc<dyn ReadAt>),
 }
 
-/// Bytes that can be read at any place, by several threads at once.
+/// Bytes that several threads can read at once, at any offset.
 pub trait ReadAt: Send + Sync {
     /// Fills the whole buffer with the bytes from `offset` on.
     ///
     /// # Errors
-    /// They can't be read; [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) where it ends before.
+    /// The bytes can't be read; [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) where they end
+    /// before the buffer is full.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
 
-    /// Where, at `offset` or after it, the first bytes are that may not be zeros; `None` where only zeros follow. The
-    /// default has no idea, and says `offset`.
+    /// The first offset from `offset` on at which there may be other bytes than zeros; `None` where
+    /// only zeros follow. The default does not look, and returns `offset`.
     ///
     /// # Errors
-    /// It can't be read.
+    /// The bytes can't be read.
     fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
         Ok(Some(offset))
     }

@@ -1,4 +1,4 @@
-//! A file or device that is written from its start to its end. Knows nothing of names.
+//! Writes a file or a device from its start to its end.
 
 use std::fs::File;
 use std::io;
@@ -14,7 +14,7 @@ use crate::target::flush::Flush;
 use crate::target::space;
 use crate::target::zeros::{Run, Zeros, are_zeros, runs};
 
-/// Zeros are read and written in pieces of so many bytes.
+/// Zeros are read and written in pieces of this many bytes.
 const PIECE: u64 = 64 << 10;
 
 static ZEROS: [u8; PIECE as usize] = [0; PIECE as usize];
@@ -23,16 +23,17 @@ static ZEROS: [u8; PIECE as usize] = [0; PIECE as usize];
 pub(super) struct Output {
     file: Arc<File>,
     zeros: Zeros,
-    /// Holes begin and end at multiples of it.
+    /// Holes begin and end at multiples of this many bytes.
     block: u64,
     len: u64,
     offset: u64,
-    /// Before it there may be anything. From there on, it reads as zeros.
+    /// Before this offset the file may hold anything. From this offset on it reads as zeros.
     stale: u64,
     is_changed: bool,
     can_punch: bool,
     can_copy: bool,
-    /// Where there is no hole, as far as was looked last: to look for one takes as long as there is none.
+    /// A range without holes, as the last search found it. It is kept because searching takes the
+    /// longer, the longer a range without holes is.
     data: Range<u64>,
     flush: Flush,
 }
@@ -72,14 +73,14 @@ impl Output {
         self.zeros
     }
 
-    /// Starts from the beginning. What is not before `stale` must read as zeros.
+    /// Starts at offset 0. Everything from `stale` on must read as zeros.
     pub(super) fn begin(&mut self, len: u64, stale: u64) {
         (self.len, self.offset, self.stale) = (len, 0, stale);
         self.data = 0..0;
         self.flush = Flush::default();
     }
 
-    /// Where the next byte goes.
+    /// The offset of the next byte.
     pub(super) fn offset(&self) -> u64 {
         self.offset
     }
@@ -88,7 +89,7 @@ impl Output {
         Arc::clone(&self.file) as _
     }
 
-    /// Whether anything was done to what it holds.
+    /// Whether the contents may have been changed.
     pub(super) fn is_changed(&self) -> bool {
         self.is_changed
     }
@@ -99,7 +100,7 @@ impl Output {
 
     pub(super) fn write(&mut self, data: &[u8]) -> io::Result<()> {
         self.expect(data.len() as u64)?;
-        // What a device holds is rather written over than punched by single blocks.
+        // Where a device holds old data, single blocks of zeros are written and not punched.
         let is_blank = self.offset >= self.stale;
         let has_holes = is_blank || (self.block == 1 && self.can_punch);
         if self.zeros == Zeros::Write || !has_holes {
@@ -128,7 +129,8 @@ impl Output {
         Ok(())
     }
 
-    /// Takes the next bytes from another file, where they are at the same offset. Holes stay holes.
+    /// Copies the next bytes from another file, in which they are at the same offset. Holes stay
+    /// holes.
     pub(super) fn take(&mut self, from: &File, len: u64) -> io::Result<()> {
         self.expect(len)?;
         let end = self.offset + len;
@@ -143,7 +145,8 @@ impl Output {
         Ok(())
     }
 
-    /// Copies what was written. Holes stay holes, and a file system that can share blocks does so.
+    /// Copies earlier bytes of the same file as the next bytes. Holes stay holes, and blocks are
+    /// shared where the file system can do that.
     pub(super) fn copy(&mut self, from: u64, len: u64) -> io::Result<bool> {
         self.expect(len)?;
         if from.checked_add(len).is_none_or(|end| end > self.offset) {
@@ -160,7 +163,7 @@ impl Output {
             self.can_copy = copied == data;
         }
         if done < len {
-            // It is written once more, and must not be taken for blank then.
+            // These bytes will be written again, and must then not be taken for blank.
             self.stale = self.stale.max(self.offset + done);
             return Ok(false);
         }
@@ -176,7 +179,7 @@ impl Output {
         space::explain(error, self.len - self.offset, self.len)
     }
 
-    /// Nothing beyond the end is ever touched.
+    /// Fails where more bytes come than were announced: nothing beyond the end is ever touched.
     fn expect(&self, len: u64) -> io::Result<()> {
         if len > self.len - self.offset {
             let message = format!("more than the {} bytes that were announced", self.len);
@@ -202,7 +205,7 @@ impl Output {
         written.map_err(|error| self.explain(error))
     }
 
-    /// Sees to it that there are zeros at an offset.
+    /// Makes sure that these bytes are zeros.
     fn zero(&mut self, from: u64, len: u64) -> io::Result<()> {
         let end = from + len;
         if self.zeros == Zeros::Write {
@@ -218,7 +221,7 @@ impl Output {
         self.put_zeros(last, end)
     }
 
-    /// `false` where holes can't be made.
+    /// Punches a hole. Returns `false` where holes can't be made.
     fn punch(&mut self, from: u64, end: u64) -> io::Result<bool> {
         if self.can_punch {
             self.is_changed = true;
@@ -232,7 +235,8 @@ impl Output {
         Ok(self.can_punch)
     }
 
-    /// Writes zeros, unless they may be left out where they are already.
+    /// Writes zeros. Unless zeros must be written everywhere, bytes that are zeros already are left
+    /// as they are.
     fn put_zeros(&mut self, from: u64, end: u64) -> io::Result<()> {
         let mut held = [0; PIECE as usize];
         let mut offset = from;
@@ -249,7 +253,8 @@ impl Output {
         Ok(())
     }
 
-    /// How long the hole at an offset is, and then the data. A file without holes is all data.
+    /// The length of the hole at an offset, and of the data after it. A file without holes is all
+    /// data.
     fn hole_and_data(&mut self, from: u64, end: u64) -> io::Result<(u64, u64)> {
         if self.zeros == Zeros::Write {
             return Ok((0, end - from));
@@ -260,14 +265,16 @@ impl Output {
                 Ok(hole) if hole > data => hole,
                 _ => end,
             };
-            // What was written stays as it is, and what was not is not known yet.
+            // Bytes that were written stay as they are; what lies behind them may still change, so
+            // it is not kept.
             self.data = data..hole.min(self.offset);
             return Ok((data - from, hole.min(end) - data));
         }
         Ok((0, self.data.end.min(end) - from))
     }
 
-    /// Says how much it copied: less than all where the file system can't.
+    /// Copies data, and returns how much it copied. That is less than `len` where the file system
+    /// can't copy.
     fn copy_data(&mut self, from: u64, to: u64, len: u64) -> io::Result<u64> {
         let (mut from, mut to, mut left) = (from, to, len);
         while left > 0 {
@@ -284,7 +291,8 @@ impl Output {
     }
 }
 
-/// Makes a hole, which reads as zeros; `false` where that can't be done. A device guarantees zeros or can't.
+/// Punches a hole, which then reads as zeros; `false` where that can't be done. A device that can
+/// do it guarantees zeros.
 pub(super) fn punch(file: &File, from: u64, len: u64) -> io::Result<bool> {
     let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     loop {
@@ -297,7 +305,7 @@ pub(super) fn punch(file: &File, from: u64, len: u64) -> io::Result<bool> {
     }
 }
 
-/// Where the first data at an offset or after it is, as far as the file system can tell.
+/// The offset of the first data from `offset` on, as far as the file system can tell.
 fn next_data(file: &File, offset: u64) -> io::Result<Option<u64>> {
     match seek(file, SeekFrom::Data(offset)) {
         Ok(data) => Ok(Some(data)),
@@ -307,7 +315,7 @@ fn next_data(file: &File, offset: u64) -> io::Result<Option<u64>> {
     }
 }
 
-/// Where the last data before `end` ends, as far as the file system can tell.
+/// The offset at which the last data before `end` ends, as far as the file system can tell.
 pub(super) fn data_end(file: &File, end: u64) -> io::Result<u64> {
     let (mut data_end, mut offset) = (0, 0);
     while let Some(data) = next_data(file, offset)?.filter(|data| *data < end) {

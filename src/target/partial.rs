@@ -1,4 +1,4 @@
-//! The names of a file that is being restored: it has its own only while it is whole. Knows nothing of what is in it.
+//! The names of a file that is being restored. It has its final name only while it is whole.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, TryLockError};
@@ -14,14 +14,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::target::access;
 use crate::target::folder::Folder;
 
-/// A file whose name changes meanwhile is opened so many times.
+/// How many times to open a file whose name keeps going to another file meanwhile.
 const ATTEMPTS: u32 = 100;
 
-/// A locked file, by whichever name.
+/// A locked file, under any of its names.
 #[derive(Debug)]
 pub(super) struct Partial {
     folder: Folder,
-    /// The name that it is to have in the folder.
+    /// The file's final name in the folder.
     name: OsString,
     partial: OsString,
     damaged: OsString,
@@ -29,37 +29,37 @@ pub(super) struct Partial {
     file: Arc<File>,
     is_locked: bool,
     found: Found,
-    /// Whether it may take the place of another file, and with which mode.
+    /// Whether the file may replace another one, and the mode that it then gets.
     replaces: bool,
     mode: Option<Mode>,
 }
 
-/// What was there of it.
+/// What was there when the file was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
-    /// Nothing: it was made.
+    /// Nothing, so the file was made.
     Nothing,
-    /// What an earlier restore left.
+    /// An unfinished file, which an earlier restore has left.
     Rest,
     /// A whole file, which still has its own name.
     Whole,
-    /// A whole file, which has lost its own name for the time being.
+    /// A whole file, which was renamed for as long as it is being changed.
     Renamed,
 }
 
-/// Whose unfinished file is gone on with.
+/// Whose unfinished file a restore may continue with.
 #[derive(Clone, Copy)]
 enum Trust<'a> {
-    /// One's own.
+    /// Only that of the same user.
     Own,
-    /// Also that of who owns the file that it is to replace.
+    /// That of the same user, and that of the owner of the file that is to be replaced.
     Owner(&'a Metadata),
-    /// Anybody's, as it may be a whole file of theirs that was being changed.
+    /// That of anybody, since it may be a whole file of theirs that was being changed.
     Anyone,
 }
 
 impl Partial {
-    /// A file that is new, or was left unfinished.
+    /// Makes a new file, or opens one that was left unfinished.
     pub(super) fn create(path: &Path) -> Result<Partial> {
         if path.symlink_metadata().is_ok() {
             return Err(match path.metadata() {
@@ -70,7 +70,7 @@ impl Partial {
         Partial::take(path, Trust::Own)
     }
 
-    /// The same, for a name that another file may have until this one is whole.
+    /// Does the same as `create`, for a name that another file may keep until this one is whole.
     pub(super) fn replace(path: &Path) -> Result<Partial> {
         let path = resolve(path)?;
         let replaced = path.metadata().ok();
@@ -87,7 +87,8 @@ impl Partial {
         Ok(partial)
     }
 
-    /// The file of this name itself; or else as for a new one.
+    /// Opens the file of this name itself. If there is none, makes a new file, or opens one that
+    /// was left unfinished.
     pub(super) fn reuse(path: &Path) -> Result<Partial> {
         let path = resolve(path)?;
         let (folder, name) = place(&path)?;
@@ -169,22 +170,22 @@ impl Partial {
         &self.file
     }
 
-    /// Whether no other restore can write to it.
+    /// Whether the file is locked against other restores.
     pub(super) fn is_locked(&self) -> bool {
         self.is_locked
     }
 
-    /// Whether it had something in it.
+    /// Whether the file was there already.
     pub(super) fn is_found(&self) -> bool {
         self.found != Found::Nothing
     }
 
-    /// Whether it is a whole file that is changed in place.
+    /// Whether this is a whole file that is changed in place.
     pub(super) fn is_whole(&self) -> bool {
         matches!(self.found, Found::Whole | Found::Renamed)
     }
 
-    /// A damaged file that an earlier restore has left, to be read.
+    /// Opens, for reading, a damaged file that an earlier restore has left.
     pub(super) fn damaged(&self) -> Option<File> {
         let file = self.folder.open(&self.damaged, OFlags::RDONLY).ok()??;
         file.metadata()
@@ -192,7 +193,7 @@ impl Partial {
             .then_some(file)
     }
 
-    /// Takes a whole file's name from it, as it will be changed.
+    /// Renames a whole file, since it will now be changed.
     pub(super) fn begin(&mut self) -> io::Result<()> {
         if self.found == Found::Whole {
             (self.folder).rename(&self.file, &self.name, &self.partial, false)?;
@@ -201,13 +202,14 @@ impl Partial {
         Ok(())
     }
 
-    /// Gives it the mode that it is to have.
+    /// Sets the file's final mode.
     pub(super) fn settle(&self) -> io::Result<()> {
         self.mode
             .map_or(Ok(()), |mode| access::set_mode(&self.file, mode))
     }
 
-    /// Gives it its name, in a way that outlasts a power cut, and removes the damaged file that it is `instead` of.
+    /// Gives the file its final name, in a way that outlasts a power cut, and removes the damaged
+    /// file that it replaces.
     pub(super) fn finish(&self, damaged: bool, instead: Option<&File>) -> io::Result<()> {
         self.folder.check_path()?;
         let (to, replaces) = match damaged {
@@ -221,7 +223,7 @@ impl Partial {
         self.folder.sync()
     }
 
-    /// Undoes everything, as nothing was written.
+    /// Undoes everything; called when nothing was written.
     pub(super) fn undo(&self) {
         let _ = match self.found {
             Found::Nothing => self.folder.remove(&self.file, &self.partial),
@@ -232,15 +234,16 @@ impl Partial {
 }
 
 impl Drop for Partial {
-    /// Somebody may still hold the file to read it, and with it the lock.
+    /// Unlocks the file, since somebody else who reads it may hold the same open file, and the lock
+    /// with it.
     fn drop(&mut self) {
         let _ = self.file.unlock();
     }
 }
 
-/// The folder of a file, and its name there.
+/// The folder of a file, and the file's name in it.
 fn place(path: &Path) -> Result<(Folder, OsString)> {
-    // A path such as `disks/` has a last part, but means a folder.
+    // A path such as `disks/` has a last part too, but it means a folder.
     let is_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
     let Some(name) = path.file_name().filter(|_| !is_folder) else {
         let message = format!("{} does not name a file", path.display());
@@ -250,19 +253,19 @@ fn place(path: &Path) -> Result<(Folder, OsString)> {
     Ok((folder, name.to_owned()))
 }
 
-/// A name with something after it.
+/// A name with a suffix.
 fn with(name: &OsStr, suffix: &str) -> OsString {
     let mut name = name.to_owned();
     name.push(suffix);
     name
 }
 
-/// The same for a path.
+/// A path with a suffix.
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     with(path.as_os_str(), suffix).into()
 }
 
-/// Follows a link, so that the file it names is replaced or changed and the link stays.
+/// Follows a link, so that the file behind it is replaced or changed, and the link stays.
 fn resolve(path: &Path) -> Result<PathBuf> {
     match path.metadata() {
         Ok(found) if !found.is_file() => Err(irregular(path)),
@@ -272,7 +275,7 @@ fn resolve(path: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Opens and locks a file, and says whether it could be locked; `None` where there is none.
+/// Opens and locks a file, and says whether it could be locked; `None` where there is no file.
 fn lock(folder: &Folder, name: &OsStr, shown: &Path) -> Result<Option<(File, bool)>> {
     for _ in 0..ATTEMPTS {
         let opened = folder.open(name, OFlags::RDWR);
@@ -286,7 +289,8 @@ fn lock(folder: &Folder, name: &OsStr, shown: &Path) -> Result<Option<(File, boo
     Err(unsteady(shown))
 }
 
-/// Locks a file, and says whether it could be locked; `None` where the name is another file's by now.
+/// Locks a file, and says whether it could be locked; `None` where the name belongs to another file
+/// by now.
 fn hold(folder: &Folder, name: &OsStr, file: &File, shown: &Path) -> Result<Option<bool>> {
     let is_locked = match file.try_lock() {
         Ok(()) => true,
@@ -294,13 +298,14 @@ fn hold(folder: &Folder, name: &OsStr, file: &File, shown: &Path) -> Result<Opti
             let message = format!("another restore is writing to {}", shown.display());
             return Err(Error::new(ErrorKind::Target, message));
         }
-        // There are file systems, and servers, without locks.
+        // Some file systems and file servers have no locks.
         Err(TryLockError::Error(error)) => match Errno::from_io_error(&error) {
             Some(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => false,
             _ => return Err(cannot("lock", shown, error)),
         },
     };
-    // Since it was opened another restore may have finished, and given the file that is now locked another name.
+    // Another restore may have finished since the file was opened, and may have renamed the file
+    // that is now locked.
     let is_named = folder.names(name, file);
     if !is_named.map_err(|error| cannot("open", shown, error))? {
         return Ok(None);
@@ -312,7 +317,8 @@ fn hold(folder: &Folder, name: &OsStr, file: &File, shown: &Path) -> Result<Opti
     }
 }
 
-/// An unfinished file that somebody else can change after it was verified is none to go on with.
+/// Refuses to continue with an unfinished file that somebody else could change after it was
+/// verified.
 fn check(held: &Metadata, trust: Trust<'_>, shown: &Path) -> Result<()> {
     let is_trusted = match trust {
         Trust::Own => access::is_ours(held),

@@ -1,4 +1,4 @@
-//! Writes to a pipe or socket that nobody may read, and can be cancelled meanwhile. Knows nothing of targets.
+//! Writes to a pipe or socket that nobody may read, and can be cancelled while it waits.
 
 use std::fmt;
 use std::fs::File;
@@ -12,19 +12,20 @@ use rustix::net::{SendFlags, send};
 
 use crate::cancel::Cancel;
 
-/// How long it may wait without looking whether it was cancelled: 100 milliseconds.
+/// How long a write may wait before it checks again whether it was cancelled: 100 milliseconds.
 const GLANCE: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 100_000_000,
 };
 
-/// So many bytes go into a pipe at once that has room for anything.
+/// A pipe that has room for anything takes this many bytes at once.
 const PIPE_BUF: usize = 4096;
 
-/// Writes to a descriptor, and fails within a second once it is cancelled, also where the other end of a pipe, a socket or
-/// a terminal takes nothing.
+/// Writes to a descriptor, and fails within a second once it is cancelled, even where the reader of
+/// a pipe, a socket or a terminal takes nothing.
 ///
-/// It takes blocking and non-blocking descriptors, and leaves them as they are: others may have them too.
+/// It works with blocking and non-blocking descriptors, and does not change which they are, since
+/// other programs may use the same ones.
 ///
 /// ```
 /// use std::io::Write;
@@ -39,28 +40,29 @@ const PIPE_BUF: usize = 4096;
 pub struct PollWriter {
     file: File,
     way: Way,
-    /// The last write took less than all: it is polled before the next.
+    /// Whether the last write took less than all its bytes. If so, the next write waits for room
+    /// first.
     is_full: bool,
     cancel: Cancel,
 }
 
-/// How to write without waiting.
+/// How to write without blocking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    /// It is not blocking.
+    /// The descriptor is not blocking.
     Free,
-    /// A little at a time, when there is room.
+    /// The descriptor is blocking: write a little at a time, when there is room.
     Little,
     Send,
-    /// It waits for nobody but a disk or a device.
+    /// The descriptor waits for nobody but a disk or a device, so it is written to as usual.
     Plain,
 }
 
 impl PollWriter {
-    /// Writes to a file, a pipe, a socket, or whatever the descriptor is of.
+    /// A writer to a file, a pipe, a socket, or whatever the descriptor belongs to.
     ///
     /// # Errors
-    /// It can't be looked at.
+    /// The descriptor's state can't be read.
     pub fn new(descriptor: impl Into<OwnedFd>, cancel: &Cancel) -> io::Result<PollWriter> {
         let descriptor = descriptor.into();
         let file_type = FileType::from_raw_mode(fstat(&descriptor)?.st_mode);
@@ -87,7 +89,7 @@ impl PollWriter {
         }
     }
 
-    /// Waits until there is room, or an error to be told.
+    /// Waits until there is room, or until a write would return an error.
     fn wait(&self) -> io::Result<()> {
         loop {
             self.check_cancelled()?;
@@ -114,7 +116,8 @@ impl PollWriter {
     }
 }
 
-/// The same once more, not blocking, for this writer alone. Only where `/proc` is there, and permission.
+/// Opens the descriptor's file again, non-blocking, for this writer alone. This needs `/proc`, and
+/// permission.
 fn reopen(descriptor: &OwnedFd) -> Option<OwnedFd> {
     let path = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -166,7 +169,7 @@ mod tests {
 
     use super::*;
 
-    /// Where it can't be opened once more, as a pipe that another user has made.
+    /// A pipe can't always be opened again, for example one that another user has made.
     #[test]
     fn a_pipe_that_blocks_is_never_waited_for() -> io::Result<()> {
         let (mut reader, writer) = io::pipe()?;

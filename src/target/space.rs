@@ -1,14 +1,14 @@
-//! Whether a file system has room for what is to come. Knows nothing of targets.
+//! Checks whether a file system has enough room.
 
 use std::fs::File;
 use std::io;
 
 use rustix::fs::fstatvfs;
 
-/// Looks whether a file can grow by so many bytes.
+/// Checks whether a file can grow by this many bytes.
 pub(super) fn check(file: &File, needed: u64) -> io::Result<()> {
     let found = fstatvfs(file)?;
-    // Some have no limit, and some say nothing.
+    // A file system without a limit, or one that does not tell its size, reports no blocks.
     if found.f_blocks == 0 {
         return Ok(());
     }
@@ -23,7 +23,7 @@ pub(super) fn check(file: &File, needed: u64) -> io::Result<()> {
     ))
 }
 
-/// Says what was still to come where it is for want of room that something could not be written.
+/// If a write failed for lack of room, adds to the error how much was still to be written.
 pub(super) fn explain(error: io::Error, left: u64, len: u64) -> io::Error {
     match error.kind() {
         kind @ (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => io::Error::new(

@@ -1,4 +1,4 @@
-//! Any `io::Write` as a target: a pipe, a socket, memory. Knows nothing of files.
+//! Any `io::Write` as a target: a pipe, a socket, memory.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -12,9 +12,9 @@ use crate::target::poll::PollWriter;
 
 /// Restores into any [`Write`]; zeros are written out.
 ///
-/// A restore can't be cancelled while a write waits: hand it a [`PollWriter`] rather than a pipe or a socket that nobody may
-/// read. Don't hand it [`Stdout`](std::io::Stdout), which looks for line ends in what it is given: see
-/// [`StreamTarget::stdout`].
+/// A restore can't be cancelled while a write waits: where nobody may read a pipe or a socket, wrap
+/// it in a [`PollWriter`]. Don't use [`Stdout`](std::io::Stdout) as the stream, since it looks for
+/// line ends in the data: use [`StreamTarget::stdout`].
 ///
 /// ```
 /// use chunk_restore::StreamTarget;
@@ -32,24 +32,26 @@ pub struct StreamTarget<W> {
 }
 
 impl<W: Write> StreamTarget<W> {
-    /// A target that writes to `stream`, and flushes it when it is finished.
+    /// A target that writes to `stream`, and flushes the stream at the end of the restore.
     pub fn new(stream: W) -> StreamTarget<W> {
         StreamTarget { stream }
     }
 
-    /// The stream, with all that was written to it so far.
+    /// The stream, after everything that was written to it so far.
     pub fn into_inner(self) -> W {
         self.stream
     }
 }
 
 impl StreamTarget<PollWriter> {
-    /// This program's standard output, without the buffer that Rust keeps before it. It stops waiting for whoever reads
-    /// once it is cancelled: hand the same [`Cancel`] to [`Restore::cancel`](crate::Restore::cancel).
+    /// This program's standard output, without the buffer that Rust keeps before it. Once the
+    /// restore is cancelled, the target no longer waits for the reader: hand the same [`Cancel`] to
+    /// [`Restore::cancel`](crate::Restore::cancel).
     ///
     /// # Errors
-    /// Standard output is closed. Rust opens `/dev/null` in its place when a program starts, for reading and writing: so
-    /// one that is opened like that by somebody else counts as closed too.
+    /// Standard output is closed. Where it is, Rust opens `/dev/null` for reading and writing in
+    /// its place when a program starts. So a `/dev/null` that somebody else opened for reading and
+    /// writing counts as closed too.
     pub fn stdout(cancel: &Cancel) -> io::Result<StreamTarget<PollWriter>> {
         let stdout = io::stdout().as_fd().try_clone_to_owned()?;
         let is_null = fstat(&stdout)?.st_rdev == makedev(1, 3);

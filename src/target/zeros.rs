@@ -1,44 +1,46 @@
-//! Zeros: what is to be done for them, and where they are in data. Does no I/O.
+//! Zeros: what a target does for them, and where they are in data. Does no I/O.
 
-/// What a [`FileTarget`](crate::FileTarget) or a [`DeviceTarget`](crate::DeviceTarget) does where the archive has
-/// zeros.
+/// What a [`FileTarget`](crate::FileTarget) or a [`DeviceTarget`](crate::DeviceTarget) does where
+/// the archive has zeros.
 ///
-/// Whichever is chosen: what is restored reads as zeros, whatever was there before.
+/// With every choice the target reads as zeros there afterwards, whatever it held before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Zeros {
-    /// No room is taken for them where the target can do without: they become holes of a file, and a device is told
-    /// that they are zeros, so that a thin one keeps none. A target that can't do that is read, and zeros are
-    /// written where it holds something else: a fresh thin volume stays thin. (One that shows what other volumes
-    /// have left, as those of an LVM pool that was made with `-Zn` may, wants [`Write`](Zeros::Write).)
+    /// Zeros take no room where the target can do without. In a file they become holes. A device is
+    /// told to zero the blocks, so that a thin one keeps no blocks for them. A target that can't do
+    /// either is read, and zeros are written only where it holds something else, so a fresh thin
+    /// volume stays thin. (A volume that shows what other volumes have left needs
+    /// [`Write`](Zeros::Write): volumes of an LVM pool that was made with `-Zn` may.)
     #[default]
     Auto,
-    /// They are written like everything else, and a file gets room for all of them.
+    /// Zeros are written like all other bytes, and a file gets room for all of them.
     Write,
-    /// As [`Auto`](Zeros::Auto), but it is an error where the target can make no holes.
+    /// As [`Auto`](Zeros::Auto), but a target that can make no holes is an error.
     Punch,
-    /// What the target holds is thrown away before the first byte is written: a file is emptied, and a device is zeroed
-    /// whole, also what is beyond the end of the archive. Then zeros need nothing more. It is an error where a device
-    /// can't do it quickly.
+    /// What the target holds is thrown away before the first byte is written: a file is emptied,
+    /// and a device is zeroed whole, also beyond the end of the archive. Nothing more is then done
+    /// for zeros. A device that can't be zeroed quickly is an error.
     Discard,
 }
 
-/// Runs of zeros are found by blocks of so many bytes, as most file systems make holes of no less.
+/// Runs of zeros are found in blocks of this many bytes, since most file systems make no smaller
+/// holes.
 const GRAIN: usize = 4096;
 
 static BLOCK: [u8; GRAIN] = [0; GRAIN];
 
-/// A part of some data.
+/// A run of data or of zeros.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Run<'a> {
     Data(&'a [u8]),
     Zeros(u64),
 }
 
-/// Cuts data that begins at `offset` where whole blocks of zeros begin and end.
+/// Cuts data that begins at `offset` into runs, which begin and end at whole blocks of zeros.
 pub(super) fn runs(data: &[u8], offset: u64) -> impl Iterator<Item = Run<'_>> {
     let mut rest = data;
-    // Of the block that the data begins in, so much is before it.
+    // How many bytes of its first block lie before the data.
     let mut before = (offset % GRAIN as u64) as usize;
     std::iter::from_fn(move || {
         let mut blocks = Blocks { rest, before };
@@ -59,7 +61,7 @@ pub(super) fn runs(data: &[u8], offset: u64) -> impl Iterator<Item = Run<'_>> {
     })
 }
 
-/// Data in blocks, of which the first and the last may be cut off.
+/// Iterates over data in blocks; the first and the last block may be incomplete.
 #[derive(Clone, Copy)]
 struct Blocks<'a> {
     rest: &'a [u8],
@@ -77,7 +79,8 @@ impl<'a> Iterator for Blocks<'a> {
     }
 }
 
-/// Whether all bytes are zeros. Data is known by its first bytes nearly always, and the rest is left to `memcmp`.
+/// Whether all bytes are zeros. The first bytes nearly always show that data is no zeros; `memcmp`
+/// compares the rest.
 pub(super) fn are_zeros(data: &[u8]) -> bool {
     if data
         .first_chunk()
@@ -104,7 +107,7 @@ mod tests {
             found,
             [Run::Zeros(grain), Run::Data(block), Run::Zeros(grain)]
         );
-        // The byte is now in the first block, which the data has the end of.
+        // The data now begins near the end of a block, and that first block holds the byte.
         let found: Vec<_> = runs(&data[GRAIN..], 2 * grain - 6).collect();
         assert_eq!(
             found,

@@ -1,4 +1,4 @@
-//! A file of Amazon's own tools: sections, their settings, and what is nested in those. Knows nothing of what they mean.
+//! Parses a file of Amazon's own tools: sections, their settings, and nested settings.
 
 use std::fs;
 use std::io::{self, Read};
@@ -6,13 +6,13 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-/// Much more than the settings of a thousand profiles.
+/// The most bytes of such a file: far more than the settings of a thousand profiles take.
 const MAX_FILE: u64 = 4 << 20;
 
-/// The text of a file; none where there is no file.
+/// The text of a file; empty where there is no file.
 ///
 /// # Errors
-/// It can't be read, or is no text of a length that makes sense.
+/// The file can't be read, is too long, or is not text.
 pub(super) fn read(path: &Path) -> io::Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::new());
     let file = match fs::File::open(path) {
@@ -41,14 +41,14 @@ pub(super) struct Section<'a>(Vec<Setting<'a>>);
 
 #[derive(Debug)]
 struct Setting<'a> {
-    /// The setting that this one is nested in.
+    /// The setting that this setting is nested in.
     parent: Option<&'a str>,
     name: &'a str,
     value: &'a str,
 }
 
 impl<'a> Section<'a> {
-    /// The first section of a text whose header fits.
+    /// The first section of a text whose header passes `fits`.
     pub(super) fn find(text: &'a str, fits: impl Fn(&str) -> bool) -> Option<Section<'a>> {
         let header = |line: &'a str| Some(line.trim().strip_prefix('[')?.split(']').next()?.trim());
         let mut lines = text
@@ -66,7 +66,7 @@ impl<'a> Section<'a> {
                 continue;
             };
             let (name, value) = (name.trim(), value.trim());
-            // What follows a setting without a value, and is indented, is nested in that.
+            // Indented lines after a setting without a value are nested in that setting.
             if !line.starts_with([' ', '\t']) {
                 parent = None;
             }
@@ -82,12 +82,12 @@ impl<'a> Section<'a> {
         Some(section)
     }
 
-    /// What a setting says, if it says anything.
+    /// The value of a setting, if it has one.
     pub(super) fn value(&self, name: &str) -> Option<&'a str> {
         self.of(None, name)
     }
 
-    /// The same of one that is nested in another.
+    /// The value of a setting that is nested in another one.
     pub(super) fn nested(&self, parent: &str, name: &str) -> Option<&'a str> {
         self.of(Some(parent), name)
     }

@@ -1,5 +1,5 @@
-//! What the environment says of S3: variables and the two files of Amazon's own tools, in the order in which those tools
-//! read them.
+//! Settings for S3 from the environment: from variables and from the two files of Amazon's own
+//! tools, in the order in which those tools read them.
 
 mod file;
 
@@ -12,7 +12,7 @@ use crate::environment::aws::file::Section;
 use crate::environment::set;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What is not said is `None`.
+/// The settings for S3 that were found. Each is `None` where nothing sets it.
 #[derive(Debug, Default)]
 pub(crate) struct Aws {
     pub(crate) credentials: Option<Credentials>,
@@ -20,7 +20,8 @@ pub(crate) struct Aws {
     pub(crate) endpoint: Option<String>,
 }
 
-/// Settings that make a profile somebody whose credentials must be fetched. They come before keys.
+/// A profile with one of these settings has credentials that must be fetched from a service. These
+/// settings take precedence over keys in the profile.
 const IDENTITIES: [&str; 6] = [
     "role_arn",
     "web_identity_token_file",
@@ -30,20 +31,23 @@ const IDENTITIES: [&str; 6] = [
     "login_session",
 ];
 
-/// What stands for credentials where there are no others.
+/// Variables that name other sources of credentials, which Amazon's tools use where there are no
+/// credentials.
 const OTHER_SOURCES: [&str; 3] = [
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 ];
 
-/// A profile that is named here comes before the credentials in variables, these come before the one that AWS_PROFILE
-/// names, and `default` comes last. Region and endpoint come from variables first.
+/// Reads the settings. For credentials, the order of precedence is: the profile that `profile`
+/// names, the credentials in variables, the profile that AWS_PROFILE names, and the profile
+/// `default`. For region and endpoint, variables take precedence.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] for one half of credentials, and for a named profile that is in no file or a file that can't be
-/// read; [`ErrorKind::Denied`] for a profile that gets its credentials in a way that is not supported. Nothing of
-/// credentials where none are wanted.
+/// [`ErrorKind::Invalid`] where only one half of the credentials is set, for a named profile that
+/// is in no file, and for a file that can't be read; [`ErrorKind::Denied`] for a profile that gets
+/// its credentials in a way that is not supported. There are no errors about credentials where none
+/// are wanted.
 pub(crate) fn aws(profile: Option<&str>, wants_credentials: bool) -> Result<Aws> {
     let variables = match profile {
         None if wants_credentials => from_variables()?,
@@ -51,7 +55,7 @@ pub(crate) fn aws(profile: Option<&str>, wants_credentials: bool) -> Result<Aws>
     };
     let named = profile.map(str::to_owned).or_else(|| text("AWS_PROFILE"));
     let files = match Files::read() {
-        // They are not needed.
+        // The files are not needed, so it does not matter that they can't be read.
         Err(_) if variables.is_some() => Files::default(),
         files => files?,
     };
@@ -87,7 +91,7 @@ pub(crate) fn aws(profile: Option<&str>, wants_credentials: bool) -> Result<Aws>
     })
 }
 
-/// The texts of both files.
+/// The texts of the credentials file and the config file.
 #[derive(Default)]
 struct Files {
     credentials: Zeroizing<String>,
@@ -110,7 +114,8 @@ impl Files {
     }
 }
 
-/// The variable that names a file, and where it is otherwise.
+/// For each file: the variable that names it, and its name in `~/.aws` where the variable is not
+/// set.
 const CREDENTIALS: (&str, &str) = ("AWS_SHARED_CREDENTIALS_FILE", "credentials");
 const CONFIG: (&str, &str) = ("AWS_CONFIG_FILE", "config");
 
@@ -125,7 +130,7 @@ fn path(variable: &str, name: &str) -> PathBuf {
     }
 }
 
-/// What the files say of a profile. What the credentials file says comes first.
+/// The sections of both files about one profile. The credentials file takes precedence.
 struct Profile<'a> {
     name: &'a str,
     credentials: Option<Section<'a>>,
@@ -139,7 +144,7 @@ impl<'a> Profile<'a> {
             Section::find(&files.config, |header| named(header, kind) == Some(name))
         };
         let credentials = Section::find(&files.credentials, |header| header == name);
-        // The default profile is commonly written without the word.
+        // The header of the default profile commonly lacks the word `profile`.
         let bare = || Section::find(&files.config, |header| header == name);
         let config = in_config("profile", name).or_else(|| bare().filter(|_| name == "default"));
         let services = config.as_ref().and_then(|config| config.value("services"));
@@ -160,14 +165,15 @@ impl<'a> Profile<'a> {
         sections.filter_map(|section| section.value(name)).next()
     }
 
-    /// The one for S3 alone comes first.
+    /// The endpoint of the profile. An endpoint for S3 alone takes precedence.
     fn endpoint(&self) -> Option<&'a str> {
         let services = self.services.as_ref();
         let of_s3 = services.and_then(|services| services.nested("s3", "endpoint_url"));
         of_s3.or_else(|| self.value("endpoint_url"))
     }
 
-    /// In the order of Amazon's tools: an identity to take on, the credentials file, a command, the other file.
+    /// The credentials of the profile, in the order of Amazon's tools: an identity whose
+    /// credentials are fetched, the credentials file, a command, the config file.
     fn credentials(&self) -> Result<Option<Credentials>> {
         if let Some(setting) = IDENTITIES.iter().find(|name| self.value(name).is_some()) {
             return Err(self.unsupported(setting));
@@ -218,7 +224,7 @@ impl<'a> Profile<'a> {
     }
 }
 
-/// The name in a header such as `profile NAME`, which may be quoted.
+/// The name in a header such as `profile NAME`. The name may be quoted.
 fn named<'h>(header: &'h str, kind: &str) -> Option<&'h str> {
     let name = header.strip_prefix(kind)?.strip_prefix([' ', '\t'])?.trim();
     let unquoted = |quote| name.strip_prefix(quote)?.strip_suffix(quote);
@@ -235,7 +241,8 @@ fn from_variables() -> Result<Option<Credentials>> {
     })
 }
 
-/// Says where credentials could be fetched by others.
+/// Fails where a variable names another source of credentials, since those sources are not
+/// supported.
 fn check_other_sources() -> Result<()> {
     let Some(variable) = OTHER_SOURCES.into_iter().find(|name| text(name).is_some()) else {
         return Ok(());
@@ -247,7 +254,7 @@ fn check_other_sources() -> Result<()> {
     Err(Error::new(ErrorKind::Denied, message))
 }
 
-/// `None` for one half of them.
+/// Makes credentials; `None` where only one half of them is there.
 fn pair(
     key: Option<String>,
     secret: Option<String>,
@@ -263,7 +270,7 @@ fn pair(
     }
 }
 
-/// A variable's text, where it has any.
+/// The text of a variable, where it has any.
 fn text(name: &str) -> Option<String> {
     let text = Zeroizing::new(set(name)?.into_string().ok()?);
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
@@ -284,7 +291,7 @@ mod tests {
         format!("aws_access_key_id = {name}\naws_secret_access_key = secret\n")
     }
 
-    /// The access key's ID, or why there is none.
+    /// The ID of the access key, or the error where there is none.
     fn key(files: &Files, profile: &str) -> String {
         match Profile::find(files, profile).credentials() {
             Ok(credentials) => credentials.map_or_else(String::new, |found| found.key().to_owned()),

@@ -1,4 +1,4 @@
-//! Data blobs: the one place where stored bytes become verified data. Knows nothing of where they were stored.
+//! Data blobs: this is the one place where stored bytes become verified data.
 
 mod small;
 mod unzip;
@@ -18,12 +18,12 @@ use unzip::Unzip;
 
 pub(crate) use small::{MAX_BLOB, MAX_RAW, decode_blob, is_encrypted};
 
-/// Magic and CRC.
+/// The length of the header of a blob that is not encrypted, in bytes: magic and CRC.
 const HEADER: usize = 12;
-/// Magic, CRC, IV and tag.
+/// The length of the header of an encrypted blob, in bytes: magic, CRC, IV and tag.
 const ENCRYPTED_HEADER: usize = 44;
 
-/// What a blob begins with that is neither encrypted nor compressed.
+/// The magic of a blob that is neither encrypted nor compressed.
 const PLAIN: [u8; 8] = [0x42, 0xab, 0x38, 0x07, 0xbe, 0x83, 0x70, 0xa1];
 
 /// The four kinds of blob.
@@ -62,13 +62,14 @@ impl Kind {
     }
 }
 
-/// Whether bytes begin as a blob does.
+/// Whether bytes begin with the magic of a blob.
 #[cfg(any(feature = "https", feature = "s3"))]
 pub(crate) fn is_begun_as_blob(bytes: &[u8]) -> bool {
     Kind::of(bytes).is_ok()
 }
 
-/// Whether the CRC of a whole blob is that of its payload, before anything is decrypted in place.
+/// Whether the CRC of a whole blob is that of its payload. Must be called before the payload is
+/// decrypted in place.
 fn crc_holds(blob: &[u8], kind: Kind) -> bool {
     let Some(stated) = blob.get(8..).and_then(<[u8]>::first_chunk) else {
         return false;
@@ -88,22 +89,25 @@ fn decrypt(blob: &mut [u8], key: &Key) -> Result<(), Reason> {
     key.decrypt(iv, tag, payload).map_err(|_| Reason::Tag)
 }
 
-/// Turns the blobs of an archive's chunks into data, and proves it. One for each thread.
+/// Decodes the blobs of an archive's chunks, and proves that the data is right. Each thread needs
+/// its own decoder.
 pub struct ChunkDecoder {
     key: Option<Key>,
     unzip: Option<Unzip>,
 }
 
 impl ChunkDecoder {
-    /// With a key only encrypted blobs are taken, and only plain ones without: a manifest says which an archive has, and
-    /// anything else is damage or an attack.
+    /// With a key, the decoder accepts only encrypted blobs; without a key, only blobs that are not
+    /// encrypted. The manifest says which of them an archive has, so any other blob is damage or an
+    /// attack.
     #[must_use]
     pub fn new(key: Option<Key>) -> ChunkDecoder {
         ChunkDecoder { key, unzip: None }
     }
 
-    /// The most bytes that the blob of a chunk of `len` bytes can have. PBS keeps a compressed chunk only where it is
-    /// shorter; here whatever zstd makes of one is let through.
+    /// The most bytes that the blob of a chunk of `len` bytes can have. PBS keeps a compressed
+    /// chunk only where it is shorter than the data. This limit also admits longer ones, up to the
+    /// most that zstd can make of a chunk.
     #[must_use]
     pub fn blob_limit(len: u32) -> usize {
         ENCRYPTED_HEADER + zstd_safe::compress_bound(len as usize)
@@ -112,13 +116,15 @@ impl ChunkDecoder {
     /// Decodes the blob of a chunk, and compares the length and the digest of the decoded data with
     /// those that the index states.
     ///
-    /// Data that is not compressed stays in the blob's buffer, and is decrypted there. Compressed data
-    /// is decompressed into `scratch`, whose old bytes are lost: the result then holds the buffer that
-    /// `scratch` was, and `scratch` the buffer of the blob. So `scratch` is always what may be used for
-    /// the next chunk, or dropped. An empty buffer will do for it.
+    /// Data that is not compressed stays in the blob's buffer, and is decrypted there. Compressed
+    /// data is decompressed into `scratch`, whose old bytes are lost. The result then holds the
+    /// buffer that was `scratch`, and `scratch` becomes the buffer of the blob. So after each call,
+    /// `scratch` may be used for the next chunk, or dropped. An empty buffer may be given as
+    /// `scratch`.
     ///
     /// # Errors
-    /// [`Rejected`] where the blob is damaged, or is another chunk's, or has data of another length.
+    /// [`Rejected`] where the blob is damaged, or belongs to another chunk, or has data of another
+    /// length.
     pub fn decode(
         &mut self,
         chunk: &Chunk,
@@ -148,19 +154,20 @@ impl ChunkDecoder {
         }
     }
 
-    /// Has the payload of a blob hashed while it is added to the buffer, if the blob turns out to be
-    /// neither encrypted nor compressed. [`decode`](ChunkDecoder::decode) then needs no second look at
-    /// the bytes.
+    /// Makes the buffer hash the payload of a blob as the bytes arrive, if the blob turns out to be
+    /// neither encrypted nor compressed. [`decode`](ChunkDecoder::decode) then need not go through
+    /// the bytes again.
     pub(crate) fn hash_while_received(&self, blob: &mut Buffer) {
         if self.key.is_none() {
             blob.hash_payload(PLAIN, HEADER);
         }
     }
 
-    /// Takes data that is not in a blob, such as another disk's, for a chunk's if it is that.
+    /// Accepts data that is not in a blob, such as that of another disk, if it is the data of this
+    /// chunk.
     ///
     /// # Errors
-    /// The data, where it is not the chunk's.
+    /// Returns the data where it is not that of the chunk.
     pub(crate) fn recognise(&self, chunk: &Chunk, data: Buffer) -> Result<Verified, Buffer> {
         if data.len() == chunk.len as usize && self.digest(&data) == chunk.digest {
             return Ok(Verified {
@@ -192,7 +199,8 @@ impl ChunkDecoder {
     ) -> Result<DataIn, Reason> {
         let kind = Kind::of(blob)?;
         match (&self.key, kind.is_encrypted) {
-            // The tag is checked first, so that what the CRC is asked about is still as it came.
+            // The tag is checked first, so that the CRC can still be computed over the bytes as
+            // they came.
             (Some(key), true) => {
                 decrypt(blob.bytes_mut(), key).map_err(|reason| reason.blaming(blob, kind))?;
             }
@@ -201,7 +209,8 @@ impl ChunkDecoder {
             (None, true) => return Err(Reason::Encrypted),
         }
         let result = self.verify(chunk, kind, blob, scratch);
-        // What was decrypted was whole, by its tag; and the CRC is of what it was before.
+        // The CRC says nothing about a decrypted payload: the tag has shown that it is whole, and
+        // the CRC is that of the encrypted bytes.
         result.map_err(|reason| match kind.is_encrypted {
             true => reason,
             false => reason.blaming(blob, kind),
@@ -217,7 +226,7 @@ impl ChunkDecoder {
     ) -> Result<DataIn, Reason> {
         let header = kind.header();
         let (len, digest, data_in) = if kind.is_compressed {
-            // The memory will hold a blob in its turn.
+            // The scratch buffer will hold a blob later, so it needs room for one.
             scratch.reserve(ChunkDecoder::blob_limit(chunk.len));
             let data = scratch.space(chunk.len as usize);
             let mut hasher = Hasher::default();
@@ -225,7 +234,8 @@ impl ChunkDecoder {
                 Some(unzip) => unzip,
                 none => none.insert(Unzip::new()?),
             };
-            // The room bounds the output, whatever the frame says of itself. Each block is hashed while it is at hand.
+            // The room in `data` limits the output, whatever length the frame states. Each block is
+            // hashed while it is in the core's cache.
             let len = unzip.run(&blob[header..], data, |block| hasher.update(block))?;
             (len, self.digest_of(hasher), DataIn::Scratch)
         } else {
@@ -253,11 +263,12 @@ impl fmt::Debug for ChunkDecoder {
     }
 }
 
-/// The data of a chunk, proven to be what its digest names. Only a [`ChunkDecoder`] makes it.
+/// The data of a chunk, proven to have the chunk's digest. Only a [`ChunkDecoder`] makes it.
 #[derive(Debug)]
 pub struct Verified {
     buffer: Buffer,
-    /// An uncompressed chunk is not copied out of its blob.
+    /// Where the data begins in the buffer: an uncompressed chunk stays behind the header of its
+    /// blob.
     header: usize,
 }
 
@@ -274,19 +285,19 @@ impl Verified {
         &self.buffer[self.header..]
     }
 
-    /// Gives the data up, for its memory.
+    /// Gives the data up, and returns the buffer that it was in.
     #[must_use]
     pub fn into_buffer(self) -> Buffer {
         self.buffer
     }
 }
 
-/// A blob that is not that of its chunk.
+/// A blob that was refused as that of its chunk.
 #[derive(Debug)]
 pub struct Rejected {
-    /// The memory, for the next blob.
+    /// The buffer of the blob, which can be used for the next blob.
     pub buffer: Buffer,
-    /// Why, of kind [`ErrorKind::Corrupt`].
+    /// Why the blob was refused, of kind [`ErrorKind::Corrupt`].
     pub error: Error,
 }
 
@@ -306,7 +317,8 @@ enum Reason {
     Blamed(Box<Reason>, Blame),
 }
 
-/// Whose fault it is, by the CRC.
+/// Which mistake made the blob wrong, as the CRC tells: damage after it was written, or wrong
+/// content when it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Blame {
     Damage,

@@ -1,4 +1,5 @@
-//! Small blobs: manifests and configuration files, which have no digest of their own. Does no I/O.
+//! Decodes small blobs: manifests and configuration files, which have no digest of their own. Does
+//! no I/O.
 
 use std::io::Read;
 
@@ -8,13 +9,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::blob::{ENCRYPTED_HEADER, Kind, Reason, crc_holds, decrypt};
 use crate::format::key::Key;
 
-/// The most bytes that a blob may hold, by the format.
+/// The most bytes that a blob may hold by the format's definition.
 pub(crate) const MAX_BLOB: usize = 128 << 20;
 
-/// The most bytes that such a blob has, its header included. Compressed it is shorter, or not kept so.
+/// The most bytes that such a blob can have, with its header. A compressed blob is shorter, since
+/// compression that does not help is not kept.
 pub(crate) const MAX_RAW: u64 = (MAX_BLOB + ENCRYPTED_HEADER) as u64;
 
-/// Decodes a whole blob to at most `limit` bytes. Its caller knows its name, and says it.
+/// Decodes a whole blob to at most `limit` bytes. The errors do not name the file; the caller adds
+/// its name.
 pub(crate) fn decode_blob(mut blob: Vec<u8>, key: Option<&Key>, limit: usize) -> Result<Vec<u8>> {
     let kind = Kind::of(&blob).map_err(corrupt)?;
     if !crc_holds(&blob, kind) {
@@ -32,7 +35,7 @@ pub(crate) fn decode_blob(mut blob: Vec<u8>, key: Option<&Key>, limit: usize) ->
     let payload = match kind.is_compressed {
         true => decompress(&blob[kind.header()..], limit).map_err(corrupt)?,
         false => {
-            // In place: it may be long.
+            // The header is removed in place, since the blob may be long.
             blob.drain(..kind.header());
             blob
         }
@@ -43,12 +46,12 @@ pub(crate) fn decode_blob(mut blob: Vec<u8>, key: Option<&Key>, limit: usize) ->
     Ok(payload)
 }
 
-/// Whether a blob is of an encrypted kind; what is no blob is not.
+/// Whether a blob is of an encrypted kind. Bytes that are no blob are not.
 pub(crate) fn is_encrypted(raw: &[u8]) -> bool {
     Kind::of(raw).is_ok_and(|kind| kind.is_encrypted)
 }
 
-/// One frame and nothing after it, to one byte more than `limit` at the most.
+/// Decompresses exactly one frame, with nothing after it, to at most one byte more than `limit`.
 fn decompress(payload: &[u8], limit: usize) -> Result<Vec<u8>, Reason> {
     let failed = |error: std::io::Error| Reason::Zstd(error.to_string());
     let mut data = Vec::new();

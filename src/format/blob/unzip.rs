@@ -1,11 +1,11 @@
-//! Decompression block by block, so that the data can be looked at while it is still in the core's cache. Knows nothing of
-//! what is looked for.
+//! Decompresses data block by block, so that each block can be hashed while it is still in the
+//! core's cache.
 
 use zstd::zstd_safe::{self, DCtx, DParameter, ErrorCode, InBuffer, OutBuffer, ResetDirective};
 
 use crate::format::blob::Reason;
 
-/// With this much of a frame zstd can tell how long its header is.
+/// From this many bytes of a frame on, zstd can tell how long the frame's header is.
 const FIRST: usize = 5;
 
 /// Decompresses one frame after the other.
@@ -15,16 +15,18 @@ impl Unzip {
     pub(super) fn new() -> Result<Unzip, Reason> {
         let out_of_memory = || Reason::Zstd("there is no memory for it".to_owned());
         let mut context = DCtx::try_create().ok_or_else(out_of_memory)?;
-        // Blocks go straight to where they belong: else all of it is copied once more.
+        // With this setting zstd writes blocks directly to the output. Without it, everything is
+        // copied once more.
         let is_set = context.set_parameter(DParameter::StableOutBuffer(true));
         is_set.map_err(reason)?;
         Ok(Unzip(context))
     }
 
-    /// Decompresses the one frame that `frame` consists of, and shows each block of it. Says how much it was.
+    /// Decompresses `frame`, which consists of one frame, and passes each block of the data to a
+    /// function. Returns the length of the data.
     ///
     /// # Errors
-    /// The frame is damaged, or makes more than `data` has room for, or something follows it.
+    /// The frame is damaged, or its data does not fit into `data`, or something follows the frame.
     pub(super) fn run(
         &mut self,
         frame: &[u8],
@@ -36,12 +38,14 @@ impl Unzip {
             Ok(_) => return Err(Reason::Trailing),
             Err(code) => return Err(reason(code)),
         }
-        // Also after a frame that failed.
+        // The reset is also needed after a frame that failed.
         self.0.reset(ResetDirective::SessionOnly).map_err(reason)?;
         let (mut read, mut unzipped, mut wanted) = (0, 0, FIRST);
-        // It wants no more when the frame has ended. The frame is whole, so each round takes a part of it.
+        // zstd wants 0 bytes more when the frame has ended. The whole frame is at hand, so each
+        // round makes progress.
         while wanted > 0 {
-            // As much as zstd asks for is a block, and the header of the next: what is given so is not copied.
+            // As many bytes as zstd asks for are one block and the header of the next one. zstd
+            // does not copy input of this length.
             let end = frame.len().min(read + wanted);
             let mut input = InBuffer {
                 src: &frame[..end],

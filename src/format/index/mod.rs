@@ -1,4 +1,4 @@
-//! The list of an archive's chunks. Knows nothing of where the chunks are.
+//! Indexes: the list of the chunks of an archive.
 
 pub(crate) mod occurrences;
 
@@ -12,11 +12,13 @@ const DYNAMIC_MAGIC: [u8; 8] = [0x1c, 0x91, 0x4e, 0xa5, 0x19, 0xba, 0xb3, 0xcd];
 pub(crate) const HEADER: usize = 4096;
 const FIXED_ENTRY: usize = 32;
 const DYNAMIC_ENTRY: usize = 40;
-/// The lengths of chunk that are believed. Images have 4 MiB; no decoded blob has more than 128 MiB.
+/// Indexes with chunks of other lengths are refused. Images have chunks of 4 MiB; no decoded blob
+/// has more than 128 MiB.
 const MIN_CHUNK_SIZE: u64 = 4 << 10;
 const MAX_CHUNK: u64 = 128 << 20;
 
-/// The most bytes that a fixed index of an archive of so many bytes can have.
+/// The most bytes that the fixed index of an archive can have; `len` is the length of the archive,
+/// in bytes.
 pub(crate) fn longest_fixed(len: u64) -> u64 {
     let entries = len.div_ceil(MIN_CHUNK_SIZE);
     entries
@@ -24,7 +26,8 @@ pub(crate) fn longest_fixed(len: u64) -> u64 {
         .saturating_add(HEADER as u64)
 }
 
-/// The same of a dynamic one.
+/// The most bytes that the dynamic index of an archive can have; `len` is the length of the
+/// archive, in bytes.
 pub(crate) fn longest_dynamic(len: u64) -> u64 {
     len.saturating_mul(DYNAMIC_ENTRY as u64)
         .saturating_add(HEADER as u64)
@@ -33,17 +36,18 @@ pub(crate) fn longest_dynamic(len: u64) -> u64 {
 /// One chunk of an archive, as the index lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chunk {
-    /// What its decoded bytes hash to.
+    /// The digest of the chunk's decoded bytes.
     pub digest: Digest,
-    /// Where it begins in the archive, in bytes.
+    /// Where the chunk begins in the archive, in bytes.
     pub offset: u64,
-    /// How long it is, in decoded bytes.
+    /// The length of the chunk's decoded data, in bytes.
     pub len: u32,
 }
 
-/// The list of an archive's chunks: a fixed index (`.fidx`) of an image or a dynamic one (`.didx`) of a file archive.
+/// The list of an archive's chunks: a fixed index (`.fidx`) of an image, or a dynamic index
+/// (`.didx`) of a file archive.
 ///
-/// It is kept as the file's own bytes, 32 or 40 for a chunk.
+/// It is kept in memory as the bytes of the index file, 32 or 40 for each chunk.
 pub struct Index {
     bytes: Vec<u8>,
     len: u64,
@@ -53,11 +57,11 @@ pub struct Index {
 }
 
 impl Index {
-    /// Reads an index file; its first bytes say of which kind it is.
+    /// Reads an index file. The first bytes of the file say which kind of index it is.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] where it is not an index, is not as long as it should be, or lists chunks of
-    /// impossible lengths; [`Error::position`] then names the first of them.
+    /// [`ErrorKind::Corrupt`] where the file is not an index, has a wrong length, or lists chunks
+    /// of impossible lengths; [`Error::position`] then gives the first of these chunks.
     pub fn parse(bytes: impl Into<Vec<u8>>) -> Result<Index> {
         let bytes = bytes.into();
         match bytes.first_chunk() {
@@ -69,7 +73,7 @@ impl Index {
         }
     }
 
-    /// Whether a file begins as an index does.
+    /// Whether a file begins with the magic of an index.
     #[cfg(any(feature = "https", feature = "s3"))]
     pub(crate) fn is_begun_by(beginning: &[u8]) -> bool {
         let magic = beginning.first_chunk();
@@ -100,7 +104,8 @@ impl Index {
         (position < self.count()).then(|| self.listed(position))
     }
 
-    /// The position of the chunk that holds the byte at an offset; `None` from [`len`](Index::len) on.
+    /// The position of the chunk that holds the byte at an offset; `None` from [`len`](Index::len)
+    /// on.
     #[must_use]
     pub fn position_at(&self, offset: u64) -> Option<usize> {
         if offset >= self.len {
@@ -125,8 +130,8 @@ impl Index {
         (0..self.count()).map(|position| self.listed(position))
     }
 
-    /// The checksum that a manifest has for this index: SHA-256 over its entries, as they are, not as the index's
-    /// own header claims.
+    /// The checksum that a manifest lists for this index: the SHA-256 over its entries. It is
+    /// computed from the entries; the checksum in the index's own header is not used.
     #[must_use]
     pub fn csum(&self) -> Digest {
         self.csum
@@ -137,7 +142,8 @@ impl Index {
         self.bytes.len() as u64
     }
 
-    /// Whether it is a fixed index: all chunks but the last have [`chunk_size`](Index::chunk_size) bytes.
+    /// Whether this is a fixed index: all chunks but the last have
+    /// [`chunk_size`](Index::chunk_size) bytes.
     #[must_use]
     pub fn is_fixed(&self) -> bool {
         self.chunk_size.is_some()
@@ -149,7 +155,7 @@ impl Index {
         self.chunk_size
     }
 
-    /// The length of the longest chunk, in bytes; 0 where there is none.
+    /// The length of the longest chunk, in bytes; 0 where there are no chunks.
     #[must_use]
     pub fn largest_chunk(&self) -> u32 {
         self.largest_chunk

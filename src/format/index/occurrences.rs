@@ -1,29 +1,31 @@
-//! Where the digests of an index occur, for looking them up and for finding those that occur more than once.
+//! Finds where the digests of an index occur, and which of them occur more than once.
 
 use std::cmp::Ordering;
 
 use crate::digest::Digest;
 use crate::format::index::Index;
 
-/// Where each digest of an index occurs, in 8 bytes for each chunk: the start of its digest above its position, sorted.
-/// The index itself is an argument of every method: it must be the one that the occurrences were made of.
+/// Where each digest of an index occurs. Each chunk takes 8 bytes: the start of its digest in the
+/// upper half, and its position in the lower half; the entries are sorted. Every method takes the
+/// index as an argument: it must be the index that the occurrences were made from.
 #[derive(Debug)]
 pub(crate) struct Occurrences {
     sorted: Vec<u64>,
 }
 
 impl Occurrences {
-    /// The occurrences at these positions.
+    /// Collects the occurrences of digests at these positions.
     pub(crate) fn new(index: &Index, positions: impl Iterator<Item = usize>) -> Occurrences {
         let entry = |position: usize| {
-            // A chunk so far out is not looked for: it is fetched, however often it occurs.
+            // A position that does not fit 4 bytes is left out: the chunk there is fetched, however
+            // often it occurs.
             let position = u32::try_from(position).ok()?;
             let digest = index.chunk(position as usize)?.digest;
             Some(start_of(&digest) << 32 | u64::from(position))
         };
         let mut sorted: Vec<u64> = positions.filter_map(entry).collect();
         sorted.sort_unstable();
-        // Digests that begin alike, by chance or by somebody's design.
+        // Digests with the same start, by chance or on purpose, are sorted by the whole digest.
         for alike in sorted.chunk_by_mut(|one, next| one >> 32 == next >> 32) {
             if alike.len() > 1 {
                 alike.sort_by_key(|entry| digest_of(index, *entry));
@@ -32,7 +34,8 @@ impl Occurrences {
         Occurrences { sorted }
     }
 
-    /// Calls back with the positions of each digest that occurs more than once, in their order.
+    /// Calls `found` with the positions of each digest that occurs more than once; the positions
+    /// are sorted.
     pub(crate) fn for_each_repeated(
         &self,
         index: &Index,

@@ -1,4 +1,4 @@
-//! Key files, as the official client writes them. Knows nothing of where they lie.
+//! Key files, as the official client writes them.
 
 use std::fmt;
 
@@ -13,18 +13,19 @@ use crate::digest::Fingerprint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::key::{Cipher, Key, decrypt, text};
 
-/// What scrypt may take, in bytes; the official client asks for 64 MiB.
+/// The most memory that scrypt may take, in bytes; the official client asks for 64 MiB.
 const MAX_SCRYPT_MEMORY: u64 = 1 << 30;
 
-/// What scrypt may compute, in bytes mixed: about 10 s. The official client asks for 64 MiB.
+/// The most that scrypt may compute, in bytes mixed: about 10 s. The official client asks for 64
+/// MiB.
 const MAX_SCRYPT_WORK: u64 = 4 << 30;
 
-/// Some 10 s of PBKDF2; the official client asks for 65,535 rounds.
+/// The most rounds of PBKDF2: about 10 s. The official client asks for 65,535 rounds.
 const MAX_ROUNDS: u64 = 20_000_000;
 
 const MAX_SALT: usize = 1024;
 
-/// A key file: a key, mostly locked with a passphrase.
+/// A key file: it holds a key, which a passphrase protects in most cases.
 ///
 /// ```
 /// use chunk_restore::format::KeyFile;
@@ -41,7 +42,8 @@ pub struct KeyFile {
     hint: Option<String>,
 }
 
-/// What makes the key of the key out of a passphrase.
+/// The function that derives a key from the passphrase; the derived key encrypts the key in the
+/// file.
 enum Kdf {
     None,
     Scrypt {
@@ -55,14 +57,16 @@ enum Kdf {
 }
 
 impl KeyFile {
-    /// Reads the JSON of a key file, also as it stands on a paper key: between lines that begin and end it.
+    /// Reads the JSON of a key file. The text may also be that of a paper key, on which the JSON
+    /// stands between a line that begins it and a line that ends it.
     ///
     /// # Errors
-    /// [`ErrorKind::Key`] where it is none, or asks for more memory or time than any honest one.
+    /// [`ErrorKind::Key`] where the text is not a key file, or asks for more memory or time than
+    /// any honest key file does.
     pub fn parse(text: &[u8]) -> Result<KeyFile> {
         let decoded = text::decode(text)?;
         let value: Value = serde_json::from_str(text::json(&decoded)?)
-            // Its message can quote the text, which is secret.
+            // The parser's message can quote the text, which is secret.
             .map_err(|error| invalid(&format!("it is not JSON (line {})", error.line())))?;
         let text = |name: &str| value.get(name).and_then(Value::as_str);
         let data = text("data").and_then(base64).map(Zeroizing::new);
@@ -93,31 +97,32 @@ impl KeyFile {
         })
     }
 
-    /// Whether it takes a passphrase to use the key.
+    /// Whether a passphrase is needed to use the key.
     #[must_use]
     pub fn is_protected(&self) -> bool {
         !matches!(self.kdf, Kdf::None)
     }
 
-    /// What its owner noted about the passphrase.
+    /// The hint that the owner noted about the passphrase.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
     }
 
-    /// The fingerprint of the key within, where the file states it; checked when it is unlocked.
+    /// The fingerprint of the key, where the file states it. It is checked when the key is
+    /// unlocked.
     #[must_use]
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         self.fingerprint
     }
 
-    /// The key, by its passphrase. A file that isn't protected needs none.
+    /// Unlocks the key with its passphrase. A file that isn't protected needs none.
     ///
     /// This takes about a quarter of a second, as it should.
     ///
     /// # Errors
-    /// [`ErrorKind::Key`] for a passphrase that is missing or wrong, with the hint; and where the key is not the one
-    /// that the file's fingerprint states.
+    /// [`ErrorKind::Key`] for a passphrase that is missing or wrong, with the hint; and where the
+    /// key does not have the fingerprint that the file states.
     pub fn unlock(&self, passphrase: Option<&[u8]>) -> Result<Key> {
         let mut bytes = Zeroizing::new([0; 32]);
         if self.is_protected() {
@@ -197,7 +202,8 @@ fn parse_kdf(kdf: &Value) -> Result<Kdf> {
     Err(invalid("it is locked in a way that is not known here"))
 }
 
-/// Checked before anything is derived: p blocks of 128 * r bytes are allocated, and n more that are mixed p times.
+/// Checks the parameters before scrypt runs: it allocates p blocks of 128 * r bytes and n more, and
+/// mixes these n blocks p times.
 fn scrypt_params(n: u64, r: u64, p: u64) -> Option<scrypt::Params> {
     let block = r.checked_mul(128)?;
     let memory = n.checked_add(p)?.checked_mul(block)?;
@@ -207,7 +213,7 @@ fn scrypt_params(n: u64, r: u64, p: u64) -> Option<scrypt::Params> {
     }
     let log_n = u8::try_from(n.ilog2()).ok()?;
     let (r, p) = (u32::try_from(r).ok()?, u32::try_from(p).ok()?);
-    // The crate multiplies them in 32 bits.
+    // The scrypt crate multiplies r and p in 32 bits.
     r.checked_mul(p)?;
     scrypt::Params::new(log_n, r, p).ok()
 }

@@ -1,4 +1,4 @@
-//! The master key: recovers the key of a snapshot that nobody has any more. Does no I/O.
+//! The master key: it recovers a snapshot's key when nobody has that key any more. Does no I/O.
 
 use rsa::pkcs1::DecodeRsaPrivateKey;
 use rsa::pkcs8::DecodePrivateKey;
@@ -8,12 +8,13 @@ use zeroize::Zeroizing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::key::{Key, KeyFile};
 
-/// The key that a snapshot's `rsa-encrypted.key` wraps (read it with [`Snapshot::read`](crate::Snapshot::read)), by the
-/// master key: an RSA private key as PEM, PKCS#8 or PKCS#1.
+/// Recovers the key of a snapshot from `wrapped`, its `rsa-encrypted.key` (read it with
+/// [`Snapshot::read`](crate::Snapshot::read)), with the master key: an RSA private key as PEM, in
+/// PKCS#8 or PKCS#1.
 ///
 /// # Errors
-/// [`ErrorKind::Key`] where the PEM is malformed or itself encrypted (decrypt it first: `openssl pkey -in master.pem`), or
-/// the key was wrapped for another master key.
+/// [`ErrorKind::Key`] where the PEM is malformed or is encrypted itself (decrypt it first: `openssl
+/// pkey -in master.pem`), or the snapshot's key was wrapped for another master key.
 pub fn recover_key(wrapped: &[u8], master_pem: &str) -> Result<Key> {
     if master_pem.contains("ENCRYPTED") {
         return Err(Error::new(
@@ -21,8 +22,8 @@ pub fn recover_key(wrapped: &[u8], master_pem: &str) -> Result<Key> {
             "the master key is locked; unlock it first, as with: openssl pkey -in master.pem",
         ));
     }
-    // One parser, chosen by the label, so that the cause is about the key that was given; and as text, since these
-    // errors repeat their own causes.
+    // Only the parser that the label names is tried, so that the cause is about the key that was
+    // given. The cause is kept as text, since these errors repeat their own causes.
     let master = if master_pem.contains("BEGIN RSA PRIVATE KEY") {
         RsaPrivateKey::from_pkcs1_pem(master_pem).map_err(|error| error.to_string())
     } else {

@@ -1,4 +1,4 @@
-//! Keys: what decrypts and names encrypted chunks, and signs manifests. Knows nothing of where a key file lies.
+//! Keys: they decrypt chunks, compute the digests of encrypted chunks, and sign manifests.
 
 mod file;
 #[cfg(feature = "master-key")]
@@ -25,34 +25,37 @@ pub use master::recover_key;
 /// AES-256-GCM with the 16-byte IV that PBS uses, in place of the usual 12.
 type Cipher = AesGcm<Aes256, U16>;
 
-/// The secret that encrypted backups are made with. Cheap to clone; `Debug` shows its fingerprint alone.
+/// The secret key that encrypted backups are made with. Cheap to clone; `Debug` shows only its
+/// fingerprint.
 #[derive(Clone)]
 pub struct Key(Arc<Secrets>);
 
 struct Secrets {
     cipher: Cipher,
-    /// Derived from the key: it goes into the digests of chunks and signs manifests.
+    /// A key that is derived from the secret: it goes into the digests of chunks, and signs
+    /// manifests.
     id_key: [u8; 32],
     fingerprint: Fingerprint,
 }
 
-/// The cipher wipes its own key schedule.
+/// Wipes the secrets. The cipher wipes its key schedule itself.
 impl Drop for Secrets {
     fn drop(&mut self) {
         self.id_key.zeroize();
     }
 }
 
-/// The tag says that the data was not encrypted with this key, or was changed since.
+/// The tag shows that the data was encrypted with another key, or was changed since.
 #[derive(Debug)]
 pub(super) struct WrongTag;
 
 impl Key {
-    /// The key with these bytes.
+    /// Makes a key of its 32 bytes.
     #[must_use]
     pub fn from_bytes(mut bytes: [u8; 32]) -> Key {
         let mut id_key = [0; 32];
-        // Salt and rounds are PBS's. The input is random already, so that few rounds are enough.
+        // PBS sets this salt and this number of rounds. Few rounds are enough, since the input is
+        // random already.
         pbkdf2::pbkdf2_hmac::<Sha256>(&bytes, b"_id_key", 10, &mut id_key);
         let cipher = Cipher::new((&bytes).into());
         bytes.zeroize();
@@ -69,13 +72,13 @@ impl Key {
         }))
     }
 
-    /// What names the key in manifests and key files.
+    /// The fingerprint that names the key in manifests and key files.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         self.0.fingerprint
     }
 
-    /// The digest of an encrypted chunk, from its decoded data.
+    /// The digest of an encrypted chunk, computed from its decoded data.
     #[must_use]
     pub fn digest(&self, data: &[u8]) -> Digest {
         let mut hasher = Hasher::default();
@@ -83,13 +86,13 @@ impl Key {
         self.digest_of(hasher)
     }
 
-    /// The same, of data that came in pieces.
+    /// The digest of an encrypted chunk whose decoded data was hashed in pieces.
     pub(crate) fn digest_of(&self, mut data: Hasher) -> Digest {
         data.update(&self.0.id_key);
         data.finish()
     }
 
-    /// Decrypts in place. With a wrong tag the data is left as it was.
+    /// Decrypts data in place. Where the tag is wrong, the data stays as it was.
     pub(super) fn decrypt(
         &self,
         iv: &[u8; 16],
@@ -99,7 +102,8 @@ impl Key {
         decrypt(&self.0.cipher, iv, tag, data)
     }
 
-    /// Whether a signature was made with this key; takes as long for a wrong one as for the right one.
+    /// Whether a signature was made with this key. The comparison takes the same time for wrong and
+    /// right signatures.
     pub(super) fn has_signed(&self, text: &[u8], signature: &[u8; 32]) -> bool {
         let mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(&self.0.id_key)
             .expect("HMAC takes keys of any length");

@@ -1,16 +1,17 @@
-//! The text around a key: how it is encoded, and what stands before and after it on paper. Knows nothing of what a key is.
+//! The text around a key: its encoding, and what is printed before and after a paper key.
 
 use zeroize::Zeroizing;
 
 use crate::error::Result;
 use crate::format::key::file::invalid;
 
-/// The lines around a key that was printed.
+/// The label of the lines around a paper key.
 const PAPER_KEY: &str = "PROXMOX BACKUP KEY";
 const BEGIN: &str = "-----BEGIN ";
 const DASHES: &str = "-----";
 
-/// The text of a file, from UTF-8 or, as some shells write it, from UTF-16; a byte order mark is left out.
+/// Decodes the text of a file, from UTF-8 or, since some shells write it, from UTF-16. A byte order
+/// mark is left out.
 pub(super) fn decode(bytes: &[u8]) -> Result<Zeroizing<String>> {
     let no_text = || invalid("it is not text");
     let utf16 = |number: fn([u8; 2]) -> u16, bytes: &[u8]| {
@@ -31,8 +32,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Zeroizing<String>> {
     Ok(Zeroizing::new(text))
 }
 
-/// The JSON in a text: all of it, or what stands between the lines that begin and end a key on paper, whatever is printed
-/// around them.
+/// Finds the JSON in a text. It is the whole text, or, on a paper key, what stands between the
+/// lines that begin and end the key; anything around these lines is ignored.
 pub(super) fn json(text: &str) -> Result<&str> {
     if text.trim_start().starts_with('{') {
         return Ok(text);
@@ -51,13 +52,13 @@ pub(super) fn json(text: &str) -> Result<&str> {
     }
 }
 
-/// What the first line says that begins something, and what follows that line.
+/// The label of the first line that begins something, and the text that follows that line.
 fn label(text: &str) -> Option<(&str, &str)> {
     let (_, rest) = text.split_once(BEGIN)?;
     rest.split_once(DASHES)
 }
 
-/// What else is kept between such lines.
+/// The error for a text with another label, which says what such texts hold.
 fn foreign(label: &str) -> crate::error::Error {
     let found = match label {
         "PRIVATE KEY" | "RSA PRIVATE KEY" | "ENCRYPTED PRIVATE KEY" => {

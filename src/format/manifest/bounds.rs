@@ -1,18 +1,20 @@
-//! How much a manifest can be, found out before anything is made of its text: parsed JSON can take a hundred times its length.
+//! Limits the size of a manifest before its JSON is parsed, since parsed JSON can take a hundred
+//! times the memory of its text.
 
 use crate::error::Result;
 use crate::format::manifest::corrupt;
 
-/// The most bytes of JSON.
+/// The most bytes of JSON that a manifest may have.
 pub(crate) const MAX_MANIFEST: usize = 32 << 20;
 
-/// The most objects and lists, of which each file is one.
+/// The most objects and lists in a manifest; each file is one object.
 const MAX_CONTAINERS: usize = 1 << 17;
 
-/// The most values of any kind; a file has five.
+/// The most values of any kind in a manifest; a file has five.
 const MAX_VALUES: usize = 1 << 20;
 
-/// Counts what a text has if it is JSON. Of what is none, the parser reads no more than was counted.
+/// Counts what the text has if it is JSON. In a text that is not JSON, the parser reads no more
+/// than was counted.
 pub(super) fn check(json: &[u8]) -> Result<()> {
     if json.len() > MAX_MANIFEST {
         return Err(corrupt(format!("it has more than {MAX_MANIFEST} bytes")));

@@ -1,11 +1,11 @@
-//! The form of a manifest that is signed.
+//! The canonical form of a manifest, which is the text that is signed.
 
 use serde_json::{Map, Value};
 
 use crate::error::Result;
 use crate::format::manifest::corrupt;
 
-/// What is signed: all members but two, as JSON without white space, sorted by name.
+/// The text that is signed: all members except two, as JSON without white space, sorted by name.
 pub(super) fn canonical(members: &Map<String, Value>) -> Result<Vec<u8>> {
     let signed = |name: &str| name != "signature" && name != "unprotected";
     let mut out = Vec::new();
@@ -13,7 +13,8 @@ pub(super) fn canonical(members: &Map<String, Value>) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Sorts for itself, since other crates may have serde_json keep the order of the text.
+/// Sorts the members here, since other crates may switch on a feature that makes serde_json keep
+/// the order of the text.
 fn write_object<'a>(
     members: impl Iterator<Item = (&'a String, &'a Value)>,
     out: &mut Vec<u8>,

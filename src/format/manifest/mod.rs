@@ -1,4 +1,4 @@
-//! The manifest: what a snapshot holds, and who says so. Does no I/O.
+//! The manifest: it lists what a snapshot holds, and says who signed the list. Does no I/O.
 
 mod bounds;
 mod canonical;
@@ -17,15 +17,15 @@ use crate::format::verification::Verification;
 pub(crate) use bounds::MAX_MANIFEST;
 use canonical::canonical;
 
-/// What is done to the chunks of an archive.
+/// How the chunks of an archive are protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CryptMode {
-    /// Nothing.
+    /// The chunks are not protected.
     None,
-    /// They are encrypted, and the manifest is signed.
+    /// The chunks are encrypted, and the manifest is signed.
     Encrypt,
-    /// The manifest is signed, which by their digests covers the chunks.
+    /// The manifest is signed. The signature also covers the chunks, through their digests.
     SignOnly,
 }
 
@@ -44,7 +44,7 @@ impl CryptMode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestFile {
     name: String,
-    /// Whether another file of the manifest could be meant by its archive name.
+    /// Whether this file's archive name could also mean another file of the manifest.
     is_ambiguous: bool,
     crypt_mode: CryptMode,
     size: u64,
@@ -52,14 +52,15 @@ pub struct ManifestFile {
 }
 
 impl ManifestFile {
-    /// The server's name for it, such as `drive-scsi0.img.fidx`. It is safe as a file's name.
+    /// The server's name for the file, such as `drive-scsi0.img.fidx`. It is safe to use as a file
+    /// name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The name that people use, such as `drive-scsi0.img`; the server's name where another file of the manifest could be
-    /// meant by that. No other file has it.
+    /// The name that people use, such as `drive-scsi0.img`. Where that could also mean another file
+    /// of the manifest, it is the server's name instead. No two files have the same one.
     #[must_use]
     pub fn archive_name(&self) -> &str {
         match self.is_ambiguous {
@@ -68,32 +69,34 @@ impl ManifestFile {
         }
     }
 
-    /// Whether it is an index of chunks rather than a small file.
+    /// Whether the file is an index of chunks, and not a small file.
     #[must_use]
     pub fn is_archive(&self) -> bool {
         !self.name.ends_with(".blob")
     }
 
-    /// What is done to its contents.
+    /// How the contents of the file are protected.
     #[must_use]
     pub fn crypt_mode(&self) -> CryptMode {
         self.crypt_mode
     }
 
-    /// Of an archive: its decoded length. Of a small file: the length of its blob. In bytes.
+    /// For an archive: its decoded length, in bytes. For a small file: the length of its blob, in
+    /// bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// Of an archive: its index's [`csum`](crate::format::Index::csum). Of a small file: the SHA-256 of its blob.
+    /// For an archive: the [`csum`](crate::format::Index::csum) of its index. For a small file: the
+    /// SHA-256 of its blob.
     #[must_use]
     pub fn csum(&self) -> Digest {
         self.csum
     }
 }
 
-/// The list of what is in a snapshot, signed where its owner has a key.
+/// The list of the files of a snapshot. It is signed where the snapshot's owner has a key.
 #[derive(Clone)]
 pub struct Manifest {
     snapshot: SnapshotName,
@@ -102,7 +105,7 @@ pub struct Manifest {
     key_fingerprint: Option<Fingerprint>,
     notes: Option<String>,
     verification: Option<Verification>,
-    /// What is signed, in the form in which it is.
+    /// The text that the signature covers, in canonical form.
     canonical: Vec<u8>,
 }
 
@@ -110,11 +113,13 @@ impl Manifest {
     /// Reads the JSON of a manifest.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] where it is none, lists a file whose name is unsafe or listed twice, or has more in it than any
-    /// honest one: more than 32 MiB, 131,072 objects or a million values.
+    /// [`ErrorKind::Corrupt`] where the JSON is not a manifest, lists a file whose name is unsafe
+    /// or listed twice, or is larger than any honest manifest: more than 32 MiB, 131,072 objects or
+    /// a million values.
     pub fn parse(json: &[u8]) -> Result<Manifest> {
         bounds::check(json)?;
-        // Everything is taken from this one value: no two readers can disagree about what was signed.
+        // Everything is taken from this one value, so that no two readers can disagree about what
+        // was signed.
         let value: Value = serde_json::from_slice(json).map_err(|error| {
             Error::new(ErrorKind::Corrupt, "the manifest is not JSON").because(error)
         })?;
@@ -135,7 +140,7 @@ impl Manifest {
             Some(Err(_)) => return Err(corrupt("its key-fingerprint is malformed")),
         };
         let signature = match members.get("signature") {
-            // PBS 3 writes a null where there is none.
+            // PBS 3 writes a null where there is no signature.
             None | Some(Value::Null) => None,
             Some(signature) => {
                 let parsed = signature
@@ -156,20 +161,21 @@ impl Manifest {
         })
     }
 
-    /// The snapshot that it is of.
+    /// The snapshot that the manifest belongs to.
     #[must_use]
     pub fn snapshot(&self) -> &SnapshotName {
         &self.snapshot
     }
 
-    /// The files of the snapshot, as the manifest orders them.
+    /// The files of the snapshot, in the order of the manifest.
     #[must_use]
     pub fn files(&self) -> &[ManifestFile] {
         &self.files
     }
 
-    /// A file by its name, either as the server or as people write it. `None` also for an archive name that several files
-    /// share, as `a.img` is that of `a.img.fidx` and `a.img.blob`.
+    /// A file by its name, in the form that the server or that people use. `None` also for an
+    /// archive name that several files share: `a.img` is the archive name of both `a.img.fidx` and
+    /// `a.img.blob`.
     #[must_use]
     pub fn file(&self, name: &str) -> Option<&ManifestFile> {
         let by =
@@ -177,45 +183,47 @@ impl Manifest {
         by(ManifestFile::name).or_else(|| by(ManifestFile::archive_name))
     }
 
-    /// The files whose name without its suffix is this.
+    /// The files whose name without its suffix is `name`.
     pub(crate) fn namesakes(&self, name: &str) -> impl Iterator<Item = &ManifestFile> {
         let files = self.files.iter();
         files.filter(move |file| archive_name(&file.name) == Some(name))
     }
 
-    /// Whether it has a signature, right or wrong.
+    /// Whether the manifest has a signature, right or wrong.
     #[must_use]
     pub fn is_signed(&self) -> bool {
         self.signature.is_some()
     }
 
-    /// The key that it is signed with, and archives are encrypted with. It is not protected by the signature.
+    /// The fingerprint of the key that signed the manifest and encrypted the archives. The
+    /// signature does not protect this fingerprint.
     #[must_use]
     pub fn key_fingerprint(&self) -> Option<Fingerprint> {
         self.key_fingerprint
     }
 
-    /// What its owner noted. Not protected by the signature.
+    /// The notes of the snapshot's owner. The signature does not protect them.
     #[must_use]
     pub fn notes(&self) -> Option<&str> {
         self.notes.as_deref()
     }
 
-    /// Whether both say the same where a signature covers it.
+    /// Whether two manifests are equal in all that a signature covers, and in the signature.
     pub(crate) fn is_signed_as(&self, other: &Manifest) -> bool {
         (&self.canonical, &self.signature) == (&other.canonical, &other.signature)
     }
 
-    /// What the server's last verification found, if there was one. Not protected by the signature.
+    /// The result of the server's last verification, if there was one. The signature does not
+    /// protect it.
     #[must_use]
     pub fn verification(&self) -> Option<Verification> {
         self.verification
     }
 
-    /// Checks that the manifest was signed with a key, and not changed since.
+    /// Checks that the manifest was signed with this key, and was not changed since.
     ///
     /// # Errors
-    /// [`ErrorKind::Key`] where it was not.
+    /// [`ErrorKind::Key`] where the signature is missing or wrong.
     pub fn verify_signature(&self, key: &Key) -> Result<()> {
         let Some(signature) = &self.signature else {
             return Err(Error::new(ErrorKind::Key, "the manifest is not signed"));
@@ -232,7 +240,7 @@ impl Manifest {
 }
 
 impl fmt::Debug for Manifest {
-    // Without the bytes that are signed: they are the rest once more.
+    // The signed text is left out, since it repeats the other fields.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Manifest")
             .field("snapshot", &self.snapshot)
