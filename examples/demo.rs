@@ -2,8 +2,8 @@
 //! and from a server in another process that takes 20 ms for each chunk, as a distant server does.
 //! Needs no datastore.
 //!
-//! `cargo run --release --example demo`, or with the size in MiB: `cargo run --release --example
-//! demo -- 64`
+//! `cargo run --release --example demo`, or with the size in MiB:
+//! `cargo run --release --example demo -- 64`
 
 use std::error::Error;
 use std::fs::File;

@@ -19,8 +19,8 @@ static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 /// The first error of writing output, if there was one.
 static FAILED: Mutex<Option<io::Error>> = Mutex::new(None);
 
-/// How many writes to standard output and standard error were begun, and how many of them have ended. A write to a pipe that
-/// nobody reads does not end.
+/// How many writes to standard output and standard error were begun, and how many of them have
+/// ended. A write to a pipe that nobody reads does not end.
 static BEGUN: AtomicU64 = AtomicU64::new(0);
 static ENDED: AtomicU64 = AtomicU64::new(0);
 
