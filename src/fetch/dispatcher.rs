@@ -18,6 +18,9 @@ use crate::fetch::task::{Sent, Task, Want};
 use crate::format::blob::Verified;
 use crate::report::PlaceReport;
 
+/// A lane that adapts how many requests are in flight is given so many jobs at the least.
+pub(super) const QUEUED_MIN: usize = 32;
+
 /// What a dispatcher keeps to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
@@ -285,6 +288,12 @@ impl Dispatcher {
         // As many jobs wait as are in flight, since a worker takes its next one the moment an answer comes, and while it
         // waits for another answer it hears of no new job.
         let most = 2 * self.in_flight(lane);
+        // More of them wait where few requests are in flight because these suffice: whoever drives the dispatcher may be
+        // busy for a while with what has come.
+        let most = match self.lanes[lane].settings.adapts {
+            true => most.max(QUEUED_MIN),
+            false => most,
+        };
         let lane = &self.lanes[lane];
         match urgency {
             // Those that somebody waits for don't wait until others have gone.

@@ -16,7 +16,7 @@
 //! | bound | of | where |
 //! |---|---|---|
 //! | memory: each chunk from its want to its end | a consumer | `memory::MemoryShare`, `Fetcher::set_slots` |
-//! | jobs with the workers: twice the requests in flight | a lane | `Dispatcher::has_room` |
+//! | jobs with the workers: twice the requests in flight, and 32 at the least where these adapt | a lane | `Dispatcher::has_room` |
 //! | requests in flight: the number that was asked for, or what the latency shows to be of use | a lane | `InFlightRamp` |
 //! | the same, after the place asked for less: half, and slowly more again | a lane | `InFlightRamp::record_refusal` |
 //! | an equal part of the lane's | a worker | `Worker::share` |

@@ -140,7 +140,8 @@ fn more_data_than_flow_control_grants_ends_the_session() {
         datastore.snapshot("vm/7/2020-01-01T00:00:00Z").unwrap_err();
         let mut target = StreamTarget::new(Vec::new());
         let mut retries = String::new();
-        let restored = serial().run_with(&archive, &mut target, |event| match event {
+        let restore = serial().in_flight(CHUNKS as usize);
+        let restored = restore.run_with(&archive, &mut target, |event| match event {
             Event::Retried(error) => retries += &format!("{error:?}\n"),
             _ => are_queued.open(),
         });

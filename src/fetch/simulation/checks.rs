@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, FetchError, Scope};
-use crate::fetch::dispatcher::{Dispatcher, Rules};
+use crate::fetch::dispatcher::{Dispatcher, QUEUED_MIN, Rules};
 use crate::fetch::failure::Failure;
 use crate::fetch::job::{Arrival, Job, Stage, Urgency};
 use crate::fetch::lanes::LaneSettings;
@@ -193,6 +193,7 @@ impl Checks {
         let [now, ahead] = queued;
         let most = match (job.is_hedge, job.urgency) {
             (true, _) => settings.workers,
+            (false, _) if settings.adapts => QUEUED_MIN.max(2 * dispatcher.in_flight(job.lane)),
             (false, _) => 2 * dispatcher.in_flight(job.lane),
         };
         let count = match job.urgency {
