@@ -30,6 +30,10 @@ const FIRST_GUESS_MAX: usize = 32;
 /// A step down was right if it shortened the time of chunks by this share of what the queue alone would make of it.
 const SHORTENED_SHARE: f64 = 0.7;
 
+/// With a request in flight for each core, more of them bring something only where a chunk takes so many times as long to come
+/// as to decode. Otherwise the cores are busy already, and more chunks only push one another out of the caches.
+const GROWTH_RATIO_MIN: f64 = 2.5;
+
 /// After a step down that was wrong no other is tried for so many rounds, and for twice as many each time, up to the most.
 const REST_MIN: u32 = 8;
 const REST_MAX: u32 = 512;
@@ -170,7 +174,7 @@ impl InFlightRamp {
                 self.next_rest = (2 * self.next_rest).min(REST_MAX);
                 limit
             }
-            _ => self.follow(took, quickest, is_full),
+            _ => self.follow(took, quickest, is_full && self.may_grow(took, decoding)),
         };
         self.is_first = false;
         let before = std::mem::replace(&mut self.limit, next);
@@ -181,9 +185,18 @@ impl InFlightRamp {
         }
     }
 
+    /// Whether more requests in flight may bring something, where chunks take so long to come and to decode.
+    fn may_grow(&self, took: Duration, decoding: Duration) -> bool {
+        let ratio = took.as_secs_f64() / decoding.as_secs_f64().max(f64::MIN_POSITIVE);
+        self.limit < self.cores || ratio >= GROWTH_RATIO_MIN
+    }
+
     /// No more chunks can come than the cores decode, so that no more need to be in flight than come in the time of one. It is
     /// only a guess: the first chunks may be others than the rest.
     fn first_guess(&self, took: Duration, decoding: Duration) -> usize {
+        if !self.may_grow(took, decoding) {
+            return self.limit;
+        }
         let busy = took.as_secs_f64() / decoding.as_secs_f64().max(f64::MIN_POSITIVE);
         let guess = FIRST_GUESS_FACTOR * self.cores as f64 * busy;
         // A number too large for it becomes the largest there is.
@@ -193,7 +206,7 @@ impl InFlightRamp {
     }
 
     /// The limit for the next round.
-    fn follow(&mut self, took: Duration, quickest: Duration, is_full: bool) -> usize {
+    fn follow(&mut self, took: Duration, quickest: Duration, may_grow: bool) -> usize {
         let in_flight = self.limit as f64;
         let busy = in_flight * quickest.as_secs_f64() / took.as_secs_f64().max(f64::MIN_POSITIVE);
         let queue = in_flight - busy;
@@ -204,7 +217,7 @@ impl InFlightRamp {
             } else {
                 (self.limit / 4).max(1)
             };
-            return match is_full {
+            return match may_grow {
                 true => (self.limit + step).min(self.max),
                 false => self.limit,
             };
