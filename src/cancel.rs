@@ -1,4 +1,4 @@
-//! Asks a restore to stop. Knows nothing of what is stopped.
+//! A handle that asks a restore to stop, from any thread.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 /// Asks a restore to stop: clone it, hand one clone to [`Restore::cancel`](crate::Restore::cancel), and call
 /// [`cancel`](Cancel::cancel) on the other from any thread.
 ///
-/// Once cancelled it stays so.
+/// A `Cancel` that was cancelled stays cancelled.
 ///
 /// ```
 /// let cancel = chunk_restore::Cancel::new();
@@ -21,7 +21,7 @@ use parking_lot::{Condvar, Mutex};
 #[derive(Clone, Default)]
 pub struct Cancel(Arc<State>);
 
-/// Somebody asked to stop.
+/// The error of an operation that was asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled;
 
@@ -29,7 +29,8 @@ pub struct Cancelled;
 struct State {
     cancelled: AtomicBool,
     parent: Option<Cancel>,
-    /// One for a whole family, so that whoever waits on a child wakes when its parent is cancelled.
+    /// One signal for a whole family, so that whoever waits on a child wakes when its parent is
+    /// cancelled.
     signal: Arc<Signal>,
 }
 
@@ -40,28 +41,30 @@ struct Signal {
 }
 
 impl Cancel {
-    /// Not cancelled yet.
+    /// A `Cancel` that is not cancelled yet.
     #[must_use]
     pub fn new() -> Cancel {
         Cancel::default()
     }
 
-    /// Cancels this and all its children, and wakes all who [`wait`](Cancel::wait) for it.
+    /// Cancels this `Cancel` and all its children, and wakes everyone who [`wait`](Cancel::wait)s
+    /// for it.
     pub fn cancel(&self) {
         self.0.cancelled.store(true, Ordering::SeqCst);
-        // Taken so that a waiter is either before its check or already waiting: none misses the call.
+        // The lock is taken so that a waiter is either before its check or already waiting: none
+        // misses the call.
         drop(self.0.signal.lock.lock());
         self.0.signal.changed.notify_all();
     }
 
-    /// Whether this, or what it is a child of, was cancelled.
+    /// Whether this `Cancel`, or one that it is a child of, was cancelled.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.0.cancelled.load(Ordering::SeqCst)
             || self.0.parent.as_ref().is_some_and(Cancel::is_cancelled)
     }
 
-    /// Waits until cancelled, at most for `limit`. Says whether it was cancelled.
+    /// Waits until it is cancelled, at most for `limit`. Returns whether it was cancelled.
     pub fn wait(&self, limit: Duration) -> bool {
         let deadline = Instant::now().checked_add(limit);
         let mut guard = self.0.signal.lock.lock();
@@ -77,7 +80,8 @@ impl Cancel {
         true
     }
 
-    /// A `Cancel` of its own that is also cancelled when this one is; cancelling it leaves this one alone.
+    /// A child that is also cancelled when this `Cancel` is. Cancelling the child leaves this
+    /// `Cancel` alone.
     pub(crate) fn child(&self) -> Cancel {
         Cancel(Arc::new(State {
             cancelled: AtomicBool::new(false),

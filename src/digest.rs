@@ -1,4 +1,4 @@
-//! The name of a chunk. Knows nothing of how chunks are stored.
+//! Digests, which name chunks, and fingerprints, which name keys and certificates.
 
 use std::fmt;
 use std::str::FromStr;
@@ -123,7 +123,7 @@ impl FromStr for Fingerprint {
     }
 }
 
-/// A text that should be a digest or a fingerprint, and isn't.
+/// The error for a text that should be a digest or a fingerprint, and isn't.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseDigestError(&'static str);
 

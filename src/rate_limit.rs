@@ -1,4 +1,4 @@
-//! A limit to how fast bytes are fetched. Knows nothing of where they come from.
+//! Limits how many bytes are fetched in a second, over all connections of a restore.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,22 +9,23 @@ use parking_lot::Mutex;
 
 use crate::cancel::{Cancel, Cancelled};
 
-/// The most that is read at once.
+/// The most bytes that are read at once.
 const READ_MAX: u64 = 64 << 10;
 
-/// Less than that is not worth a system call.
+/// The fewest bytes that are worth a system call.
 const READ_MIN: u64 = 1 << 10;
 
-/// A hundredth of a second's bytes are read at once, so that the flow is even.
+/// How many reads the bytes of a second are split into, so that the flow is even.
 const READS_PER_SECOND: u64 = 100;
 
-/// Time that was not used is made up for, but no more than so much of it.
+/// Time in which less was read than the limit allows is made up for later, but only this much of
+/// it.
 const CREDIT_MAX: Duration = Duration::from_millis(100);
 
 /// Limits how many bytes all connections of a restore fetch in a second. Cheap to clone; clones share the limit.
 ///
-/// A connection asks first how much it [may read](RateLimit::may_read), which waits, and [records](RateLimit::record_read)
-/// afterwards how much came.
+/// Before it reads, a connection asks how much it [may read](RateLimit::may_read), and waits until
+/// it may. Afterwards it [records](RateLimit::record_read) how much came.
 #[derive(Clone, Default)]
 pub struct RateLimit {
     limit: Option<Arc<Limit>>,
@@ -32,7 +33,7 @@ pub struct RateLimit {
     held: Arc<HeldTime>,
 }
 
-/// How long somebody was held back by a limit.
+/// How long readers were held back by a limit.
 #[derive(Debug, Default)]
 pub(crate) struct HeldTime(Mutex<Held>);
 
@@ -54,7 +55,7 @@ impl HeldTime {
         }
     }
 
-    /// The time in all, with what goes on now.
+    /// The total time up to `now`, with a wait that still goes on.
     pub(crate) fn total(&self, now: Instant) -> Duration {
         let held = self.0.lock();
         let going_on = held.since.map(|since| now.saturating_duration_since(since));
@@ -65,12 +66,12 @@ impl HeldTime {
 struct Limit {
     started: Instant,
     schedule: Mutex<Schedule>,
-    /// Those who wait until they may read.
+    /// How many readers wait until they may read.
     held: AtomicUsize,
 }
 
 impl RateLimit {
-    /// Of so many bytes a second; 0 limits nothing.
+    /// A limit of this many bytes a second; 0 limits nothing.
     pub(crate) fn new(bytes_per_second: u64) -> RateLimit {
         let limit = || Limit {
             started: Instant::now(),
@@ -83,7 +84,8 @@ impl RateLimit {
         }
     }
 
-    /// The same limit, for one worker: how long it is held back is counted apart from others.
+    /// The same limit, for one worker: the time that this worker is held back is counted
+    /// separately.
     pub(crate) fn for_worker(&self) -> RateLimit {
         RateLimit {
             limit: self.limit.clone(),
@@ -91,15 +93,15 @@ impl RateLimit {
         }
     }
 
-    /// How long whoever uses this clone was held back.
+    /// How long readers with this clone were held back.
     pub(crate) fn held(&self) -> &Arc<HeldTime> {
         &self.held
     }
 
-    /// Waits until something may be read, and says how many bytes: `wanted` at the most.
+    /// Waits until bytes may be read, and returns how many: at most `wanted`.
     ///
     /// # Errors
-    /// [`Cancelled`] where it was cancelled meanwhile.
+    /// [`Cancelled`] if `cancel` was cancelled during the wait.
     pub fn may_read(&self, wanted: usize, cancel: &Cancel) -> Result<usize, Cancelled> {
         let Some(limit) = &self.limit else {
             return Ok(wanted);
@@ -117,12 +119,13 @@ impl RateLimit {
         Ok(piece as usize)
     }
 
-    /// Whether somebody waits until they may read.
+    /// Whether any reader waits until it may read.
     pub(crate) fn is_holding(&self) -> bool {
         (self.limit.as_ref()).is_some_and(|limit| limit.held.load(Ordering::Relaxed) > 0)
     }
 
-    /// Of what might be read, `count` bytes came.
+    /// Records that only `count` bytes came of those that [`may_read`](RateLimit::may_read)
+    /// allowed.
     pub fn record_read(&self, allowed: usize, count: usize) {
         if let Some(limit) = &self.limit {
             let unused = allowed.saturating_sub(count);
@@ -138,11 +141,11 @@ impl fmt::Debug for RateLimit {
     }
 }
 
-/// Who may read how much, and from when on. It has no clock of its own.
+/// Decides how many bytes may be read, and from when on. It has no clock: callers pass the time.
 struct Schedule {
     /// Bytes a second.
     rate: u64,
-    /// When all that was allowed so far will have had its time.
+    /// When the time that the limit allots to all bytes allowed so far will be over.
     next: Duration,
 }
 
@@ -154,7 +157,7 @@ impl Schedule {
         }
     }
 
-    /// How many bytes may be read, and from when on.
+    /// Returns how many bytes may be read, and from when on.
     fn reserve(&mut self, now: Duration, wanted: u64) -> (u64, Duration) {
         let piece = (self.rate / READS_PER_SECOND).clamp(READ_MIN, READ_MAX);
         let piece = piece.min(wanted);
@@ -176,7 +179,8 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    /// Reads by several connections, one after the other, for so long; gives the bytes of each tenth of a second.
+    /// Simulates reads by several connections, one after the other; returns the bytes of each tenth
+    /// of a second.
     fn flow(rate: u64, connections: usize, seconds: u64) -> Vec<u64> {
         let mut schedule = Schedule::new(rate);
         let mut tenths = vec![0; seconds as usize * 10];
@@ -185,7 +189,7 @@ mod tests {
             let next = (0..connections).min_by_key(|connection| due[*connection]);
             let now = due[next.expect("there is one")];
             let (piece, from) = schedule.reserve(now, 1 << 20);
-            // Every third read finds half of it.
+            // Every third read gets half of what it may read.
             let came = if from.as_nanos() % 3 == 0 {
                 piece / 2
             } else {
@@ -209,7 +213,7 @@ mod tests {
                 let all: u64 = tenths.iter().sum();
                 let error = (all as f64 / (30 * rate) as f64 - 1.0).abs();
                 assert!(error < 0.03, "{rate}: {error}");
-                // Each tenth but the first has its share, a piece more or less.
+                // Each tenth of a second but the first gets its share, give or take one read.
                 let piece = (rate / READS_PER_SECOND).clamp(READ_MIN, READ_MAX);
                 let most = rate / 10 + 2 * piece;
                 assert!(tenths[1..].iter().all(|bytes| *bytes <= most), "{rate}");

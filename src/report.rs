@@ -1,4 +1,4 @@
-//! What was done so far; the report is the progress. Knows nothing of how it is done.
+//! What a restore has done so far. The same report shows the progress and, in the end, the result.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,46 +7,50 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Scope};
 use crate::format::index::Chunk;
 
-/// What a restore has done so far, and in the end what it did. All in bytes, unless said otherwise.
+/// What a restore has done so far, and in the end what it did. All numbers are in bytes, unless
+/// said otherwise.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Report {
-    /// The length of what is restored.
+    /// The length of the data that is restored.
     pub len: u64,
-    /// How much of it the target has taken, in order from the start.
+    /// How much of the data the target has taken, in order from the start.
     pub committed: u64,
-    /// How much of that was chunks of zeros, which are known by their digest and not fetched.
+    /// How much of the committed data was chunks of zeros, which are known by their digest and not
+    /// fetched.
     pub zeros: u64,
-    /// How much of it the target held already.
+    /// How much of the data the target held already.
     pub kept: u64,
-    /// How much of it occurred before in the same archive, and was fetched no second time.
+    /// How much of the data occurred earlier in the same archive, and was not fetched a second
+    /// time.
     pub repeated: u64,
-    /// How much of it came from seeds.
+    /// How much of the data came from seeds.
     pub seeded: u64,
     /// How many chunks were fetched and committed.
     pub chunks: u64,
-    /// The size of all blobs that came, as the datastore holds them.
+    /// The size of all blobs that were fetched, as the datastore holds them.
     pub fetched: u64,
-    /// How much of that came too late: the same chunk had come another way.
+    /// How much of what was fetched came too late: the same chunk had already come another way.
     pub surplus: u64,
-    /// What each of the archive's places gave, in their order, without those that have another archive under its name.
+    /// What each of the archive's places gave, in the order of the places. Places that have another
+    /// archive under the same name are left out.
     pub places: Vec<PlaceReport>,
-    /// How many times something was asked for again, because it failed.
+    /// How many times a request was repeated because it had failed.
     pub retries: u64,
-    /// How many times a late chunk was asked for a second time.
+    /// How many times a late chunk was requested a second time.
     pub races: u64,
     /// Time since the start.
     pub elapsed: Duration,
     /// How long the calling thread waited for the next chunk in order.
     pub waiting: Duration,
-    /// How long the target took for what it was given.
+    /// How long the target took to write what it was given.
     pub writing: Duration,
     /// How long worker threads waited for the place, all together.
     pub fetching: Duration,
     /// How long worker threads decrypted, decompressed and verified, all together.
     pub decoding: Duration,
-    /// What could not be had, in the order of the archive: zeros stand in for it. Only a
-    /// [`salvage`](crate::Restore::salvage) goes on after damage.
+    /// The chunks that could not be restored, in the order of the archive: the target has zeros in
+    /// their place. Only a [`salvage`](crate::Restore::salvage) goes on after damage.
     pub damage: Vec<Damage>,
 }
 
@@ -54,33 +58,35 @@ pub struct Report {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PlaceReport {
-    /// How many chunks came from there that were of use.
+    /// How many chunks came from the place and were of use.
     pub chunks: u64,
-    /// The size of all blobs that came from there, in bytes.
+    /// The size of all blobs that came from the place, in bytes.
     pub fetched: u64,
-    /// How many times it could not be asked, or did not answer.
+    /// How many times the place could not be asked, or did not answer.
     pub failures: u64,
 }
 
-/// A chunk that could not be had: the datastore lacks it, or what it holds is not the chunk.
+/// A chunk that could not be restored: the datastore lacks it, or holds something else in its
+/// place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Damage {
-    /// Its place in the index, from 0.
+    /// The chunk's position in the index, from 0.
     pub position: usize,
-    /// Where it begins in the archive, in bytes.
+    /// Where the chunk begins in the archive, in bytes.
     pub offset: u64,
-    /// Its length in bytes.
+    /// The chunk's length in bytes.
     pub len: u32,
-    /// Its name.
+    /// The chunk's name.
     pub digest: Digest,
-    /// [`Missing`](ErrorKind::Missing), [`Corrupt`](ErrorKind::Corrupt) or [`Unreadable`](ErrorKind::Unreadable). What
-    /// could not be fetched is none of these, and fails the restore.
+    /// [`Missing`](ErrorKind::Missing), [`Corrupt`](ErrorKind::Corrupt) or
+    /// [`Unreadable`](ErrorKind::Unreadable). A chunk that could not be fetched for any other
+    /// reason is no damage: it fails the restore.
     pub kind: ErrorKind,
 }
 
 impl Damage {
-    /// The damage that an error tells of, if it does.
+    /// The damage that an error reports, if it reports any.
     pub(crate) fn of(chunk: &Chunk, position: usize, error: &Error) -> Option<Damage> {
         (error.scope() == Some(Scope::Chunk)).then(|| Damage {
             position,
@@ -154,15 +160,15 @@ impl fmt::Display for Report {
     }
 }
 
-/// Told to the observer of a restore, on the thread that runs it.
+/// What the observer of a restore is told, on the thread that runs the restore.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// After every commit, and at least once a second.
     Progress(&'a Report),
-    /// A chunk is asked for again, because of this.
+    /// A chunk is requested again because of this error.
     Retried(&'a Error),
-    /// A chunk can't be had, and the restore goes on with zeros in its place.
+    /// A chunk can't be restored, and the restore goes on with zeros in its place.
     Lost(&'a Damage),
 }
 

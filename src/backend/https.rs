@@ -1,4 +1,4 @@
-//! A datastore that a web server publishes: its files below an `https://` URL. Knows nothing of what the files mean.
+//! A datastore that a web server publishes: its files lie below an `https://` URL.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ use crate::net::proxy::basic;
 use crate::place::HttpsUrl;
 use crate::rate_limit::RateLimit;
 
-/// Who asks.
+/// The credentials that requests are made with.
 #[derive(Clone)]
 pub(crate) enum Credentials {
     Basic {
@@ -28,19 +28,20 @@ pub(crate) enum Credentials {
     Bearer(Zeroizing<String>),
 }
 
-/// A datastore below a URL. It can't be listed.
+/// A datastore below a URL. Such a datastore can't be listed.
 pub(crate) struct Https {
-    /// Ends with a slash; has no credentials in it.
+    /// The URL of the datastore. It ends with a slash, and has no credentials in it.
     base: String,
     authorization: Option<SecretValue>,
     dialer: Dialer,
     retry: Retry,
-    /// For small files.
+    /// The client that reads small files.
     client: Client,
 }
 
 impl Https {
-    /// A datastore at a URL, whose own credentials come first. Connects to nothing yet.
+    /// A datastore at a URL. Credentials in the URL take precedence over `credentials`. Connects to
+    /// nothing yet.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] for credentials that a header can't carry.
@@ -81,8 +82,9 @@ impl Backend for Https {
         (self.retry).run(|| Ok(self.client.get(&url, Want::File)?.read(limit)?))
     }
 
-    /// Each connection has a client of its own, and with it one TCP connection that is kept alive: it ends with its
-    /// restore's cancel and with the worker's connection, so what came damaged comes anew over another.
+    /// Each connection has a client of its own, and with it one TCP connection that is kept alive.
+    /// The TCP connection ends when the restore is cancelled or the worker drops its connection, so
+    /// a chunk that came damaged is fetched again over another TCP connection.
     fn connect<'a>(
         &'a self,
         archive: &ArchivePath,
@@ -101,7 +103,7 @@ impl Backend for Https {
     }
 }
 
-/// A worker's way to the chunks.
+/// A worker's connection to the chunks.
 struct Chunks<'a> {
     client: Client,
     base: &'a str,
@@ -112,7 +114,7 @@ struct Chunks<'a> {
 }
 
 impl Chunks<'_> {
-    /// After a failure the client connects anew by itself.
+    /// Fetches one chunk. After a failure the client connects anew by itself.
     fn fetch(&mut self, request: &mut Request) -> Result<(), FetchError> {
         let url = format!("{}{}", self.base, layout::chunk(&request.digest()));
         let limit = request.limit();
@@ -127,7 +129,7 @@ impl Chunks<'_> {
         read
     }
 
-    /// Whether the place still has the archive's index, and the last chunk that came.
+    /// Checks that the place still has the archive's index, and the last chunk that came.
     fn check_place(&self) -> Result<(), FetchError> {
         let check = |url: &str, is_right| {
             let answer = self.client.get(url, Want::Beginning);
@@ -154,7 +156,7 @@ fn header(credentials: &Credentials) -> Result<SecretValue> {
 }
 
 impl fmt::Debug for Credentials {
-    // Never what they are.
+    // The credentials are never shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Credentials::Basic { .. } => "Basic(..)",

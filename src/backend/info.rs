@@ -1,4 +1,4 @@
-//! `SnapshotInfo`: a snapshot as a listing shows it. Knows nothing of how places list.
+//! `SnapshotInfo`: a snapshot as a listing shows it.
 
 use crate::backend::layout;
 use crate::digest::Fingerprint;
@@ -6,35 +6,39 @@ use crate::format::manifest::{CryptMode, Manifest};
 use crate::format::name::{SnapshotName, archive_name};
 use crate::format::verification::Verification;
 
-/// Written when the backup is done, so manifests know nothing of them.
+/// These files are written when the backup is done, so manifests do not list them.
 const NOT_LISTED: [&str; 2] = [layout::MANIFEST, layout::CLIENT_LOG];
 
 /// A snapshot as a listing shows it.
 ///
-/// What a place does not tell with its listing is `None`; [`Datastore::describe`](crate::Datastore::describe) asks for it.
-/// Nothing of it is checked.
+/// A field is `None` if the place does not tell it with its listing;
+/// [`Datastore::describe`](crate::Datastore::describe) asks for the missing fields. Nothing in a
+/// listing is checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SnapshotInfo {
     /// The snapshot.
     pub name: SnapshotName,
-    /// Whether it has a manifest. One that has none is being written, or its backup was cut off.
+    /// Whether the snapshot has a manifest. A snapshot without one is being written, or its backup
+    /// was cut off.
     pub is_finished: bool,
-    /// The names of its archives and small files, as people type them.
+    /// The names of the snapshot's archives and small files, as people type them.
     pub files: Option<Vec<String>>,
-    /// How many bytes its archives have when they are restored, and its small files as stored.
+    /// The size of the snapshot in bytes: of its archives as restored, and of its small files as
+    /// stored.
     pub size: Option<u64>,
-    /// What is done to all of its files: the least of it, where they differ.
+    /// Whether the snapshot's files are plain, signed or encrypted: the least of these, if the
+    /// files differ.
     pub crypt_mode: Option<CryptMode>,
-    /// The key that it is signed with.
+    /// The fingerprint of the key that the snapshot is signed with.
     pub key_fingerprint: Option<Fingerprint>,
-    /// What the server's last verification found; `None` also where there was none.
+    /// What the server's last verification found; `None` also if there was no verification.
     pub verification: Option<Verification>,
-    /// Whether the server keeps it when it prunes.
+    /// Whether the server keeps the snapshot when it prunes.
     pub is_protected: Option<bool>,
-    /// The user or token that its group belongs to.
+    /// The user or token that the snapshot's group belongs to.
     pub owner: Option<String>,
-    /// What somebody noted about it; where it comes from a listing, the first line.
+    /// The comment on the snapshot; only its first line if it comes from a listing.
     pub comment: Option<String>,
 }
 
@@ -56,7 +60,7 @@ impl SnapshotInfo {
         }
     }
 
-    /// Adds what its manifest says.
+    /// Adds what the snapshot's manifest says.
     pub(crate) fn describe(&mut self, manifest: &Manifest) {
         let files = manifest.files().iter();
         self.list(files.map(|file| (file.name(), Some(file.size()), Some(file.crypt_mode()))));
@@ -65,7 +69,7 @@ impl SnapshotInfo {
         self.comment = manifest.notes().map(str::to_owned);
     }
 
-    /// Adds what is known of its files: names on the server, lengths, and what is done to them.
+    /// Adds what is known of the snapshot's files: names on the server, lengths, and crypt modes.
     pub(crate) fn list<'a>(
         &mut self,
         files: impl Iterator<Item = (&'a str, Option<u64>, Option<CryptMode>)>,
@@ -73,7 +77,8 @@ impl SnapshotInfo {
         let mut names = Vec::new();
         let (mut size, mut protection) = (None::<u64>, None);
         for (name, len, crypt_mode) in files.filter(|(name, ..)| !NOT_LISTED.contains(name)) {
-            // What has a name that no file can have is none that could be asked for.
+            // Nobody could ask for an entry whose name no file can have, so such an entry is left
+            // out.
             names.extend(archive_name(name).map(str::to_owned));
             if let Some(len) = len {
                 size = Some(size.unwrap_or_default().saturating_add(len));

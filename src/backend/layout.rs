@@ -7,7 +7,7 @@
 //! vm/100/2026-01-02T03:04:05Z/index.json.blob           the manifest of a snapshot
 //! vm/100/2026-01-02T03:04:05Z/drive-scsi0.img.fidx      the index of an archive
 //! vm/100/2026-01-02T03:04:05Z/qemu-server.conf.blob     a blob
-//! vm/100/2026-01-02T03:04:05Z/.protected                there where the snapshot is not to be pruned
+//! vm/100/2026-01-02T03:04:05Z/.protected                exists if the snapshot must not be pruned
 //! ns/team/ns/a/vm/100/…                                 the same in the namespace team/a
 //! ```
 //!
@@ -21,19 +21,20 @@ use crate::format::name::{BackupType, GroupName, Namespace, SnapshotName, Snapsh
 /// The folder of all chunks.
 pub(crate) const CHUNKS: &str = ".chunks";
 
-/// The file of a snapshot that holds its manifest: a snapshot that has none is unfinished.
+/// The file of a snapshot that holds its manifest. A snapshot without this file is unfinished.
 pub(crate) const MANIFEST: &str = "index.json.blob";
 
 /// The file of a snapshot that holds the log of its backup.
 pub(crate) const CLIENT_LOG: &str = "client.log.blob";
 
-/// The file of a snapshot that holds its key, encrypted with the master key: it is never encrypted with the key itself.
+/// The file of a snapshot that holds its key, encrypted with the master key. This file is never
+/// encrypted with the key itself.
 pub(crate) const WRAPPED_KEY: &str = "rsa-encrypted.key.blob";
 
-/// The file of a snapshot that is not to be pruned.
+/// The file that a snapshot has if it must not be pruned.
 pub(crate) const PROTECTED: &str = ".protected";
 
-/// The most bytes that are read of the file of a group's owner, which is one line.
+/// The most bytes that are read of a group's `owner` file, which is one line.
 pub(crate) const OWNER_LEN_MAX: u64 = 4 << 10;
 
 /// The folder in a bucket that holds all but the chunks.
@@ -68,7 +69,7 @@ pub fn group(namespace: &Namespace, group: &GroupName) -> String {
     format!("{}{group}/", self::namespace(namespace))
 }
 
-/// The path of the file that says whom a group belongs to.
+/// The path of the file that names the owner of a group.
 #[must_use]
 pub fn owner(namespace: &Namespace, group: &GroupName) -> String {
     format!("{}owner", self::group(namespace, group))
@@ -93,21 +94,21 @@ pub fn namespaces(parent: &Namespace) -> String {
     format!("{}ns/", namespace(parent))
 }
 
-/// The owner that the file of that name says.
+/// The owner that an `owner` file names: its first line.
 pub(crate) fn parse_owner(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-/// The snapshot and the name of its file at a path that is relative to its namespace; `None` for what is no file of a
-/// snapshot, such as the `owner` of a group.
+/// Splits a path that is relative to its namespace into the snapshot and the name of the file.
+/// `None` if the path is not that of a snapshot's file, such as the `owner` of a group.
 #[cfg(feature = "s3")]
 pub(crate) fn parse_file(path: &str) -> Option<(SnapshotName, &str)> {
     let (snapshot, file) = path.rsplit_once('/')?;
     Some((snapshot.parse().ok()?, file))
 }
 
-/// The snapshot whose folder has this name, also where a tool put something else in place of each ':', or nothing. Whether it
-/// is that snapshot its manifest says.
+/// The snapshot whose folder has this name, also if a tool put something else, or nothing, in place
+/// of each ':'. Only the manifest in the folder tells whether it is that snapshot.
 pub(crate) fn parse_snapshot_folder(group: &GroupName, name: &str) -> Option<SnapshotName> {
     let name = name.replace("%3A", ":").replace("%3a", ":");
     let (date, time) = name.split_once('T')?;

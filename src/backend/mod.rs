@@ -1,4 +1,5 @@
-//! What a kind of place must do to be restored from. Knows nothing of any one kind.
+//! The traits that each kind of place implements, so that backups can be restored from it:
+//! [`Backend`] and [`Connection`].
 
 pub(crate) mod directory;
 #[cfg(any(feature = "https", feature = "s3"))]
@@ -31,7 +32,8 @@ pub use request::{Answer, Request};
 
 /// A place that holds a datastore: implement it to restore from a new kind of place.
 ///
-/// A backend answers with bytes as they are stored. Everything it says is checked by those who ask.
+/// A backend answers with bytes as they are stored. The library checks everything that a backend
+/// says.
 ///
 /// Two methods are enough to restore: [`read_file`](Backend::read_file) and [`connect`](Backend::connect). A place that answers
 /// one request at a time gets its connections from [`one_by_one`]; one that has several requests in flight implements
@@ -104,11 +106,13 @@ pub trait Backend: Send + Sync {
         limit: u64,
     ) -> Result<Vec<u8>, FetchError>;
 
-    /// The snapshots of a namespace, finished or not, in any order; of one group where one is given.
+    /// Lists the snapshots of a namespace, finished and unfinished, in any order. Where `group` is
+    /// given, only the snapshots of that group are listed.
     ///
     /// # Errors
-    /// [`FetchError::Missing`] where there is no such namespace; [`FetchError::Unsupported`], the default, where a
-    /// place can't list. A group that does not exist has no snapshots, which is no error.
+    /// [`FetchError::Missing`] if there is no such namespace; [`FetchError::Unsupported`], the
+    /// default, if the place can't list snapshots. A group that does not exist has no snapshots,
+    /// which is no error.
     fn snapshots(
         &self,
         namespace: &Namespace,
@@ -118,8 +122,9 @@ pub trait Backend: Send + Sync {
         Err(FetchError::Unsupported)
     }
 
-    /// What lies among the snapshots of a namespace, or of one of its groups, and is in no listing, with the reason: for people,
-    /// such as "the folder vm/100/copy is passed over: its name is not the time of a snapshot". None by default.
+    /// Says which things among the snapshots of a namespace, or of one of its groups, no listing
+    /// shows, and why: sentences for people, such as "the folder vm/100/copy is passed over: its
+    /// name is not the time of a snapshot". There are none by default.
     fn passed_over(&self, namespace: &Namespace, group: Option<&GroupName>) -> Vec<String> {
         let _ = (namespace, group);
         Vec::new()
@@ -134,36 +139,39 @@ pub trait Backend: Send + Sync {
         Err(FetchError::Unsupported)
     }
 
-    /// The user or token that a group belongs to, where a listing does not tell it.
+    /// The user or token that a group belongs to, for places whose listing does not name the owner.
     ///
     /// # Errors
-    /// [`FetchError::Unsupported`], the default, where a place does not know.
+    /// [`FetchError::Unsupported`], the default, if the place does not know the owner.
     fn owner(&self, namespace: &Namespace, group: &GroupName) -> Result<String, FetchError> {
         let _ = (namespace, group);
         Err(FetchError::Unsupported)
     }
 
-    /// How chunks come from here, by which the number of threads is chosen.
+    /// How the place delivers chunks. The restore chooses its number of threads by this.
     fn concurrency(&self) -> Concurrency {
         Concurrency::OneByOne
     }
 
-    /// Fetches some MiB that cost the place nothing to find, over one connection; says how many bytes came.
+    /// Fetches a few MiB that the place need not search for, over one connection, and returns the
+    /// number of bytes that came.
     ///
     /// # Errors
-    /// [`FetchError::Unsupported`], the default, where a place has no such thing; why they could not be fetched.
+    /// [`FetchError::Unsupported`], the default, if the place has no such data; else the reason why
+    /// the data could not be fetched.
     fn speedtest(&self, snapshot: &SnapshotPath) -> Result<u64, FetchError> {
         let _ = snapshot;
         Err(FetchError::Unsupported)
     }
 
-    /// Opens a connection for the chunks of one archive; called on the worker thread that will use it.
+    /// Opens a connection for the chunks of one archive. This is called on the worker thread that
+    /// will use the connection.
     ///
-    /// Whatever it, or the connection, waits for should end within a second of `cancel` being cancelled. Chunks should be
-    /// read no faster than `throttle` lets them.
+    /// Anything that this method or the connection waits for should end within a second after
+    /// `cancel` is cancelled. The connection should read chunks no faster than `throttle` allows.
     ///
     /// # Errors
-    /// Why there is no connection.
+    /// The reason why no connection could be opened.
     fn connect<'a>(
         &'a self,
         archive: &ArchivePath,
@@ -172,33 +180,34 @@ pub trait Backend: Send + Sync {
     ) -> Result<Box<dyn Connection + 'a>, FetchError>;
 }
 
-/// How chunks come from a place.
+/// How a place delivers chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Concurrency {
-    /// Without a network to wait for. To have more in flight than there are threads to decode them gains nothing, and
-    /// only spreads the work over more memory.
+    /// The chunks come without a network to wait for. Requesting more chunks at once than there are
+    /// threads to decode them gains nothing, and only spreads the work over more memory.
     Local,
-    /// Over a network, one at a time on each connection.
+    /// The chunks come over a network, one at a time on each connection.
     OneByOne,
-    /// Over a network, several at a time on each connection.
+    /// The chunks come over a network, several at a time on each connection.
     Multiplexed,
 }
 
-/// One worker's way to the chunks of one archive, made and used on one thread.
+/// One worker's connection to the chunks of one archive. It is made and used on one thread.
 ///
 /// Only a place that has several requests in flight on one connection needs to implement it: [`one_by_one`] makes the
 /// connection of any other place.
 ///
 /// A connection that returns an error from [`receive`](Connection::receive), or is dropped, is not used again.
 pub trait Connection {
-    /// How many requests are worth having in flight here; 0 where it takes no more, and another connection is to be made
-    /// once those in flight are answered.
+    /// How many requests the connection should have in flight. 0 means that the connection takes no
+    /// more requests: the restore opens another one once those in flight are answered.
     fn depth(&self) -> usize {
         1
     }
 
-    /// Called about every 20 seconds while there is nothing to fetch, so that nobody on the way forgets the connection.
+    /// Called about every 20 seconds while there is nothing to fetch, so that no server, proxy or
+    /// router drops the idle connection.
     ///
     /// # Errors
     /// The connection is dead.
@@ -213,29 +222,30 @@ pub trait Connection {
     /// The connection is dead.
     fn request(&mut self, request: Request) -> Result<(), FetchError>;
 
-    /// Waits for the answer to any one of the requests. Called only while there is one.
+    /// Waits for the answer to any one of the unanswered requests. Called only while there is one.
     ///
     /// # Errors
-    /// The connection is dead; no request will be answered any more. What concerns one chunk alone is said in its
-    /// [`Answer`].
+    /// The connection is dead, and no request will be answered any more. A failure of one chunk
+    /// alone is reported in its [`Answer`].
     fn receive(&mut self) -> Result<Answer, FetchError>;
 }
 
-/// A snapshot's archive, by the file that holds its index.
+/// An archive of a snapshot, named by the file that holds its index.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ArchivePath {
     /// The snapshot.
     pub snapshot: SnapshotPath,
     /// The name of the index file, such as `drive-scsi0.img.fidx`.
     pub file: String,
-    /// How long that file is, in bytes.
+    /// The length of that file, in bytes.
     pub len: u64,
-    /// Its checksum in the manifest: SHA-256 over all that follows its header of 4,096 bytes.
+    /// The file's checksum in the manifest: SHA-256 over everything after the file's header of
+    /// 4,096 bytes.
     pub csum: Digest,
 }
 
 impl ArchivePath {
-    /// The archive's name as people type it: the file's without `.fidx` or `.didx`.
+    /// The archive's name as people type it: the name of the file without `.fidx` or `.didx`.
     #[must_use]
     pub fn archive_name(&self) -> &str {
         self.file

@@ -1,4 +1,5 @@
-//! The connection of a place that answers one request at a time: only how a blob is fetched is left to say.
+//! The connection of a place that answers one request at a time. Such a place only needs a function
+//! that fetches one blob.
 
 use crate::backend::{Answer, Connection, Request};
 use crate::error::FetchError;

@@ -1,4 +1,4 @@
-//! When to ask again after a failure that may pass. Knows nothing of what was asked for.
+//! When to try again after a failure that may pass.
 
 use std::time::Duration;
 #[cfg(feature = "tls")]
@@ -15,9 +15,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause, whatever a place asks for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// The pause after a failed attempt, counted from 1: as long as the place asks for, or else exponential, and up to a
-/// half shorter by chance, so that those that failed together don't come back together. Chance is a byte of the
-/// caller's.
+/// The pause after a failed attempt, counted from 1: as long as the place asks for, or else growing
+/// exponentially. `chance`, a random byte of the caller's, makes a growing pause up to a half
+/// shorter, so that requests that failed together are not repeated together.
 pub(crate) fn pause(attempt: u32, chance: u8, retry_after: Option<Duration>) -> Duration {
     if let Some(asked) = retry_after {
         return asked.min(LONGEST_PAUSE);
@@ -31,20 +31,20 @@ pub(crate) fn pause(attempt: u32, chance: u8, retry_after: Option<Duration>) -> 
 #[cfg(feature = "tls")]
 #[derive(Clone, Debug)]
 pub(crate) struct Retry {
-    /// At least 1 is done.
+    /// How many attempts are made, at most. At least 1 is made.
     pub(crate) attempts: u32,
-    /// After so long no further one is begun.
+    /// No further attempt begins once this much time has passed.
     pub(crate) patience: Duration,
-    /// Ends the pauses.
+    /// Ends the pauses early.
     pub(crate) cancel: Cancel,
 }
 
 #[cfg(feature = "tls")]
 impl Retry {
-    /// Does it until it works, fails for good, or was tried often enough.
+    /// Calls `fetch` until it works, fails for good, or was tried often enough.
     ///
     /// # Errors
-    /// The last one; [`FetchError::Cancelled`].
+    /// The error of the last attempt; [`FetchError::Cancelled`].
     pub(crate) fn run<T>(
         &self,
         mut fetch: impl FnMut() -> Result<T, FetchError>,

@@ -1,29 +1,30 @@
-//! A secret that a header carries. Knows nothing of the header's name.
+//! A secret that is sent as the value of a header.
 
 use std::fmt;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-/// The value of a header that says who asks. Wiped from memory with its last clone.
+/// The value of a header that identifies the client. It is wiped from memory with its last clone.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct SecretValue(Arc<Zeroizing<String>>);
 
 impl SecretValue {
-    /// `None` for a text that no header can carry: it has other characters than those of ASCII that can be seen.
+    /// `None` for a text that no header can carry: a text with characters other than visible ASCII
+    /// ones.
     pub(crate) fn new(text: Zeroizing<String>) -> Option<SecretValue> {
         let fits = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         fits.then(|| SecretValue(Arc::new(text)))
     }
 
-    /// What the header says.
+    /// The header's value, in the clear.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 }
 
 impl fmt::Debug for SecretValue {
-    // Never what it is.
+    // The secret is never shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretValue(..)")
     }

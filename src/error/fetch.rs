@@ -9,53 +9,59 @@ use rustix::io::Errno;
 use crate::cancel::Cancelled;
 use crate::error::{BoxError, Error, ErrorKind, Scope};
 
-/// Why something could not be fetched. The sorts are never confused, since each asks for something else to be done.
+/// Why something could not be fetched. The variants are kept strictly apart, since each calls for a
+/// different response.
 ///
-/// What is wrong with one chunk or file alone is told apart from what is wrong with the place and from what this machine lacks:
-/// see [`scope`](FetchError::scope).
+/// [`scope`](FetchError::scope) tells a fault of one chunk or file from a fault of the place and
+/// from a shortage on this machine.
 ///
 /// An [`io::Error`] does not become a `FetchError` by itself, since its meaning depends on what was read:
 /// [`of_file`](FetchError::of_file) sorts an error of a file, [`of_connection`](FetchError::of_connection) an error of a socket.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FetchError {
-    /// The place answers, and this chunk or file is not there.
+    /// The place answers, and does not have this chunk or file.
     Missing,
-    /// The place answers, and this chunk or file can't be read, as on a failing disk. It is tried again.
+    /// The place answers, and can't read this chunk or file, as on a failing disk. The restore
+    /// tries again.
     Unreadable(BoxError),
-    /// It is longer than it can be, so it is not what it should be.
+    /// The chunk or file is longer than it can be, so it is not what it should be.
     TooLong,
-    /// The place refuses: the identity may not have it, or signing in failed. Final.
+    /// The place refuses: the identity has no right to the data, or signing in failed. Final: the
+    /// restore does not try again.
     Denied(BoxError),
-    /// The place can't be reached: no connection could be made, or the one that was made broke or fell silent. It is tried
-    /// again each second, for as long as there is patience with the place.
+    /// The place can't be reached: no connection could be made, or the connection broke or fell
+    /// silent. The restore tries again each second, for as long as it has patience with the place.
     Unreachable(BoxError),
-    /// The place was reached, and can't answer now: it is overloaded, or asks to slow down. It is tried again after pauses
-    /// that grow.
+    /// The place was reached, but can't answer now: it is overloaded, or asks for a slower pace.
+    /// The restore tries again after growing pauses.
     Transient {
         /// What happened.
         cause: BoxError,
         /// How long the place asks to be left alone.
         retry_after: Option<Duration>,
     },
-    /// This kind of place can't do that. Final.
+    /// This kind of place can't do what was asked. Final: the restore does not try again.
     Unsupported,
-    /// The place answers, and will not give it on another try either: it is no datastore, no longer has the snapshot, or keeps
-    /// the chunk in an archive from which it must be fetched back first. Final.
+    /// The place answers, and another try would not help: it is no datastore, no longer has the
+    /// snapshot, or keeps the chunk in an archive from which somebody must fetch it back first.
+    /// Final: the restore does not try again.
     Fatal(BoxError),
-    /// This machine lacks something that it takes: file descriptors, memory, threads. It may work on another try.
+    /// This machine lacks a resource that the fetch needs: file descriptors, memory or threads.
+    /// Another try may work.
     Resources(BoxError),
     /// Somebody asked to stop.
     Cancelled,
 }
 
 impl FetchError {
-    /// The place can't be reached.
+    /// An [`Unreachable`](FetchError::Unreachable) error: the place can't be reached.
     pub fn unreachable(cause: impl Into<BoxError>) -> FetchError {
         FetchError::Unreachable(cause.into())
     }
 
-    /// It may work on another try; the place asked for no pause.
+    /// A [`Transient`](FetchError::Transient) error: another try may work, and the place asked for
+    /// no pause.
     pub fn transient(cause: impl Into<BoxError>) -> FetchError {
         FetchError::Transient {
             cause: cause.into(),
@@ -63,8 +69,9 @@ impl FetchError {
         }
     }
 
-    /// Sorts an error of a file that this machine sees in a folder. An error of a socket is sorted by
-    /// [`of_connection`](FetchError::of_connection) instead: what may be a failing disk here is a broken connection there.
+    /// Sorts an error of a file in a folder. For an error of a socket use
+    /// [`of_connection`](FetchError::of_connection) instead: an error that means a failing disk
+    /// where a file is read may mean a broken connection where a socket is.
     pub fn of_file(error: io::Error) -> FetchError {
         match error.kind() {
             io::ErrorKind::NotFound => FetchError::Missing,
@@ -84,8 +91,8 @@ impl FetchError {
         }
     }
 
-    /// Sorts an error of a socket, or of what reads from one: the place can't be reached, unless this machine lacks
-    /// something. No error of a connection says anything about a chunk.
+    /// Sorts an error of a socket, or of a reader over one: the place can't be reached, unless this
+    /// machine lacks a resource. No error of a connection says anything about a chunk.
     pub fn of_connection(error: io::Error) -> FetchError {
         if is_ours(&error) {
             FetchError::Resources(error.into())
@@ -110,7 +117,7 @@ impl FetchError {
         }
     }
 
-    /// Whose failure it is; `None` for a cancel.
+    /// Whose failure this is; `None` if the fetch was cancelled.
     #[must_use]
     pub fn scope(&self) -> Option<Scope> {
         match self {
@@ -127,7 +134,8 @@ impl FetchError {
         }
     }
 
-    /// What sort of failure it is for the caller of the library, a chunk that is missing aside.
+    /// The sort of failure that callers of the library see. The exception is a missing chunk, which
+    /// they see as [`ErrorKind::Missing`].
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             FetchError::Missing => ErrorKind::NotFound,
@@ -138,7 +146,8 @@ impl FetchError {
             FetchError::Resources(_) => ErrorKind::Resources,
             FetchError::Cancelled => ErrorKind::Cancelled,
             FetchError::Unreachable(_) | FetchError::Transient { .. } => ErrorKind::Unavailable,
-            // Our own places say it more precisely.
+            // The cause is an error of this crate where one of its own backends made it, and then
+            // has a more precise kind.
             FetchError::Fatal(cause) => {
                 let known = cause.downcast_ref::<Error>().map(Error::kind);
                 known.unwrap_or(ErrorKind::Unavailable)
@@ -147,7 +156,7 @@ impl FetchError {
     }
 }
 
-/// Whether an error tells that this machine lacks something, whatever was done when it came.
+/// Whether an error shows that this machine lacks a resource, whatever operation failed.
 pub(crate) fn is_ours(error: &io::Error) -> bool {
     let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS];
     error.kind() == io::ErrorKind::OutOfMemory

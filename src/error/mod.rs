@@ -1,4 +1,4 @@
-//! What can go wrong, and where. Knows nothing of who says it.
+//! The library's error type: what went wrong, with what, where, and whose failure it is.
 
 mod fetch;
 
@@ -40,16 +40,19 @@ struct Inner {
     source: Option<BoxError>,
 }
 
-/// Whose failure it is, and so what can be done about it.
+/// Whose failure an error is, and so what can be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Scope {
-    /// The stored chunk's, or file's, alone: it is missing, corrupt or unreadable where everything else can be read.
-    /// Only such a failure is damage, and only for it may a [`salvage`](crate::Restore::salvage) put zeros.
+    /// A failure of the stored chunk or file alone: it is missing, corrupt or unreadable while
+    /// everything else can be read. Only such a failure is damage, and only damage may a
+    /// [`salvage`](crate::Restore::salvage) replace with zeros.
     Chunk,
-    /// The place's: it is out of reach, refuses, throttles, or no longer holds the snapshot. The data may be whole.
+    /// A failure of the place: it is out of reach, refuses, throttles, or no longer holds the
+    /// snapshot. The data may be whole.
     Place,
-    /// This machine's: it lacks descriptors, memory or threads. Nothing is wrong with the data or the place.
+    /// A failure of this machine: it lacks file descriptors, memory or threads. Nothing is wrong
+    /// with the data or the place.
     Ours,
 }
 
@@ -61,7 +64,7 @@ pub enum ErrorKind {
     Invalid,
     /// This kind of place, or this build, can't do what was asked.
     Unsupported,
-    /// No such datastore, namespace, group, snapshot or archive.
+    /// There is no such datastore, namespace, group, snapshot or archive.
     NotFound,
     /// Sign-in failed, the identity may not do this, or the peer is not who it should be: its certificate is not trusted,
     /// or it does not speak TLS.
@@ -72,7 +75,7 @@ pub enum ErrorKind {
     Corrupt,
     /// A chunk that the index names is not in the datastore.
     Missing,
-    /// Stored data is there and can't be read, such as a file on a failing disk.
+    /// Stored data is there but can't be read, such as a file on a failing disk.
     Unreadable,
     /// Something could not be fetched, for a reason that may pass.
     Unavailable,
@@ -128,25 +131,25 @@ impl Error {
         self.0.kind
     }
 
-    /// Whose failure it is; `None` where nothing was fetched.
+    /// Whose failure it is; `None` if the error is not about something that was fetched.
     #[must_use]
     pub fn scope(&self) -> Option<Scope> {
         self.0.scope
     }
 
-    /// The chunk that it is about.
+    /// The chunk that the error is about, if it is about one.
     #[must_use]
     pub fn digest(&self) -> Option<Digest> {
         self.0.digest
     }
 
-    /// That chunk's place in the index, from 0.
+    /// The position of that chunk in the index, from 0.
     #[must_use]
     pub fn position(&self) -> Option<usize> {
         self.0.position
     }
 
-    /// Where in the archive it happened, in bytes.
+    /// The offset in the archive where it happened, in bytes.
     #[must_use]
     pub fn offset(&self) -> Option<u64> {
         self.0.offset

@@ -26,11 +26,12 @@ const READ_LEN_MAX: usize = 256 << 10;
 pub struct Buffer {
     memory: PageAligned,
     len: usize,
-    /// Where the memory comes from, and goes back to.
+    /// The pool that the memory comes from and goes back to.
     pool: Option<Arc<BufferPool>>,
-    /// Counts what is added, while the buffer holds an answer that is not complete.
+    /// Counts the bytes that are added while the buffer holds an answer that is not complete.
     receipt: Option<Receipt>,
-    /// Hashes what is added, while the buffer's bytes can be a blob of the wanted kind.
+    /// Hashes the bytes that are added, while the buffer's content can be a blob of the wanted
+    /// kind.
     hasher: Option<Box<PayloadHasher>>,
 }
 
@@ -72,7 +73,7 @@ impl Buffer {
         self.memory.capacity()
     }
 
-    /// Forgets the bytes, keeps the memory.
+    /// Forgets the bytes, but keeps the memory.
     pub fn clear(&mut self) {
         self.withdraw_received();
         self.len = 0;
@@ -81,7 +82,7 @@ impl Buffer {
         }
     }
 
-    /// Forgets all but the first `len` bytes, keeps the memory.
+    /// Forgets all but the first `len` bytes, but keeps the memory.
     ///
     /// A restore hashes the bytes of a blob while they are added. This hash is lost where any byte is
     /// forgotten, and is made anew by the decoder.
@@ -120,7 +121,7 @@ impl Buffer {
     /// how many; 0 is the end.
     ///
     /// # Errors
-    /// That of `read`. The bytes before it stay in the buffer.
+    /// The error of `read`. The bytes that came before the error stay in the buffer.
     pub(crate) fn fill<E>(
         &mut self,
         len: usize,
@@ -138,7 +139,7 @@ impl Buffer {
         Ok(())
     }
 
-    /// The bytes, to be changed in place, as decryption does.
+    /// The buffer's bytes, to be changed in place, as decryption does.
     ///
     /// The hash that was made while the bytes were added is lost, and no hash is made of bytes that
     /// are added later: take the hash before, by [`take_hash`](Buffer::take_hash).
@@ -212,7 +213,7 @@ impl Drop for Buffer {
 }
 
 impl fmt::Debug for Buffer {
-    // Never the bytes: they are somebody's disk.
+    // The bytes are never shown: they are part of somebody's disk.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Buffer({} of {} bytes)", self.len, self.capacity())
     }

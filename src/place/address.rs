@@ -1,14 +1,15 @@
-//! Hosts, ports and users, as all kinds of place write them: `[user[:password]@]host[:port]`. Knows no scheme.
+//! Hosts, ports and users, in the form that all kinds of place share:
+//! `[user[:password]@]host[:port]`.
 
 #[cfg(feature = "tls")]
 use percent_encoding::percent_decode_str;
 #[cfg(feature = "tls")]
 use zeroize::Zeroizing;
 
-/// Where to connect to, and as whom.
+/// The host and port to connect to, and the user to connect as.
 #[cfg(feature = "tls")]
 pub(crate) struct Address {
-    /// A name or an IP address, an IPv6 address without its brackets.
+    /// The host: a name or an IP address, an IPv6 address without its brackets.
     pub(crate) host: String,
     pub(crate) port: Option<u16>,
     pub(crate) user: Option<User>,
@@ -19,7 +20,7 @@ pub(crate) struct Address {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct User {
     pub(crate) name: String,
-    /// Empty where there is none.
+    /// The password; empty if the URL has none.
     pub(crate) password: Zeroizing<String>,
 }
 
@@ -80,7 +81,7 @@ pub(crate) fn parse_host(text: &str) -> Option<(&str, Option<u16>)> {
     Some((host, port))
 }
 
-/// `host:port` as a URL has it.
+/// Host and port as a URL writes them: `host:port`.
 pub(crate) fn authority(host: &str, port: u16) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")
@@ -89,10 +90,11 @@ pub(crate) fn authority(host: &str, port: u16) -> String {
     }
 }
 
-/// `None` for what is not proper percent-encoding of UTF-8.
+/// Decodes percent-encoding; `None` for a text that is not properly percent-encoded UTF-8.
 #[cfg(feature = "tls")]
 pub(crate) fn percent_decode(text: &str) -> Option<String> {
-    // The crate leaves a '%' alone that no two digits follow. It may be a slip of who typed a password.
+    // The crate leaves a '%' alone that no two digits follow. It may be a slip of the person who
+    // typed the password.
     let is_digit = |byte: &u8| byte.is_ascii_hexdigit();
     let is_proper = |rest: &str| rest.bytes().take(2).filter(|byte| is_digit(byte)).count() == 2;
     if !text.split('%').skip(1).all(is_proper) {

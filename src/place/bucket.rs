@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// A datastore in an S3 bucket, `s3://BUCKET/DATASTORE`. On which server the bucket is, options say.
+/// A datastore in an S3 bucket, `s3://BUCKET/DATASTORE`. Options say on which server the bucket is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bucket {
     name: String,
@@ -30,7 +30,8 @@ impl FromStr for Bucket {
     type Err = Error;
 
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a text of another form, which is not shown: it may hold a password, though it should not.
+    /// [`ErrorKind::Invalid`] for a text of another form. The error does not show the text, which
+    /// may hold a password, though it should not.
     fn from_str(text: &str) -> Result<Bucket> {
         parse(text).ok_or_else(|| {
             let message = "a datastore in a bucket is written as s3://BUCKET/DATASTORE";
@@ -50,7 +51,8 @@ fn parse(text: &str) -> Option<Bucket> {
     })
 }
 
-/// Whether a name consists of letters, digits and these bytes, and is no `.` or `..`.
+/// Whether a name consists of letters, digits and the bytes in `others`, and is neither `.` nor
+/// `..`.
 fn is_plain(name: &str, others: &[u8]) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || others.contains(&byte);
     !matches!(name, "" | "." | "..") && name.bytes().all(fits)

@@ -14,7 +14,7 @@ use crate::place::web::parse_url;
 /// `Display` and `Debug` show neither the user nor the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpsUrl {
-    /// Ends with a slash; has no credentials in it.
+    /// The URL ends with a slash, and has no credentials in it.
     url: Url,
     user: Option<User>,
 }
@@ -26,7 +26,7 @@ impl HttpsUrl {
         self.url.as_str()
     }
 
-    /// A name or an IP address, an IPv6 address without its brackets.
+    /// The host: a name or an IP address, an IPv6 address without its brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         let host = self.url.host_str().unwrap_or_default();
@@ -45,7 +45,7 @@ impl HttpsUrl {
         self.user.as_ref().map(|user| &*user.name)
     }
 
-    /// The user that the URL names, with the password.
+    /// The user that the URL names, and the password.
     pub(crate) fn credentials(&self) -> Option<&User> {
         self.user.as_ref()
     }
@@ -55,7 +55,7 @@ impl FromStr for HttpsUrl {
     type Err = Error;
 
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a URL of another form, which is not shown.
+    /// [`ErrorKind::Invalid`] for a URL of another form. The error does not show the URL.
     fn from_str(text: &str) -> Result<HttpsUrl> {
         let invalid = || {
             let message =

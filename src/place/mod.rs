@@ -1,4 +1,5 @@
-//! How places are named: a folder, a datastore of a Proxmox Backup Server, a URL, a bucket. Opens and connects to nothing.
+//! The names of places: a folder, a datastore of a Proxmox Backup Server, a URL, a bucket. Nothing
+//! here opens a place or connects to it.
 
 pub(crate) mod address;
 #[cfg(feature = "s3")]
@@ -60,8 +61,8 @@ pub enum Place {
 }
 
 impl Place {
-    /// The host, an IPv6 address without its brackets, and the port of the server that the place names. `None` for a
-    /// folder, and for a bucket, whose server is not a part of its name.
+    /// The host and port of the server that the place names, an IPv6 address without its brackets.
+    /// `None` for a folder, and for a bucket, since the name of a bucket does not name its server.
     #[must_use]
     pub fn server(&self) -> Option<(&str, u16)> {
         match self {
@@ -79,8 +80,9 @@ impl FromStr for Place {
     type Err = Error;
 
     /// # Errors
-    /// [`ErrorKind::Unsupported`] for a URL of a kind that this build does not know, [`ErrorKind::Invalid`] for what names no
-    /// place. No error shows a text that may hold a password.
+    /// [`ErrorKind::Unsupported`] for a URL of a kind that this build does not know,
+    /// [`ErrorKind::Invalid`] for a text that names no place. No error shows a text that may hold a
+    /// password.
     fn from_str(text: &str) -> Result<Place> {
         if let Some(path) = text.strip_prefix("dir:") {
             return Ok(Place::Folder(path.into()));
@@ -94,7 +96,7 @@ impl FromStr for Place {
             return text.parse().map(Place::S3);
         }
         if let Some((scheme, _)) = text.split_once("://") {
-            // What follows may hold a password.
+            // The text after the scheme may hold a password, so the message does not show it.
             let message = format!(
                 "no kind of place is known by {scheme}://; there are https:// and s3://, \
                  [[user@realm[!token]@]host[:port]:]datastore on a server, and folders"

@@ -1,4 +1,4 @@
-//! The name of a datastore on a server: `[[auth-id@]host[:port]:]datastore`. Connects to nothing.
+//! The name of a datastore on a Proxmox Backup Server: `[[auth-id@]host[:port]:]datastore`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,13 +6,14 @@ use std::str::FromStr;
 use crate::error::{Error, ErrorKind, Result};
 use crate::place::address::{authority, parse_host};
 
-/// As the official client bounds it.
+/// The longest name, in bytes: the official client has the same bound.
 const MAX_LEN: usize = 256;
 const DEFAULT_PORT: u16 = 8007;
 const DEFAULT_HOST: &str = "localhost";
 const DEFAULT_IDENTITY: &str = "root@pam";
 
-/// A datastore of a Proxmox Backup Server, and as whom to ask for it: `[[user@realm[!token]@]host[:port]:]datastore`.
+/// A datastore of a Proxmox Backup Server, and the identity to sign in with:
+/// `[[user@realm[!token]@]host[:port]:]datastore`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repository {
     identity: String,
@@ -22,7 +23,7 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Who asks: `user@realm` or `user@realm!token`; `root@pam` where the text named nobody.
+    /// The identity: `user@realm` or `user@realm!token`; `root@pam` if the text named none.
     #[must_use]
     pub fn identity(&self) -> &str {
         &self.identity
@@ -34,13 +35,14 @@ impl Repository {
         self.identity.contains('!')
     }
 
-    /// A name or an IP address, an IPv6 address without its brackets; `localhost` where the text named no host.
+    /// The host: a name or an IP address, an IPv6 address without its brackets; `localhost` if the
+    /// text named none.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The server's port; 8007 where the text named none.
+    /// The server's port; 8007 if the text named none.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -95,7 +97,7 @@ fn parse(text: &str) -> Option<Repository> {
     if text.len() > MAX_LEN || !is_safe(datastore) {
         return None;
     }
-    // An identity has one '@' of its own.
+    // An identity has one '@' of its own, so the last '@' ends the identity.
     let (identity, place) = match place.and_then(|place| place.rsplit_once('@')) {
         Some((identity, place)) => (identity, Some(place)),
         None => (DEFAULT_IDENTITY, place),
@@ -115,7 +117,7 @@ fn parse(text: &str) -> Option<Repository> {
     })
 }
 
-/// `user@realm` or `user@realm!token`, of bytes that a header can carry.
+/// Whether a text is `user@realm` or `user@realm!token`, made of bytes that a header can carry.
 fn is_identity(text: &str) -> bool {
     let Some((user, rest)) = text.rsplit_once('@') else {
         return false;
@@ -128,7 +130,8 @@ fn is_identity(text: &str) -> bool {
     !user.is_empty() && user.bytes().all(is_user) && is_safe(realm) && token.is_none_or(is_safe)
 }
 
-/// What Proxmox calls a safe id.
+/// Whether a text is what Proxmox calls a safe id: letters, digits, `_`, `.` and `-`, and neither
+/// `.` nor `-` at the start.
 fn is_safe(text: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     text.bytes().next().is_some_and(is_word)

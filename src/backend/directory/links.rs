@@ -23,7 +23,7 @@ pub(super) fn check(path: &Path) -> Result<(), FetchError> {
     }
 }
 
-/// What is to be said of a path that is a symbolic link, if the link can't be followed.
+/// The message about a path that is a symbolic link, if the link can't be followed.
 pub(super) fn broken(path: &Path) -> Option<String> {
     let target = path.read_link().ok()?;
     let error = path.metadata().err()?;

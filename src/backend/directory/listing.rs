@@ -1,4 +1,4 @@
-//! What a folder holds: namespaces, groups and snapshots, by the names of their folders. Knows nothing of what is in the files.
+//! Lists the namespaces, groups and snapshots in a folder by the names of their folders.
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,7 +9,7 @@ use crate::backend::directory::{Directory, at, links};
 use crate::backend::{FetchError, SnapshotInfo, layout};
 use crate::format::name::{GroupName, Namespace, SnapshotPath};
 
-/// What was found in a folder, and what in it is passed over, and why.
+/// The entries that were found in a folder, and messages about the folders that are passed over.
 pub(super) struct Found<T> {
     pub(super) found: Vec<T>,
     pub(super) passed_over: Vec<String>,
@@ -46,7 +46,7 @@ pub(super) fn groups(
     Ok(groups)
 }
 
-/// The snapshots of a group; none where there is no such group.
+/// The snapshots of a group; none if there is no such group.
 pub(super) fn snapshots(
     place: &Directory,
     namespace: &Namespace,
@@ -71,8 +71,8 @@ pub(super) fn snapshots(
         let info = match named {
             Some(name) => {
                 let manifest = path.join(layout::MANIFEST);
-                // Behind a link that leads nowhere may be a manifest. Were the snapshot unfinished, an older one would be taken
-                // for the last of its group.
+                // A link that leads nowhere may hide a manifest. If the snapshot counted as
+                // unfinished, an older one would be taken for the last of its group.
                 let is_finished = exists(&manifest)? || links::check(&manifest).is_err();
                 let mut info = SnapshotInfo::new(name, is_finished);
                 info.is_protected = Some(exists(&path.join(layout::PROTECTED))?);
@@ -105,7 +105,7 @@ pub(super) fn namespaces(
     Ok(namespaces)
 }
 
-/// The folder of a snapshot, whatever became of the colons in its name.
+/// The folder of a snapshot, also if a tool changed the colons in its name.
 pub(super) fn snapshot_folder(
     place: &Directory,
     snapshot: &SnapshotPath,
@@ -134,8 +134,8 @@ impl<T> Found<T> {
         }
     }
 
-    /// Takes what a name means. A folder whose name means nothing is noted, unless it is hidden; files are not, such as
-    /// `owner`.
+    /// Adds the meaning of a name. A folder whose name means nothing is noted, unless it is hidden.
+    /// Files whose name means nothing, such as `owner`, are not noted.
     fn take(&mut self, folder: &Path, name: OsString, meaning: Option<T>, why: &str) {
         let path = folder.join(&name);
         match meaning {
@@ -150,7 +150,7 @@ impl<T> Found<T> {
     }
 }
 
-/// The names first that are spelt as PBS spells them, and each time in the same order.
+/// Sorts the names: those spelt as PBS spells them come first, and the order is always the same.
 fn sorted(mut names: Vec<OsString>, group: &GroupName) -> Vec<OsString> {
     let is_proper = |name: &OsString| {
         (name.to_str()).is_some_and(|name| layout::is_proper_snapshot_folder(group, name))
@@ -165,7 +165,7 @@ fn check_folder(path: &Path) -> Result<(), FetchError> {
         .map_err(|error| at(path, error))
 }
 
-/// Whether something of this name exists.
+/// Whether a file or folder with this path exists.
 fn exists(path: &Path) -> Result<bool, FetchError> {
     match fs::metadata(path) {
         Ok(_) => Ok(true),
@@ -174,7 +174,7 @@ fn exists(path: &Path) -> Result<bool, FetchError> {
     }
 }
 
-/// Nothing of that name is there, or what is above it is no folder.
+/// Whether an error says that there is no such path, or that its parent is no folder.
 fn is_absence(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -182,7 +182,8 @@ fn is_absence(error: &io::Error) -> bool {
     )
 }
 
-/// The names in a folder; none where there is no such folder. A link in its place that leads nowhere is an error.
+/// The names in a folder; none if there is no such folder. If the folder is a link that leads
+/// nowhere, that is an error.
 fn names_in(folder: &Path) -> Result<Vec<OsString>, FetchError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

@@ -1,4 +1,4 @@
-//! A datastore in a folder: one that a PBS left on a disk, or a copy of one. Knows nothing of what the files mean.
+//! A datastore in a folder: one that a PBS left on a disk, or a copy of one.
 
 mod links;
 mod listing;
@@ -32,14 +32,15 @@ pub(crate) struct Directory {
 
 impl Directory {
     /// # Errors
-    /// The folder does not exist, has no `.chunks` folder in it, or may not be searched; with the path that it is about.
+    /// The folder does not exist, has no `.chunks` folder in it, or may not be searched. The error
+    /// names the path that it is about.
     pub(crate) fn open(root: &Path) -> io::Result<Directory> {
         let explain = |path: &Path, error: io::Error| match (error.kind(), links::broken(path)) {
             (io::ErrorKind::PermissionDenied, _) => {
                 let message = format!("permission denied to read {}", path.display());
                 io::Error::new(error.kind(), message)
             }
-            // The datastore may be there again once something is mounted.
+            // The datastore may appear once a disk or share is mounted.
             (_, Some(message)) => io::Error::new(io::ErrorKind::NotConnected, message),
             _ => error,
         };
@@ -67,7 +68,7 @@ impl Directory {
         })
     }
 
-    /// A path of the datastore on this machine, without a slash at its end.
+    /// The path on this machine of a path in the datastore, without a slash at its end.
     fn path(&self, relative: &str) -> PathBuf {
         match relative.trim_end_matches('/') {
             "" => self.root.clone(),
@@ -75,7 +76,7 @@ impl Directory {
         }
     }
 
-    /// What lies in a namespace, or in one group of it.
+    /// Lists what lies in a namespace, or in one group of it.
     fn list(
         &self,
         namespace: &Namespace,
@@ -100,12 +101,12 @@ impl Directory {
         Ok(all)
     }
 
-    /// The path of a snapshot's file, also where the snapshot's folder has an odd name.
+    /// The path of a snapshot's file, also if the snapshot's folder has an odd name.
     fn path_of(&self, snapshot: &SnapshotPath, file: &str) -> Result<PathBuf, FetchError> {
         Ok(listing::snapshot_folder(self, snapshot)?.join(file))
     }
 
-    /// Opens a file of a snapshot. The file counts as missing only where the datastore is still there.
+    /// Opens a file of a snapshot. The file counts as missing only if the datastore is still there.
     fn open_file(&self, snapshot: &SnapshotPath, file: &str) -> Result<File, FetchError> {
         let opened = self
             .path_of(snapshot, file)
@@ -193,18 +194,19 @@ impl Backend for Directory {
     }
 }
 
-/// A worker's view of the `.chunks` folder.
+/// A worker's access to the `.chunks` folder.
 struct ChunkFiles<'a> {
     place: &'a Directory,
-    /// The file of the archive's index, where this place has one.
+    /// The file of the archive's index, if this place has one.
     index: Option<PathBuf>,
     cancel: &'a Cancel,
     throttle: &'a RateLimit,
 }
 
 impl ChunkFiles<'_> {
-    /// Reads a chunk. The chunk counts as missing or unreadable only where its folder is still there, and behind no link that
-    /// leads nowhere: nothing is known of a disk that was pulled out, or of a file system that is not mounted.
+    /// Reads a chunk. The chunk counts as missing or unreadable only if its folder is still there,
+    /// and no link on the way to it leads nowhere: whether a chunk exists can't be known while its
+    /// disk is pulled out, or its file system is not mounted.
     fn read(&self, request: &mut Request) -> Result<(), FetchError> {
         let path = self.place.path(&layout::chunk(&request.digest()));
         match self.read_file(&path, request) {
@@ -221,11 +223,12 @@ impl ChunkFiles<'_> {
         }
     }
 
-    /// Reads the beginning of the archive's index anew, which could be read before. The system may have all folders of a disk in
-    /// its cache when the disk is pulled out: then each chunk looks as if it were damaged.
+    /// Reads the beginning of the archive's index once more, which could be read before. After a
+    /// disk is pulled out, the system may still have all its folders in the cache: then each chunk
+    /// looks as if it were damaged.
     ///
     /// # Errors
-    /// [`FetchError::Unreachable`] where the index can't be read any more.
+    /// [`FetchError::Unreachable`] if the index can't be read any more.
     fn check_disk(&self) -> Result<(), FetchError> {
         let Some(index) = &self.index else {
             return Ok(());
@@ -236,7 +239,7 @@ impl ChunkFiles<'_> {
                 Err(self.place.chunks.gone(cause))
             }
             Err(error @ FetchError::Resources(_)) => Err(error),
-            // The index was deleted, or may not be read any more: the disk answered.
+            // The index was deleted, or may not be read any more. Either way the disk answered.
             _ => Ok(()),
         }
     }
@@ -266,7 +269,7 @@ impl ChunkFiles<'_> {
 #[derive(Clone, Debug)]
 struct Chunks {
     folder: PathBuf,
-    /// Device and inode, as they were when the datastore was opened.
+    /// The device and inode of the folder when the datastore was opened.
     identity: (u64, u64),
 }
 
@@ -284,10 +287,10 @@ impl Chunks {
         })
     }
 
-    /// Whether it is still the folder that was opened.
+    /// Checks that the folder at this path is still the one that was opened.
     ///
     /// # Errors
-    /// [`FetchError::Unreachable`] where it is not.
+    /// [`FetchError::Unreachable`] if it is not.
     fn check_same(&self) -> Result<(), FetchError> {
         match Chunks::open(self.folder.clone()) {
             Ok(now) if now.identity != self.identity => Err(self.gone(REPLACED)),
@@ -302,10 +305,10 @@ impl Chunks {
         FetchError::unreachable(Error::new(ErrorKind::Unavailable, message).because(cause))
     }
 
-    /// The same, and whether it can be read.
+    /// Checks that the folder is still the one that was opened, and that it can be read.
     ///
     /// # Errors
-    /// [`FetchError::Denied`] where it may not be read, else [`FetchError::Unreachable`].
+    /// [`FetchError::Denied`] if the folder may not be read, else [`FetchError::Unreachable`].
     fn check_there(&self) -> Result<(), FetchError> {
         // A disk that is gone may still have its folders in the cache, but not their contents.
         let there = fs::metadata(&self.folder).and_then(|metadata| {
@@ -324,7 +327,8 @@ impl Chunks {
     }
 }
 
-/// Sorts the failure to read something of a place, and names the thing. Nothing is missing behind a link that leads nowhere.
+/// Sorts the failure to read a path of a place, and names the path. Nothing counts as missing
+/// behind a link that leads nowhere.
 fn at(path: &Path, error: io::Error) -> FetchError {
     let error = FetchError::of_file(error);
     if error.scope() == Some(Scope::Chunk)

@@ -1,4 +1,4 @@
-//! An answer to a request, whose body is still to be read. Knows nothing of connections.
+//! An answer to an HTTP request, whose body is still to be read.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -19,37 +19,38 @@ use crate::error::Error;
 use crate::memory::Buffer;
 use crate::net::body_text::TELLING;
 
-/// The most of a refusal's text that is read.
+/// The most bytes that are read of a refusal's text.
 const REFUSAL: u64 = 64 << 10;
 
-/// An answer that is not the file that was asked for: one of another status than 200, or a text in the file's place.
+/// An answer that is not the requested file: one with a status other than 200, or a text in place
+/// of the file.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) host: String,
-    /// The name of what was asked for: the last part of the URL.
+    /// The name of the requested file: the last part of the URL.
     pub(crate) file: String,
-    /// What its status means, or that it is a text.
+    /// What the answer's status means, or that the answer is a text.
     pub(crate) error: FetchError,
     pub(crate) status: StatusCode,
-    /// When it was given, by the server's clock.
+    /// When the answer was given, by the server's clock.
     pub(crate) date: Option<Timestamp>,
     headers: HeaderMap,
-    /// Its body, or the beginning of it.
+    /// The answer's body, or the beginning of it.
     pub(crate) text: String,
 }
 
 impl Refused {
-    /// A header for a message: printable, and not too long.
+    /// A header's value for a message: printable, and not too long.
     pub(crate) fn header(&self, name: &'static str) -> Option<String> {
         status::text(&self.headers, HeaderName::from_static(name))
     }
 }
 
-/// Why there is no file in an answer.
+/// Why an answer holds no file.
 #[derive(Debug)]
 pub(crate) enum Unfit {
     Failed(FetchError),
-    /// The server says something else.
+    /// The server answered something other than the file.
     Refused(Box<Refused>),
 }
 
@@ -68,7 +69,8 @@ impl From<FetchError> for Unfit {
     }
 }
 
-/// An answer, whose body is still to be read. Read to its very end, the connection serves again.
+/// An answer, whose body is still to be read. Once the body is read to its very end, the connection
+/// can serve again.
 #[derive(Debug)]
 pub(crate) struct Answer {
     host: String,
@@ -79,7 +81,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// `read` counts what will be read of its body.
+    /// `read` counts the bytes of the body that are read.
     pub(super) fn of(url: &str, response: Response<Body>, read: &Arc<AtomicU64>) -> Answer {
         let (head, body) = response.into_parts();
         Answer {
@@ -98,16 +100,16 @@ impl Answer {
         self.head.status
     }
 
-    /// What the status means where that is another than 200.
+    /// What a status other than 200 means; `None` for 200.
     pub(super) fn refusal(&self) -> Option<FetchError> {
         status::refusal(&self.host, &self.file, &self.head)
     }
 
-    /// What the server says, of which the beginning may have been read.
+    /// The server's refusal with its text. `text` is the beginning that was read already.
     pub(crate) fn refused(mut self, error: FetchError, mut text: Vec<u8>) -> Unfit {
         let more = REFUSAL.saturating_sub(text.len() as u64);
-        // What it says is missed where it does not come whole; the status is there. Read to its end, the connection can
-        // serve again.
+        // A text that does not come whole is cut off: the status is known all the same. Once the
+        // text is read to its end, the connection can serve again.
         let _ = (&mut self.body).take(more).read_to_end(&mut text);
         text.truncate(REFUSAL as usize);
         Unfit::Refused(Box::new(Refused {
@@ -124,15 +126,16 @@ impl Answer {
     /// Reads the body into a buffer.
     ///
     /// # Errors
-    /// [`FetchError::TooLong`] for one of more than `limit` bytes, which is not read; [`FetchError::Unreachable`] where it
-    /// ends early or stalls; [`FetchError::Cancelled`]; and what the server says where that is a text, which may pass.
+    /// [`FetchError::TooLong`] for a body of more than `limit` bytes, which is not read;
+    /// [`FetchError::Unreachable`] if the body ends early or stalls; [`FetchError::Cancelled`];
+    /// and, if the body is a text in place of a file, the server's text as an error that may pass.
     pub(crate) fn read_into(mut self, blob: &mut Buffer, limit: usize) -> Result<(), Unfit> {
         blob.clear();
         let most = match self.len {
             Some(len) => usize::try_from(len).unwrap_or(usize::MAX),
             None => limit,
         };
-        // Of what is too long only so much as tells what it is.
+        // Of a body that is too long, only the beginning is read, which tells what it is.
         let now = if most > limit { TELLING } else { most };
         blob.fill(now, |space| self.body.read(space).map_err(sort_io))?;
         if let Some(said) = self.said(blob) {
@@ -140,21 +143,22 @@ impl Answer {
             let start = &blob[..blob.len().min(REFUSAL as usize)];
             return Err(self.refused(error, start.to_vec()));
         }
-        // Only a reader that has seen the end gives the connection back.
+        // Only a reader that has seen the end of the body gives the connection back.
         if most > limit || (blob.len() == most && self.body.read(&mut [0]).map_err(sort_io)? > 0) {
             return Err(FetchError::TooLong.into());
         }
         Ok(())
     }
 
-    /// Reads a file into memory that grows as it comes.
+    /// Reads a file into memory that grows while bytes come.
     ///
     /// # Errors
-    /// As [`read_into`](Answer::read_into), but a text will not be another on another try: where it is a file that is
-    /// asked for first of all, the place is none.
+    /// As [`read_into`](Answer::read_into), except that a text in place of the file is final. This
+    /// reads the files that are asked for first: if such a file is a text, there is no datastore at
+    /// the place.
     pub(crate) fn read(mut self, limit: u64) -> Result<Vec<u8>, Unfit> {
         let is_too_long = self.len.is_some_and(|len| len > limit);
-        // Of what is too long only so much as tells what it is.
+        // Of a body that is too long, only the beginning is read, which tells what it is.
         let bytes = match is_too_long {
             true => self.begin(TELLING as u64)?,
             false => self.begin(limit.saturating_add(1))?,
@@ -169,10 +173,10 @@ impl Answer {
         }
     }
 
-    /// Reads the body, whatever it is.
+    /// Reads the body, whether it is a file or a text.
     ///
     /// # Errors
-    /// As [`read_into`](Answer::read_into), a text aside.
+    /// As [`read_into`](Answer::read_into), except that a text is no error.
     #[cfg(feature = "s3")]
     pub(crate) fn read_any(&mut self, limit: u64) -> Result<Vec<u8>, FetchError> {
         if self.len.is_some_and(|len| len > limit) {
@@ -185,12 +189,13 @@ impl Answer {
         }
     }
 
-    /// Reads no more than the beginning of a file: of an answer to [`Want::Beginning`](super::Want::Beginning).
+    /// Reads only the beginning of a file, from an answer to
+    /// [`Want::Beginning`](super::Want::Beginning).
     ///
     /// # Errors
     /// As [`read_into`](Answer::read_into).
     pub(crate) fn read_beginning(mut self) -> Result<Vec<u8>, Unfit> {
-        // Only a reader that has seen the end gives the connection back.
+        // Only a reader that has seen the end of the body gives the connection back.
         let mut bytes = self.begin(BEGINNING as u64 + 1)?;
         if let Some(said) = self.said(&bytes) {
             let error = FetchError::transient(said.error(&self.host));
@@ -200,7 +205,7 @@ impl Answer {
         Ok(bytes)
     }
 
-    /// So much of the body, if there is as much.
+    /// Reads the first `most` bytes of the body, or all of it if it is shorter.
     fn begin(&mut self, most: u64) -> Result<Vec<u8>, FetchError> {
         let mut bytes = Vec::new();
         let read = (&mut self.body).take(most).read_to_end(&mut bytes);
@@ -208,7 +213,7 @@ impl Answer {
         Ok(bytes)
     }
 
-    /// What is to be said of a body that is a web page.
+    /// The error about a body that is a web page; `None` for any other body.
     #[cfg(feature = "s3")]
     pub(crate) fn page(&self, body: &[u8]) -> Option<Error> {
         let said = self.said(body).filter(|said| *said == Said::Page);
@@ -221,7 +226,7 @@ impl Answer {
     }
 }
 
-/// A body, and the count of what was read of it and of all others.
+/// A body that counts the bytes read of it, together with those of all other bodies.
 struct Counted {
     body: BodyReader<'static>,
     read: Arc<AtomicU64>,

@@ -1,4 +1,4 @@
-//! HTTP/1.1 requests over our own connections, by ureq. Knows nothing of what the answers mean.
+//! HTTP/1.1 requests over our own connections, by ureq.
 #![cfg_attr(
     not(all(feature = "https", feature = "s3")),
     allow(dead_code, reason = "each kind of place uses a part of it")
@@ -35,10 +35,11 @@ pub(crate) use answer::{Answer, Unfit};
 
 const USER_AGENT: &str = concat!("chunk-restore/", env!("CARGO_PKG_VERSION"));
 
-/// Servers commonly keep an idle connection for a minute or so. One that was closed meanwhile is noticed.
+/// Servers commonly keep an idle connection for a minute or so. If a server closed the connection
+/// meanwhile, the client notices.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
-/// What is asked for.
+/// How much of a file is requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Want {
     File,
@@ -46,20 +47,21 @@ pub(crate) enum Want {
     Beginning,
 }
 
-/// How many bytes tell what a file is.
+/// How many bytes at the start of a file tell what it is.
 const BEGINNING: usize = 4096;
 
-/// One client for one thread at a time: it keeps one connection alive, and drops it when it is dropped.
+/// A client for one thread at a time. It keeps one connection alive until it is dropped.
 pub(crate) struct Client {
     agent: Agent,
     is_authorized: bool,
     query: SecretQuery,
-    /// How many bytes of bodies were read.
+    /// How many bytes of bodies were read so far.
     read: Arc<AtomicU64>,
 }
 
 impl Client {
-    /// Whatever it waits for ends soon after `cancel`. Each request carries the authorization.
+    /// A client that sends the authorization with each request. Anything that the client waits for
+    /// ends soon after `cancel` is cancelled.
     pub(crate) fn new(
         dialer: Dialer,
         authorization: Option<SecretValue>,
@@ -68,7 +70,7 @@ impl Client {
         Client::with(dialer, authorization, cancel, true)
     }
 
-    /// One for requests that are each signed, over TLS or, for `http://` URLs, without.
+    /// A client for requests that are each signed, over TLS or, for `http://` URLs, without it.
     #[cfg(feature = "s3")]
     pub(crate) fn signing(dialer: Dialer, cancel: Cancel) -> Client {
         Client::with(dialer, None, cancel, false)
@@ -108,13 +110,13 @@ impl Client {
         }
     }
 
-    /// Asks for what lies at a URL.
+    /// Requests the file at a URL.
     ///
     /// # Errors
-    /// [`FetchError::Missing`] and [`FetchError::Denied`] by the answer's status, and for an untrusted certificate;
-    /// [`FetchError::Unreachable`] where there is no connection, or it breaks or stalls; [`FetchError::Transient`] for
-    /// answers that may pass; [`FetchError::Fatal`] for all others;
-    /// [`FetchError::Cancelled`].
+    /// [`FetchError::Missing`] and [`FetchError::Denied`] by the answer's status, the latter also
+    /// for an untrusted certificate; [`FetchError::Unreachable`] if there is no connection, or it
+    /// breaks or stalls; [`FetchError::Transient`] for answers that may pass; [`FetchError::Fatal`]
+    /// for all other answers; [`FetchError::Cancelled`].
     pub(crate) fn get(&self, url: &str, want: Want) -> Result<Answer, Unfit> {
         let mut request = self.agent.get(url);
         if self.is_authorized {
@@ -123,8 +125,8 @@ impl Client {
         self.call(url, request, want)
     }
 
-    /// Asks for what lies at a URL that has no query, with a query that nobody may see. A client makes one such request
-    /// at a time.
+    /// Requests the file at a URL that has no query, and adds a secret query to the URL. A client
+    /// makes one such request at a time.
     ///
     /// # Errors
     /// As [`get`](Client::get).
@@ -152,7 +154,7 @@ impl Client {
         };
         let answer = Answer::of(url, request.call().map_err(sort)?, &self.read);
         match (want, answer.status().as_u16()) {
-            // An empty file has no beginning.
+            // The server answers 416 for an empty file, since such a file has no first byte.
             (Want::Beginning, 206 | 416) => Ok(answer),
             _ => match answer.refusal() {
                 None => Ok(answer),
@@ -168,12 +170,14 @@ impl fmt::Debug for Client {
     }
 }
 
-/// Judges what a place answers now when it is asked for the beginning of a file that it gave before: of the archive's index,
-/// or of a chunk. Only where these files are still there can another chunk be missing or damaged. Else the place no longer is
-/// what it was, or something on the way answers in its stead: then no chunk is lost, and the place may come back.
+/// Judges the answer to a request for the beginning of a file that the place gave before: the
+/// archive's index, or a chunk. Only if these files are still there can another chunk be missing or
+/// damaged. Otherwise the place has changed, or something between here and the place answers
+/// instead of it: then no chunk is lost, and the place may come back.
 ///
 /// # Errors
-/// [`FetchError::Transient`] where the file is gone, or where something else came; why the file could not be fetched.
+/// [`FetchError::Transient`] if the file is gone, or something else came instead; else the reason
+/// why the file could not be fetched.
 pub(crate) fn check_still_there(
     name: &str,
     beginning: Result<Vec<u8>, FetchError>,
@@ -205,7 +209,7 @@ pub(crate) fn is_dubious(read: &Result<(), FetchError>, blob: &[u8]) -> bool {
     }
 }
 
-/// Sorts what ureq says: errors of the connection are our own, carried through it.
+/// Sorts an error of ureq. Errors of the connection are our own: ureq carries them through.
 fn sort(error: ureq::Error) -> FetchError {
     match error {
         ureq::Error::Io(error) => sort_io(error),
@@ -225,7 +229,7 @@ fn sort_io(error: io::Error) -> FetchError {
     match error.downcast::<FetchError>() {
         Ok(ours) => ours,
         Err(error) => match error.downcast::<ureq::Error>() {
-            // One that is an `io::Error` again would have been unwrapped by ureq.
+            // If this error held an `io::Error` again, ureq would have unwrapped it.
             Ok(error @ ureq::Error::Io(_)) => FetchError::unreachable(error),
             Ok(error) => sort(error),
             Err(error) if kind == io::ErrorKind::UnexpectedEof => {

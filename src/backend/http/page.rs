@@ -1,17 +1,17 @@
-//! Whether a body is something that a server says, such as a page to sign in with, where a file was asked for. Knows
-//! nothing of what is in files, but that none of a datastore begins like a text.
+//! Tells a text from the server, such as a sign-in page, from the file that was requested. No file
+//! of a datastore begins like a text.
 
 use crate::error::{Error, ErrorKind};
 use crate::net::body_text::{TELLING, beginning};
 
-/// The marks of UTF-16, in which no file of a datastore is written.
+/// The byte order marks of UTF-16. No file of a datastore is written in UTF-16.
 const OTHER_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
-/// What a server says.
+/// The kind of text that a server sent instead of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Said {
     Page,
-    /// XML, JSON.
+    /// XML or JSON.
     Other,
 }
 
@@ -30,7 +30,8 @@ impl Said {
     }
 }
 
-/// What is said by a body that has this type and begins so; `None` where it may be a file.
+/// The kind of text that a body with this type and this beginning is; `None` if the body may be a
+/// file.
 pub(super) fn said(content_type: Option<&str>, body: &[u8]) -> Option<Said> {
     let content_type = content_type.unwrap_or_default();
     let content_type = content_type.split(';').next().unwrap_or_default().trim();
@@ -48,7 +49,8 @@ pub(super) fn said(content_type: Option<&str>, body: &[u8]) -> Option<Said> {
     ]);
     let start = &body[..body.len().min(TELLING)];
     let begins = beginning(start);
-    // A type alone proves nothing: some servers call every file so whose name tells them nothing.
+    // A type alone proves nothing: some servers give this type to every file whose name they don't
+    // know.
     match begins {
         Some("<?xml" | "<error") if !is_page => Some(Said::Other),
         Some(_) => Some(Said::Page),
@@ -64,7 +66,7 @@ fn is_text(start: &[u8]) -> bool {
     }
     let text = match std::str::from_utf8(start) {
         Ok(text) => text,
-        // The last character may be cut.
+        // The last character may be cut off.
         Err(error) if error.error_len().is_none() => {
             std::str::from_utf8(&start[..error.valid_up_to()]).unwrap_or_default()
         }
@@ -95,7 +97,7 @@ mod tests {
             (Some("application/json"), b"", None),
             (Some("application/octet-stream"), b"", None),
             (Some("text/plain"), b"no chunk", None),
-            // Damaged files, of servers that call all files pages.
+            // Damaged files, from servers that call all files pages.
             (Some("text/html"), &[0; 4096], None),
             (
                 Some("text/html"),

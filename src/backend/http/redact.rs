@@ -1,5 +1,5 @@
-//! Secrets on their way through ureq, which logs all that it sees: it is given something in their place, and what
-//! stands for them is put back below it. Knows nothing of what the secrets mean.
+//! Keeps secrets out of the log of ureq, which logs everything that it is given. ureq gets
+//! placeholders, and the connection below it replaces them with the secrets.
 
 use std::sync::Arc;
 
@@ -9,16 +9,17 @@ use zeroize::Zeroizing;
 use crate::backend::secret::SecretValue;
 use crate::place::address::percent_decode;
 
-/// What ureq takes for the authorization, and for a query.
+/// The placeholder that ureq gets for the authorization, and for a query.
 pub(super) const PLACEHOLDER: &str = "chunk-restore-authorization";
 
-/// Shorter parts of a query are no secrets.
+/// Shorter parts of a query are not treated as secrets.
 const SHORTEST_SECRET: usize = 32;
 
-/// How much of a secret is needed to tell that it is one.
+/// After this many matching bytes, an echo is taken for the secret, and the rest of it is blotted
+/// out.
 const TELLING: usize = 8;
 
-/// The query of the request that a client makes, shared with its connections.
+/// The query of the request that a client makes. The client shares it with its connections.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SecretQuery(Arc<Mutex<Option<SecretValue>>>);
 
@@ -27,18 +28,22 @@ impl SecretQuery {
         *self.0.lock() = Some(query);
     }
 
-    /// Puts it in its place, if that is there, and gives what must not come back.
+    /// Puts the query in place of its placeholder, if the output holds that. Also returns the
+    /// filter that blots out echoes of the query.
     pub(super) fn put_into(&self, output: &[u8]) -> Option<(Zeroizing<Vec<u8>>, EchoFilter)> {
         let query = self.0.lock().clone()?;
-        // The end of the request's first line, so no other part of a URL can be meant.
+        // The end of the request's first line is matched too, so that no other part of a URL can be
+        // replaced.
         let sent = put(output, "?", &query, " HTTP/1.1\r\n")?;
         Some((sent, EchoFilter::of(&query)))
     }
 }
 
-/// Puts the authorization where its placeholder is, if it is there. ureq writes a header at once, never half of it.
+/// Puts the authorization in place of its placeholder, if the output holds that. ureq writes each
+/// header at once, never half of it.
 pub(super) fn authorize(output: &[u8], value: &SecretValue) -> Option<Zeroizing<Vec<u8>>> {
-    // A URL can hold the placeholder too, but neither a space before it nor a line end behind it.
+    // A URL can hold the placeholder too, but with neither a space before it nor a line end behind
+    // it.
     put(output, ": ", value, "\r\n")
 }
 
@@ -53,18 +58,20 @@ fn put(
     let (head, rest) = output.split_at(at);
     let rest = &rest[place.len()..];
     let filled = [before, value.reveal(), after].map(str::as_bytes);
-    // One allocation, so that no copy of the secret is left behind.
+    // There is one allocation, so that no copy of the secret is left behind.
     Some(Zeroizing::new(
         [head, filled[0], filled[1], filled[2], rest].concat(),
     ))
 }
 
-/// Blots out the secrets of a query that a refusal repeats: S3 shows what it has computed a signature of.
+/// Blots out the secrets of a query that a refusal repeats: an S3 server shows the text that it has
+/// computed a signature of.
 #[derive(Default)]
 pub(super) struct EchoFilter {
-    /// Each with how much of it the last bytes were.
+    /// Each secret, and how many of its bytes the last bytes of the answer matched.
     secrets: Vec<(Zeroizing<String>, usize)>,
-    /// Whether an answer has begun that is no refusal. What it holds is somebody's data, whatever that looks like.
+    /// Whether the answer is a file and not a refusal, once it has begun. A file is somebody's
+    /// data, and is left as it is, whatever it looks like.
     is_data: Option<bool>,
 }
 
@@ -87,7 +94,7 @@ impl EchoFilter {
         }
     }
 
-    /// Changes the next bytes of the answer.
+    /// Blots out secrets in the next bytes of the answer.
     pub(super) fn blot(&mut self, bytes: &mut [u8]) {
         let begins_well = || bytes.starts_with(b"HTTP/1.1 200");
         if self.secrets.is_empty() || *self.is_data.get_or_insert_with(begins_well) {

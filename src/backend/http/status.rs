@@ -1,4 +1,4 @@
-//! What an HTTP status other than 200 means for a fetch. Knows nothing of connections.
+//! What an HTTP status other than 200 means for a fetch.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use ureq::http::response::Parts;
 use crate::backend::FetchError;
 use crate::error::{Error, ErrorKind};
 
-/// The most of a header that is shown.
+/// The most bytes of a header that are shown.
 const SHOWN: usize = 200;
 
-/// Why an answer's body is not the file that was asked for; `None` where it may be.
+/// Why an answer's body is not the requested file; `None` if it may be the file.
 pub(super) fn refusal(host: &str, file: &str, head: &Parts) -> Option<FetchError> {
     let (status, headers) = (head.status, &head.headers);
     let error = |kind, message: String| Error::new(kind, format!("{host} {message}"));
@@ -47,9 +47,9 @@ fn redirected(file: &str, status: StatusCode, headers: &HeaderMap) -> String {
     let Some(location) = text(headers, LOCATION) else {
         return format!("answered {status}");
     };
-    // What follows the '?' of a signed URL is as good as a password.
+    // The part of a signed URL after the '?' is as good as a password.
     let location = location.split('?').next().unwrap_or_default();
-    // A server that has moved still knows the file by its name.
+    // A server that has moved still uses the file's name in its URL.
     let advice = match location.contains(file) {
         true => "name that place instead",
         false => "does it want a sign-in, or does the URL lead elsewhere?",
@@ -57,7 +57,7 @@ fn redirected(file: &str, status: StatusCode, headers: &HeaderMap) -> String {
     format!("answered {status}, pointing to {location}; {advice}")
 }
 
-/// A header for a message or a comparison: printable, and not too long.
+/// A header's value for a message or a comparison: printable, and not too long.
 pub(super) fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     let value = headers.get(name)?.to_str().ok()?;
     Some(value.chars().take(SHOWN).collect())
@@ -68,13 +68,13 @@ pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
     Some(rfc2822::parse(&text(headers, DATE)?).ok()?.timestamp())
 }
 
-/// Seconds, or a date.
+/// Reads a number of seconds, or a date.
 fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
     let date = rfc2822::parse(value.trim()).ok()?.timestamp();
-    // A date that has passed asks for no pause.
+    // A date in the past asks for no pause.
     Some(Duration::try_from(date.duration_since(now)).unwrap_or_default())
 }
 

@@ -1,4 +1,4 @@
-//! ureq's way to the network: our own connections. Knows nothing of requests.
+//! Connects ureq to the network by our own connections.
 
 use std::fmt;
 use std::io;
@@ -25,20 +25,21 @@ const HTTPS_PORT: u16 = 443;
 #[cfg(feature = "s3")]
 const HTTP_PORT: u16 = 80;
 
-/// The longest piece of a request that is sent at once.
+/// The most bytes of a request that are sent at once.
 const OUTPUT: usize = 16 << 10;
 
-/// The most bytes that may come without any of a body's among them: those of a head, or of what is around the pieces of a
-/// body. ureq takes no longer heads.
+/// The most bytes that may come without a byte of any body among them: the bytes of a head, or of
+/// the framing around the pieces of a body. ureq accepts no longer heads.
 const MOST_AROUND: u64 = 64 << 10;
 
-/// Connects ureq. Time-outs and cancelling are all done below it, so ureq itself is told of no time-outs.
+/// Makes connections for ureq. The connections do all time-outs and cancelling themselves, so ureq
+/// is told of no time-outs.
 #[derive(Debug)]
 pub(super) struct Dial {
     pub(super) dialer: Dialer,
     pub(super) authorization: Option<SecretValue>,
     pub(super) query: SecretQuery,
-    /// How many bytes of bodies were read by now.
+    /// How many bytes of bodies were read so far.
     pub(super) read: Arc<AtomicU64>,
     pub(super) cancel: Cancel,
 }
@@ -86,7 +87,7 @@ impl Connector for Dial {
     }
 }
 
-/// Names are looked up where connections are made.
+/// Resolves no names: names are looked up when a connection is made.
 #[derive(Debug)]
 pub(super) struct NoResolver;
 
@@ -109,13 +110,13 @@ pub(super) struct Line {
     query: SecretQuery,
     echo: EchoFilter,
     limit: Duration,
-    /// With the answer to the last request.
+    /// How long the server may take for its answer to the last request.
     patience: StallTimer,
-    /// How many bytes of bodies were read by now: only they are progress.
+    /// How many bytes of bodies were read so far. Only these bytes count as progress.
     read: Arc<AtomicU64>,
-    /// How many they were when it was last looked.
+    /// The value of `read` when it was last looked at.
     read_before: u64,
-    /// Bytes that came since.
+    /// How many bytes came since then.
     around: u64,
     cancel: Cancel,
 }
@@ -148,7 +149,7 @@ impl Transport for Line {
             limit: self.limit,
             what: "an answer",
         };
-        // All of a body that had come was read before more is waited for.
+        // ureq reads all of a body that has come before it waits for more.
         let read = self.read.load(Ordering::Relaxed);
         if read != self.read_before {
             (self.read_before, self.around) = (read, 0);
@@ -183,7 +184,8 @@ impl Transport for Line {
         }
     }
 
-    /// Whether it may carry another request: nothing has come that was not asked for, not even an end.
+    /// Whether the connection can carry another request: nothing has come that was not asked for,
+    /// not even the end of the connection.
     fn is_open(&mut self) -> bool {
         matches!(self.stream.receive_now(&self.cancel), Ok(None))
     }
@@ -199,7 +201,7 @@ impl fmt::Debug for Line {
     }
 }
 
-/// A connection, with TLS unless the URL says otherwise.
+/// A connection, with TLS unless the URL begins with `http://`.
 #[derive(Debug)]
 #[allow(
     clippy::large_enum_variant,
@@ -249,21 +251,21 @@ impl Stream {
         }
     }
 
-    /// What has come by now, without waiting for it.
+    /// Receives what has come by now, without waiting.
     fn receive_now(&mut self, cancel: &Cancel) -> Result<Option<Received>, FetchError> {
         let now = Instant::now();
         self.receive_until(now, cancel, &mut |_| {})
     }
 }
 
-/// What comes without an end, and is no body.
+/// The error for a peer that keeps sending bytes that belong to no body.
 fn endless(peer: &str) -> FetchError {
     let message =
         format!("the answer of {peer} has a head, or something around its body, without an end");
     FetchError::Fatal(Error::new(ErrorKind::Unavailable, message).into())
 }
 
-/// The connection ended, properly, in the middle of a line.
+/// The error for a connection that ended, properly, in the middle of a line.
 fn cut() -> FetchError {
     let message = "the server ended the connection before its answer was complete";
     FetchError::unreachable(Error::new(ErrorKind::Unavailable, message))
@@ -271,15 +273,15 @@ fn cut() -> FetchError {
 
 struct LineBuffers {
     input: Buffer,
-    /// How much of the input was used.
+    /// How many bytes of the input were used.
     consumed: usize,
-    /// Whether the last look at the input used any of it.
+    /// Whether ureq used any of the input when it last looked at it.
     progress: bool,
     output: Vec<u8>,
 }
 
 impl LineBuffers {
-    /// Moves what was not used to the front: it is no more than a part of a line.
+    /// Moves the unused bytes to the front: they are no more than a part of a line.
     fn forget_consumed(&mut self) {
         if self.consumed > 0 {
             let rest = self.input.len() - self.consumed;
@@ -299,7 +301,7 @@ impl Buffers for LineBuffers {
         &self.input[self.consumed..]
     }
 
-    // Input comes by `await_input` alone, so nobody is given room for it.
+    // Only `await_input` adds input, so ureq gets no room to add any.
     fn input_append_buf(&mut self) -> &mut [u8] {
         &mut []
     }
@@ -315,7 +317,7 @@ impl Buffers for LineBuffers {
         }
     }
 
-    // What is sent begins where the output does.
+    // The bytes to send begin where the output begins.
     fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
         let (output, scratch) = self.output.split_at_mut(OUTPUT / 2);
         (scratch, output)
@@ -326,7 +328,7 @@ impl Buffers for LineBuffers {
     }
 }
 
-/// Sends an error of ours through ureq.
+/// Wraps an error of ours so that ureq carries it through.
 fn carry(error: FetchError) -> ureq::Error {
     ureq::Error::Io(io::Error::other(error))
 }

@@ -1,39 +1,40 @@
-//! The body of an HTTP/1.1 answer, piece by piece as it comes. Knows nothing of connections.
+//! Decodes the body of an HTTP/1.1 answer, piece by piece as it comes.
 
 use std::mem;
 
 use crate::backend::FetchError;
 use crate::backend::pbs::head::{Framing, fatal};
 
-/// The longest line around a chunk, and the most lines behind the last one in all.
+/// The most bytes of a line around a chunk, and of all lines after the last chunk together.
 const MAX_LINES: usize = 4096;
 
-/// A body that is taken out of its framing.
+/// The body of an answer, which is taken out of its framing.
 pub(super) struct Body {
     state: State,
     limit: usize,
-    /// How many bytes have come.
+    /// How many bytes of the body have come.
     len: usize,
-    /// Those of them that nobody took yet.
+    /// The bytes of the body that have come and were not taken yet.
     bytes: Vec<u8>,
-    /// What has come of a line around a chunk.
+    /// The part of a line around a chunk that has come.
     line: Vec<u8>,
 }
 
-/// What comes next.
+/// The part of the body that comes next.
 #[derive(Clone, Copy)]
 enum State {
-    /// So many bytes, and then the end.
+    /// This many bytes, and then the end.
     Rest(u64),
     /// Bytes until the connection is closed.
     UntilClosed,
     /// The line before a chunk, with its length.
     Length,
-    /// So many bytes of a chunk.
+    /// This many bytes of a chunk.
     Chunk(u64),
-    /// The line end behind a chunk.
+    /// The line end after a chunk.
     ChunkEnd,
-    /// Lines behind the last chunk, the last of them empty; so many bytes of them have come.
+    /// The lines after the last chunk, which end with an empty line. This many bytes of them have
+    /// come.
     Trailer(usize),
     Done,
 }
@@ -42,7 +43,7 @@ impl Body {
     /// A body that has at most `limit` bytes.
     ///
     /// # Errors
-    /// [`FetchError::TooLong`] for one that is announced to be longer.
+    /// [`FetchError::TooLong`] if the body is announced to be longer.
     pub(super) fn new(framing: Framing, limit: usize) -> Result<Body, FetchError> {
         let state = match framing {
             Framing::Length(0) => State::Done,
@@ -60,17 +61,17 @@ impl Body {
         })
     }
 
-    /// Whether all of it is there.
+    /// Whether the whole body has come.
     pub(super) fn is_complete(&self) -> bool {
         matches!(self.state, State::Done)
     }
 
-    /// Whether it is all there if nothing more comes.
+    /// Whether the body is complete if nothing more comes.
     pub(super) fn may_end_here(&self) -> bool {
         matches!(self.state, State::Done | State::UntilClosed)
     }
 
-    /// How many bytes have come.
+    /// How many bytes of the body have come.
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -80,10 +81,11 @@ impl Body {
         mem::take(&mut self.bytes)
     }
 
-    /// Takes what has come. What follows the end is left alone.
+    /// Decodes the next bytes of the answer. Bytes after the end of the body are ignored.
     ///
     /// # Errors
-    /// [`FetchError::TooLong`] beyond the limit, up to which it is taken; [`FetchError::Fatal`] for chunks that are none.
+    /// [`FetchError::TooLong`] beyond the limit, up to which the body is kept;
+    /// [`FetchError::Fatal`] for malformed chunks.
     pub(super) fn push(&mut self, mut piece: &[u8]) -> Result<(), FetchError> {
         while !piece.is_empty() {
             self.state = match self.state {
@@ -113,7 +115,7 @@ impl Body {
         Ok(())
     }
 
-    /// Moves bytes of the body from the piece, at most `most`; says how many.
+    /// Moves at most `most` bytes of the body from the piece. Returns how many were moved.
     fn take(&mut self, piece: &mut &[u8], most: u64) -> Result<u64, FetchError> {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let (taken, rest) = piece.split_at(most.min(piece.len()));
@@ -128,7 +130,7 @@ impl Body {
         Ok(taken.len() as u64)
     }
 
-    /// Moves bytes of a line from the piece; says whether the line is complete.
+    /// Moves bytes of a line from the piece. Returns whether the line is complete.
     fn take_line(&mut self, piece: &mut &[u8]) -> Result<bool, FetchError> {
         let end = piece.iter().position(|byte| *byte == b'\n');
         let (taken, rest) = piece.split_at(end.map_or(piece.len(), |end| end + 1));
@@ -140,7 +142,7 @@ impl Body {
         Ok(end.is_some())
     }
 
-    /// What comes behind a line that is complete.
+    /// The part that comes after a complete line.
     fn after_line(&self, before: State) -> Result<State, FetchError> {
         let is_empty = self.line == b"\r\n";
         match before {
@@ -169,7 +171,7 @@ fn bad_chunk() -> FetchError {
 mod tests {
     use super::*;
 
-    /// What comes of these bytes in pieces of this length, where it is complete.
+    /// Decodes bytes that come in pieces of this length. Returns the body if it is complete.
     fn decode(framing: Framing, sent: &[u8], piece: usize) -> Result<Option<Vec<u8>>, FetchError> {
         let mut body = Body::new(framing, 20)?;
         for piece in sent.chunks(piece) {

@@ -1,4 +1,5 @@
-//! A worker's way to the chunks of an archive: a session, and a check of what it says of missing ones.
+//! A worker's connection to the chunks of an archive: a session that also checks whether the
+//! snapshot is still there when the server says that a chunk is missing.
 
 use crate::backend::pbs::Pbs;
 use crate::backend::pbs::session::Session;

@@ -1,6 +1,7 @@
-//! One request over HTTP/1.1 and its answer, each over a connection of its own. Knows nothing of what is asked for.
+//! One HTTP/1.1 request and its answer, over a connection of its own.
 //!
-//! Libraries for HTTP log what they send, and here that is passwords and tickets.
+//! No HTTP library is used here, since such libraries log what they send, and these requests hold
+//! passwords and tickets.
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::place::Repository;
 
 const USER_AGENT: &str = concat!("chunk-restore/", env!("CARGO_PKG_VERSION"));
 
-/// A server to ask, until somebody cancels.
+/// A server that requests are sent to, until the cancel is cancelled.
 #[derive(Clone, Copy)]
 pub(super) struct Server<'a> {
     pub(super) repository: &'a Repository,
@@ -26,18 +27,18 @@ pub(super) struct Server<'a> {
     pub(super) cancel: &'a Cancel,
 }
 
-/// An answer of any status.
+/// An answer with any status.
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) reason: String,
     pub(super) retry_after: Option<Duration>,
-    /// The values of `Set-Cookie`.
+    /// The values of the `Set-Cookie` headers.
     pub(super) cookies: Vec<String>,
     pub(super) body: Vec<u8>,
 }
 
 impl Reply {
-    /// What it means where its status is not one of success.
+    /// What an answer means whose status is not one of success.
     pub(super) fn refusal(&self, asked: Asked) -> FetchError {
         let refusal = Refusal {
             asked,
@@ -50,10 +51,10 @@ impl Reply {
     }
 }
 
-/// The most of a refusal that is read.
+/// The most bytes that are read of a refusal.
 const MAX_MESSAGE: usize = 16 << 10;
 
-/// An answer whose body is still to come, or a part of it.
+/// An answer whose body, or a part of it, is still to come.
 pub(super) struct Incoming<'a> {
     pub(super) head: Head,
     body: Body,
@@ -64,7 +65,7 @@ pub(super) struct Incoming<'a> {
 }
 
 impl<'a> Server<'a> {
-    /// A new connection.
+    /// Opens a new connection.
     ///
     /// # Errors
     /// As [`Dialer::dial`].
@@ -73,11 +74,12 @@ impl<'a> Server<'a> {
         self.dialer.dial(host, port, self.cancel)
     }
 
-    /// Asks for what lies at a path.
+    /// Sends a GET request for a path.
     ///
     /// # Errors
-    /// [`FetchError::Fatal`] for an answer of more than `limit` bytes, now or when they come, and for one that is not HTTP; as
-    /// [`dial`](Server::dial), and [`FetchError::Unreachable`] where the connection breaks or stalls.
+    /// [`FetchError::Fatal`] for an answer that is announced to be longer than `limit` bytes, or
+    /// turns out to be when it comes, and for one that is not HTTP; the errors of
+    /// [`dial`](Server::dial); [`FetchError::Unreachable`] if the connection breaks or stalls.
     pub(super) fn get(
         &self,
         path: &str,
@@ -88,7 +90,7 @@ impl<'a> Server<'a> {
         self.ask(["GET ", path], &header, &[], limit)
     }
 
-    /// Posts JSON to a path.
+    /// Sends a POST request with JSON to a path.
     ///
     /// # Errors
     /// As [`get`](Server::get).
@@ -102,7 +104,7 @@ impl<'a> Server<'a> {
         self.ask(["POST ", path], &headers, json, limit)?.read()
     }
 
-    /// The headers are those that not every request has.
+    /// Sends a request. `headers` are those that not every request has.
     fn ask(
         &self,
         start: [&str; 2],
@@ -118,7 +120,7 @@ impl<'a> Server<'a> {
             USER_AGENT,
             "\r\nconnection: close\r\n",
         ];
-        // Each is one allocation, so that no copy of a secret is left behind.
+        // There is one allocation for each text, so that no copy of a secret is left behind.
         let head = [&start[..], &common, headers, &["\r\n"]].concat().concat();
         let head = Zeroizing::new(head);
         let request = Zeroizing::new([head.as_bytes(), json].concat());
@@ -131,7 +133,7 @@ impl<'a> Server<'a> {
         stream.send(&request, wait)?;
         let (head, came) = Head::receive(&mut stream, wait, wait.deadline())?;
         let framing = match head.status {
-            // These have no body, whatever else they say.
+            // Answers with these statuses have no body, whatever their headers say.
             204 | 304 => Framing::Length(0),
             _ => head.framing,
         };
@@ -149,7 +151,7 @@ impl<'a> Server<'a> {
 }
 
 impl Incoming<'_> {
-    /// Waits for more of the body; nothing at its end.
+    /// Waits for more of the body. Returns nothing at its end.
     ///
     /// # Errors
     /// As [`Server::get`].
@@ -165,7 +167,7 @@ impl Incoming<'_> {
         }
     }
 
-    /// Waits for the whole body.
+    /// Waits for the whole answer.
     ///
     /// # Errors
     /// As [`Server::get`].
@@ -174,7 +176,7 @@ impl Incoming<'_> {
         Ok(self.into_reply())
     }
 
-    /// Waits for the message of a refusal, or the beginning of a long one.
+    /// Waits for the whole refusal, or only its beginning if its message is long.
     ///
     /// # Errors
     /// As [`Server::get`].
@@ -183,7 +185,7 @@ impl Incoming<'_> {
         Ok(self.into_reply())
     }
 
-    /// Takes what comes next; says whether more may follow.
+    /// Receives the next bytes. Returns whether more may follow.
     fn receive(&mut self) -> Result<bool, FetchError> {
         let left = self.patience.left(self.body.len() as u64);
         let limit = left.ok_or_else(|| self.wait.timed_out(self.stream.peer()))?;
@@ -221,7 +223,8 @@ impl Incoming<'_> {
     }
 }
 
-/// What is too long here is no file of a snapshot.
+/// Turns an answer that is too long into an error of the place: no answer here is a file of a
+/// snapshot.
 fn of_place(error: FetchError, limit: usize) -> FetchError {
     match error {
         FetchError::TooLong => {

@@ -1,5 +1,5 @@
-//! What a server's refusals leave open, asked for: which namespaces there are for who asks, and whether a snapshot is
-//! complete. Knows nothing of chunks.
+//! Asks the server for what its refusals leave open: which namespaces the identity may see, and
+//! whether a snapshot is complete.
 
 use std::time::{Duration, Instant};
 
@@ -13,14 +13,15 @@ use crate::format::blob::MAX_BLOB;
 use crate::format::name::{Namespace, SnapshotPath};
 use crate::rate_limit::RateLimit;
 
-/// How long a snapshot that was there is taken to be there still.
+/// For how long a snapshot that was found on the server is assumed to be still there.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// The most namespaces that a message names.
+/// The most namespaces that a message lists.
 const FEW: usize = 8;
 
 impl Pbs {
-    /// Says more of why a session for a snapshot was refused, where the server can tell.
+    /// Adds to a refused session for a snapshot the reason for the refusal, if the server can tell
+    /// it.
     pub(super) fn explain_session(
         &self,
         snapshot: &SnapshotPath,
@@ -36,7 +37,7 @@ impl Pbs {
         self.explain_namespace(&snapshot.namespace, refusal)
     }
 
-    /// Says which namespaces there are for who may not see this one.
+    /// Adds to the refusal of a namespace which namespaces the identity may see.
     pub(super) fn explain_namespace(
         &self,
         namespace: &Namespace,
@@ -73,7 +74,7 @@ impl Pbs {
         )
     }
 
-    /// Whether a snapshot is there without a manifest.
+    /// Whether a snapshot is on the server without a manifest.
     fn is_unfinished(&self, snapshot: &SnapshotPath) -> bool {
         let SnapshotPath {
             namespace,
@@ -85,11 +86,12 @@ impl Pbs {
         listed.any(|found| found.name == *name && !found.is_finished)
     }
 
-    /// Makes sure that a chunk which is missing is missing from a snapshot that is there. Where the datastore's disk is
-    /// gone, or the snapshot was deleted, nothing is known of the chunk.
+    /// Makes sure that a missing chunk is missing from a snapshot that is still there. If the
+    /// datastore's disk is gone, or the snapshot was deleted, nothing is known of the chunk.
     ///
     /// # Errors
-    /// [`FetchError::Fatal`] where the snapshot is not there; why that is not known.
+    /// [`FetchError::Fatal`] if the snapshot is not there; else the reason why the server could not
+    /// tell.
     pub(super) fn check_that_it_has(
         &self,
         snapshot: &SnapshotPath,
@@ -115,7 +117,7 @@ impl Pbs {
     }
 }
 
-/// For a snapshot that was there.
+/// The error for a snapshot that was there before, and no longer is.
 pub(super) fn no_longer_there(snapshot: &SnapshotPath) -> FetchError {
     let message = format!(
         "the snapshot {snapshot} is no longer on the server: it was deleted, or the datastore's disk is not there"
@@ -123,7 +125,8 @@ pub(super) fn no_longer_there(snapshot: &SnapshotPath) -> FetchError {
     FetchError::Fatal(Error::new(ErrorKind::NotFound, message).into())
 }
 
-/// What would be due to one chunk, had it been asked for.
+/// Turns an error that would concern one chunk, had a chunk been requested, into an error of the
+/// place.
 pub(super) fn of_place(error: FetchError) -> FetchError {
     match error {
         FetchError::Missing | FetchError::TooLong | FetchError::Unreadable(_) => {

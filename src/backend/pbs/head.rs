@@ -1,4 +1,4 @@
-//! The head of an HTTP/1.1 answer. Knows nothing of what the answer means.
+//! Reads the head of an HTTP/1.1 answer.
 
 use std::time::{Duration, Instant};
 
@@ -9,37 +9,37 @@ use crate::net::{Received, TlsStream, Wait};
 const MAX_HEAD: usize = 64 << 10;
 const MAX_HEADERS: usize = 64;
 
-/// What matters of the head of an answer.
+/// The parts of an answer's head that matter here.
 pub(super) struct Head {
     pub(super) status: u16,
-    /// The words behind the status.
+    /// The words after the status.
     pub(super) reason: String,
     pub(super) framing: Framing,
-    /// How long the server wants to be left alone. A date instead of seconds counts as nothing.
+    /// How long the server asks to be left alone. A date instead of a number of seconds is ignored.
     pub(super) retry_after: Option<Duration>,
     /// The protocol that the server switches to.
     pub(super) upgrade: Option<String>,
-    /// The values of `Set-Cookie`.
+    /// The values of the `Set-Cookie` headers.
     pub(super) cookies: Vec<String>,
 }
 
-/// How the end of the body is known.
+/// What marks the end of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// By its length in bytes.
+    /// The body has this length in bytes.
     Length(u64),
-    /// It comes in chunks, of which the last is empty.
+    /// The body comes in chunks, of which the last one is empty.
     Chunked,
-    /// It ends with the connection.
+    /// The body ends with the connection.
     UntilClosed,
 }
 
 impl Head {
-    /// Waits for a head, until a deadline. Gives what has come of the body, too.
+    /// Waits for a head until a deadline. Also returns the bytes of the body that came with it.
     ///
     /// # Errors
-    /// [`FetchError::Fatal`] for what is no head of HTTP/1; [`FetchError::Unreachable`] where it does not come;
-    /// [`FetchError::Cancelled`].
+    /// [`FetchError::Fatal`] for bytes that are no head of HTTP/1; [`FetchError::Unreachable`] if
+    /// no head comes; [`FetchError::Cancelled`].
     pub(super) fn receive(
         stream: &mut TlsStream,
         wait: Wait<'_>,
@@ -57,7 +57,8 @@ impl Head {
         }
     }
 
-    /// The head at the beginning of these bytes, and its length; `None` where it is not complete.
+    /// Parses the head at the beginning of these bytes. Returns it with its length; `None` if it is
+    /// not complete.
     fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, FetchError> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut response = httparse::Response::new(&mut headers);
@@ -104,7 +105,7 @@ impl Head {
     }
 }
 
-/// Waits for more of an answer, until a deadline; the end of the connection is an error.
+/// Waits for more of an answer until a deadline. The end of the connection is an error.
 pub(super) fn receive(
     stream: &mut TlsStream,
     wait: Wait<'_>,
@@ -125,7 +126,7 @@ pub(super) fn receive(
     }
 }
 
-/// What will not be better on another try.
+/// An error that another try will not solve.
 pub(super) fn fatal(message: &str) -> FetchError {
     FetchError::Fatal(Error::new(ErrorKind::Unavailable, message).into())
 }

@@ -1,4 +1,4 @@
-//! Keeps a thing for its next use, for a while and no longer. Knows nothing of what it is.
+//! Keeps a value for its next use, for a limited time.
 
 use std::sync::Arc;
 use std::thread;
@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-/// Room for one thing. When it was not taken out in time, a thread that waits beside it drops it, and ends; that thread
-/// ends as well when the thing is taken, replaced, or dropped with the room.
+/// A slot for one value. A thread waits beside the slot, and drops the value if nobody takes it out
+/// in time. The thread ends when the value is dropped, taken or replaced, or when the slot is
+/// dropped.
 pub(super) struct IdleSlot<T> {
     limit: Duration,
     place: Arc<Place<T>>,
@@ -20,7 +21,7 @@ struct Place<T> {
 
 struct Parked<T> {
     thing: Option<T>,
-    /// How many things were parked so far.
+    /// How many values were parked so far.
     number: u64,
 }
 
@@ -37,7 +38,7 @@ impl<T: Send + 'static> IdleSlot<T> {
         }
     }
 
-    /// Keeps it, instead of what was kept before.
+    /// Parks a value, in place of the one that was parked before.
     pub(super) fn park(&self, thing: T) {
         let mut parked = self.place.parked.lock();
         let before = parked.thing.replace(thing);
@@ -45,7 +46,7 @@ impl<T: Send + 'static> IdleSlot<T> {
         let number = parked.number;
         drop(parked);
         self.place.changed.notify_all();
-        // What is kept may take its time to end, so it is never dropped under the lock.
+        // It may take time to drop the old value, so that is never done under the lock.
         drop(before);
         let (place, deadline) = (Arc::clone(&self.place), Instant::now() + self.limit);
         let waiter = thread::Builder::new().name("parking".to_owned());
@@ -68,7 +69,7 @@ impl<T> IdleSlot<T> {
 }
 
 impl<T> Place<T> {
-    /// Drops the thing with this number at the deadline, if it is still there.
+    /// Drops the value with this number at the deadline, if it is still parked.
     fn wait(&self, number: u64, deadline: Instant) {
         let mut parked = self.parked.lock();
         while parked.number == number && parked.thing.is_some() {
@@ -98,7 +99,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(3600);
     const SHORT: Duration = Duration::from_millis(20);
 
-    /// Says when it is dropped.
+    /// Reports when it is dropped.
     struct Thing(u32, Sender<u32>);
 
     impl Drop for Thing {
@@ -107,7 +108,7 @@ mod tests {
         }
     }
 
-    /// What is dropped next.
+    /// The number of the value that is dropped next.
     fn next(dropped: &Receiver<u32>) -> Option<u32> {
         dropped.recv_timeout(Duration::from_secs(20)).ok()
     }
@@ -155,7 +156,7 @@ mod tests {
         let place = Arc::downgrade(&parking.place);
         parking.park(100);
         drop(parking);
-        // Each of them holds the place.
+        // Each thread that still waits holds a reference to the place.
         let deadline = Instant::now() + Duration::from_secs(20);
         while place.strong_count() > 0 {
             assert!(Instant::now() < deadline, "{}", place.strong_count());

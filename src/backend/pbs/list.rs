@@ -1,7 +1,7 @@
-//! Reads a list out of an answer of the REST interface while it comes, one entry at a time. Knows nothing of what is
-//! listed.
+//! Reads a list out of an answer of the REST interface while the answer comes, one entry at a time.
 //!
-//! JSON in memory takes a hundred times what it takes on the wire, so no more than one entry is kept at a time.
+//! Parsed JSON takes a hundred times the memory of its text, so no more than one entry is kept at a
+//! time.
 
 use std::fmt;
 use std::io::{self, BufReader, Read};
@@ -18,20 +18,21 @@ use crate::backend::pbs::refusal::other_than;
 use crate::error::{Error, ErrorKind};
 use crate::net::body_text::TELLING;
 
-/// An entry has some hundred bytes, and some thousand where a snapshot has many archives.
+/// The most bytes of an entry. An entry has some hundred bytes, or some thousand if a snapshot has
+/// many archives.
 const MAX_ENTRY: usize = 256 << 10;
 
-/// Entries are objects with lists of objects in them.
+/// The deepest nesting. Entries are objects with lists of objects in them.
 const MAX_DEPTH: usize = 32;
 
-/// More than any datastore has snapshots.
+/// The most entries: more than any datastore has snapshots.
 const MAX_ENTRIES: usize = 1 << 20;
 
-/// Gives each entry of the answer's `data`.
+/// Calls `each` with each entry of the answer's `data`.
 ///
 /// # Errors
-/// [`FetchError::Fatal`] for an answer that is no list, or too long a one; [`FetchError::Transient`] for one that ends in
-/// the middle; what the connection says.
+/// [`FetchError::Fatal`] for an answer that is no list, or is too long; [`FetchError::Transient`]
+/// for one that ends in the middle; the errors of the connection.
 pub(super) fn read(incoming: Incoming<'_>, mut each: impl FnMut(&Value)) -> Result<(), FetchError> {
     let mut source = Source {
         incoming,
@@ -74,7 +75,7 @@ struct Source<'a> {
     piece: Vec<u8>,
     used: usize,
     guard: Guard,
-    /// The first bytes, which tell what it is.
+    /// The first bytes of the answer, which tell what it is.
     start: Vec<u8>,
 }
 
@@ -100,7 +101,7 @@ impl Read for Source<'_> {
     }
 }
 
-/// Bounds what has to be in memory of JSON at once.
+/// Bounds how much JSON must be in memory at once.
 #[derive(Default)]
 struct Guard {
     depth: usize,
@@ -111,7 +112,7 @@ struct Guard {
 }
 
 impl Guard {
-    /// Takes the next byte.
+    /// Looks at the next byte. Returns whether the limits still hold.
     fn admits(&mut self, byte: u8) -> bool {
         self.len += 1;
         if self.is_in_text {
@@ -130,7 +131,7 @@ impl Guard {
             b',' => {}
             _ => return self.len <= MAX_ENTRY,
         }
-        // The list is in the answer, and its entries in the list.
+        // The answer is at depth 1, the list at depth 2, and the entries of the list are deeper.
         if self.depth <= 2 && !self.is_in_text {
             self.len = 0;
         }
@@ -138,7 +139,7 @@ impl Guard {
     }
 }
 
-/// The whole answer, of which only the list matters.
+/// The whole answer, of which only the list is used.
 struct Answer<'a> {
     each: &'a mut dyn FnMut(&Value),
 }

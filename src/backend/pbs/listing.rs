@@ -1,4 +1,4 @@
-//! What is in a datastore, by the server's REST interface. Knows nothing of reader sessions.
+//! Lists the content of a datastore by the server's REST interface.
 
 use serde_json::Value;
 
@@ -11,7 +11,8 @@ use crate::format::manifest::CryptMode;
 use crate::format::name::{BackupType, GroupName, Namespace, SnapshotName};
 use crate::format::verification::Verification;
 
-/// A snapshot takes some hundred bytes of it. It is read as it comes.
+/// The most bytes of a listing. A snapshot takes some hundred bytes of it. The listing is read as
+/// it comes.
 const MAX_LISTING: usize = 256 << 20;
 
 pub(super) fn snapshots(
@@ -31,7 +32,8 @@ pub(super) fn snapshots(
     }
     let mut found = Vec::new();
     each(server, login, &format!("snapshots{query}"), &mut |entry| {
-        // What has a name that no snapshot can have is none that could be asked for.
+        // Nobody could ask for an entry whose name no snapshot can have, so such an entry is left
+        // out.
         found.extend(snapshot(entry));
     })?;
     Ok(found)
@@ -56,7 +58,7 @@ pub(super) fn namespaces(
     Ok(all.into_iter().filter(is_child).collect())
 }
 
-/// All that the identity may see, the root too.
+/// All namespaces that the identity may see, the root included.
 pub(super) fn all_namespaces(
     server: &Server<'_>,
     login: &Login,
@@ -69,12 +71,13 @@ pub(super) fn all_namespaces(
     Ok(all)
 }
 
-/// The namespace as a parameter of a query that begins with this; nothing for the root.
+/// A query parameter with the namespace, which begins with the character `start`; empty for the
+/// root.
 pub(super) fn namespace_parameter(start: char, namespace: &Namespace) -> String {
     if namespace.is_root() {
         return String::new();
     }
-    // Its only byte that a query can't hold.
+    // The '/' is the only byte of a namespace that a query can't hold.
     format!("{start}ns={}", namespace.to_string().replace('/', "%2F"))
 }
 
@@ -105,12 +108,12 @@ fn snapshot(entry: &Value) -> Option<SnapshotInfo> {
     Some(info)
 }
 
-/// PBS gives objects; a bare name is as clear.
+/// The name of a file. PBS lists files as objects, but a bare name is accepted too.
 fn file_name(file: &Value) -> Option<&str> {
     file.get("filename").unwrap_or(file).as_str()
 }
 
-/// Gives each entry of a list.
+/// Calls a function with each entry of a list.
 fn each(
     server: &Server<'_>,
     login: &Login,

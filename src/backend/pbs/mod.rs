@@ -1,4 +1,4 @@
-//! A Proxmox Backup Server, over its reader protocol. Knows nothing of what is done with the chunks.
+//! A Proxmox Backup Server, read over its reader protocol.
 
 mod body;
 mod chunks;
@@ -40,38 +40,41 @@ use crate::net::body_text::{TELLING, is_web_page};
 use crate::place::Repository;
 use crate::rate_limit::RateLimit;
 
-/// Each brings 1 MiB; enough of them to speak of a speed.
+/// How many times the server's test data is requested. Each request brings 1 MiB, and this many
+/// tell the speed.
 const SPEEDTESTS: usize = 64;
 const MAX_SPEEDTEST: u64 = 16 << 20;
 
-/// Of what may be a web page more is not read.
+/// The most bytes that are read of an answer that may be a web page.
 const LONGEST_PAGE: u64 = 1 << 20;
 
-/// How long a session is kept for its next use. On the server it holds a lock on the snapshot, so that nobody can prune
-/// it; and nobody on the way has forgotten a connection so soon.
+/// How long a session is kept for its next use. A session holds a lock on the snapshot on the
+/// server, so that nobody can prune it. No router or firewall on the way forgets a connection in so
+/// short a time.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// A datastore of a server.
+/// A datastore on a Proxmox Backup Server.
 pub(crate) struct Pbs {
     repository: Repository,
     login: Login,
     dialer: Dialer,
     retry: Retry,
-    /// The session that small files were read with, for the next one; or for the first worker.
+    /// The session that last read small files, kept for the next small file or for the first
+    /// worker.
     last: IdleSlot<Last>,
-    /// The snapshot that was last found to be there, and when.
+    /// The snapshot that was last found to be on the server, and when.
     last_seen: Mutex<Option<(SnapshotPath, Instant)>>,
 }
 
 struct Last {
     session: Session,
     snapshot: SnapshotPath,
-    /// The index that was downloaded last, whose chunks it may fetch.
+    /// The index that the session downloaded last. The session may fetch the chunks of this index.
     index: Option<String>,
 }
 
 impl Pbs {
-    /// Connects to nothing yet.
+    /// A datastore that is not connected to yet.
     pub(crate) fn new(
         repository: Repository,
         secret: Option<Zeroizing<String>>,
@@ -96,7 +99,7 @@ impl Pbs {
         }
     }
 
-    /// A new session for a snapshot. A ticket that has expired is replaced once.
+    /// Opens a new session for a snapshot. An expired ticket is replaced once.
     fn session(
         &self,
         snapshot: &SnapshotPath,
@@ -123,7 +126,7 @@ impl Pbs {
         }
     }
 
-    /// One attempt to read a file, with the last session if that is of the same snapshot.
+    /// Makes one attempt to read a file, over the last session if that is of the same snapshot.
     fn read_once(
         &self,
         snapshot: &SnapshotPath,
@@ -157,7 +160,7 @@ impl Pbs {
         downloaded.map(|()| bytes)
     }
 
-    /// The session that read the archive's index, if nobody took it yet.
+    /// The session that read the archive's index, unless another worker took it before.
     fn last_session(
         &self,
         archive: &ArchivePath,
@@ -234,10 +237,12 @@ impl Backend for Pbs {
 }
 
 impl Pbs {
-    /// A new session that may fetch the chunks of an archive: it may once it has downloaded their index.
+    /// Opens a new session that may fetch the chunks of an archive. The server allows that once the
+    /// session has downloaded the archive's index.
     ///
     /// # Errors
-    /// None that is due to a chunk: it is the snapshot or its index that is gone or changed.
+    /// No error is about a chunk: errors mean that the snapshot or its index is gone or changed, or
+    /// that the server can't be asked.
     fn session_for(
         &self,
         archive: &ArchivePath,
@@ -250,7 +255,7 @@ impl Pbs {
         };
         let (mut entries, mut header) = (Hasher::default(), HEADER);
         let mut start = Vec::new();
-        // A web page may be longer than the index.
+        // A web page in place of the index may be longer than the index.
         let limit = archive.len.max(LONGEST_PAGE);
         let downloaded = session.download(&archive.file, limit, &mut |piece| {
             let missing = TELLING.saturating_sub(start.len());

@@ -1,4 +1,4 @@
-//! From a bucket's name and an endpoint to the bucket's URL. Asks nobody.
+//! Makes the URL of a bucket from its name and an endpoint.
 
 use rusty_s3::{Bucket, UrlStyle};
 use url::Url;
@@ -6,23 +6,25 @@ use url::Url;
 use crate::error::{Error, ErrorKind, Result};
 use crate::place::web::parse_url;
 
-/// What most servers other than Amazon's call the only region that they have.
+/// The region that most servers other than Amazon's have, and their only one.
 const DEFAULT_REGION: &str = "us-east-1";
 
-/// Which server, and how it is spoken to.
+/// The S3 server, and how bucket names are put into its URLs.
 #[derive(Clone, Default)]
 pub(crate) struct Server {
-    /// `http[s]://host[:port][/path]`; else Amazon's of the region.
+    /// `http[s]://host[:port][/path]`. Without it, the server is Amazon's for the region.
     pub(crate) endpoint: Option<String>,
     pub(crate) region: Option<String>,
-    /// Whether the bucket's name is a part of the host's; else so with Amazon alone.
+    /// Whether the bucket's name becomes a part of the host's name. Without it, only Amazon's
+    /// servers get the bucket's name there.
     pub(crate) virtual_host: Option<bool>,
 }
 
 /// The bucket on its server.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] for an endpoint or a region of another form, or an endpoint that the bucket can't be a part of.
+/// [`ErrorKind::Invalid`] for a malformed endpoint or region, or an endpoint that the bucket can't
+/// be a part of.
 pub(super) fn bucket(name: &str, server: &Server) -> Result<Bucket> {
     let region = server.region.as_deref().unwrap_or(DEFAULT_REGION);
     if !is_plain(region) {
@@ -33,7 +35,8 @@ pub(super) fn bucket(name: &str, server: &Server) -> Result<Bucket> {
         Some(endpoint) => parse(endpoint)?,
         None => parse(&format!("https://s3.{region}.amazonaws.com"))?,
     };
-    // Amazon's certificates are for one name before theirs, so not for a bucket with dots in it.
+    // Amazon's certificates cover one label before Amazon's own name, so they do not cover a bucket
+    // with dots in its name.
     let is_virtual =
         (server.virtual_host).unwrap_or_else(|| server.endpoint.is_none() && !name.contains('.'));
     let style = match is_virtual {
@@ -48,7 +51,8 @@ pub(super) fn bucket(name: &str, server: &Server) -> Result<Bucket> {
     bucket.map_err(|error| unusable().because(error))
 }
 
-/// An endpoint as it is to be written; it is not shown otherwise.
+/// Parses an endpoint. An endpoint of another form than the documented one is not shown in the
+/// error.
 fn parse(endpoint: &str) -> Result<Url> {
     let invalid = || {
         let message =

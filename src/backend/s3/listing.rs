@@ -1,4 +1,4 @@
-//! What is in a datastore, by the keys of its objects. Knows nothing of signatures.
+//! Lists the content of a datastore by the keys of its objects.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -13,23 +13,24 @@ use crate::digest::Digest;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::format::name::{GroupName, Namespace};
 
-/// A page names 1,000 keys of at most 1,024 bytes, each of which takes three when it is encoded, and says some hundred
-/// bytes more of each.
+/// The most bytes of one page. A page names 1,000 keys of at most 1,024 bytes. Each byte takes
+/// three when it is encoded, and each key comes with some hundred bytes about its object.
 const MAX_PAGE: u64 = 8 << 20;
 
-/// A page of 1,000 keys has some 30,000 tags. Each takes memory when it is parsed, much more than in the text.
+/// The most tags of one page. A page of 1,000 keys has some 30,000 tags. Each tag takes memory when
+/// it is parsed, much more than its text.
 const MAX_TAGS: usize = 100_000;
 
-/// Pages of one listing: those of a million snapshots.
+/// The most pages of one listing: enough for a million snapshots.
 const MAX_PAGES: usize = 10_000;
 
 /// The most snapshots or namespaces of one listing.
 const MAX_FOUND: usize = 1_000_000;
 
-/// Servers say in some hundred bytes where to go on.
+/// The most bytes of a continuation token. Servers send tokens of some hundred bytes.
 const MAX_TOKEN: usize = 8 << 10;
 
-/// Lists with one client.
+/// Makes listings with one client.
 pub(super) struct Lister<'a> {
     pub(super) store: &'a Store,
     pub(super) client: Client,
@@ -37,8 +38,9 @@ pub(super) struct Lister<'a> {
 }
 
 impl Lister<'_> {
-    /// Lists the files of all snapshots, since only that tells the finished ones, and a page holds those of more than a
-    /// hundred snapshots: to list the folders first would take a request for each.
+    /// Lists the files of all snapshots, since only the files tell which snapshots are finished.
+    /// One page holds the files of more than a hundred snapshots, while listing the folders first
+    /// would take a request for each.
     pub(super) fn snapshots(
         &mut self,
         namespace: &Namespace,
@@ -56,7 +58,8 @@ impl Lister<'_> {
             self.pages(&key_of(&prefix), None, |page, start| {
                 let keys = page.contents.iter().map(|content| &content.key);
                 for path in keys.filter_map(|key| key.strip_prefix(start)?.strip_prefix(&folder)) {
-                    // What is not named like a snapshot is not one: the file `owner`, for instance.
+                    // A key that is not named like a snapshot's file belongs to none: the file
+                    // `owner`, for instance.
                     if let Some((name, file)) = layout::parse_file(path) {
                         let (is_finished, is_protected): &mut (bool, bool) =
                             found.entry(name).or_default();
@@ -85,7 +88,8 @@ impl Lister<'_> {
             for folder in &page.common_prefixes {
                 let name = (folder.prefix.strip_prefix(start))
                     .and_then(|path| path.strip_prefix(&below)?.strip_suffix('/'));
-                // What has a name that no namespace can have is none that could be asked for.
+                // Nobody could ask for an entry whose name no namespace can have, so such an entry
+                // is left out.
                 names.extend(name.and_then(|name| parent.child(name).ok()));
             }
             names.len()
@@ -97,7 +101,8 @@ impl Lister<'_> {
     }
 
     /// # Errors
-    /// [`FetchError::Fatal`] with [`ErrorKind::NotFound`] where the bucket has nothing of the datastore.
+    /// [`FetchError::Fatal`] with [`ErrorKind::NotFound`] if the bucket has no object of the
+    /// datastore.
     pub(super) fn check_datastore(&mut self) -> Result<(), FetchError> {
         if self.has_any("")? {
             return Ok(());
@@ -110,7 +115,7 @@ impl Lister<'_> {
         ))
     }
 
-    /// A folder is there if anything is in it.
+    /// Checks that a namespace exists: its folder exists if there is any object in it.
     fn check(&mut self, namespace: &Namespace) -> Result<(), FetchError> {
         self.check_datastore()?;
         if namespace.is_root() || self.has_any(&key_of(&layout::namespace(namespace)))? {
@@ -126,7 +131,8 @@ impl Lister<'_> {
         Ok(!self.page(&action)?.contents.is_empty())
     }
 
-    /// Shows all pages of a listing, each with what all keys of the datastore begin with; is told how much was found.
+    /// Passes all pages of a listing to `see`, each with the prefix of all keys of the datastore.
+    /// `see` returns how many entries were found so far.
     fn pages(
         &mut self,
         folder: &str,
@@ -135,7 +141,7 @@ impl Lister<'_> {
     ) -> Result<(), FetchError> {
         let prefix = format!("{}{folder}", self.store.prefix);
         let mut token: Option<String> = None;
-        // Their digests, since tokens are as long as the server likes.
+        // The set holds digests of the tokens, since a token is as long as the server likes.
         let mut tokens = HashSet::new();
         for _ in 0..MAX_PAGES {
             let mut action = self.action(&prefix);
@@ -190,17 +196,18 @@ impl Lister<'_> {
             parse(&bytes).map_err(|error| {
                 let error = answer.page(&bytes).map_or(error, NoListing::new);
                 let error = error.of(&store.bucket);
-                // A refusal can come with the status 200.
+                // A refusal can come with status 200.
                 store.sort(answer.refused(error, bytes))
             })
         })
     }
 }
 
-/// A page, if that is what all of the text is. One that was cut, wherever, may be whole on another try.
+/// Parses a page, if the whole text is one. A text that was cut off, wherever, may come whole on
+/// another try.
 fn parse(bytes: &[u8]) -> Result<ListObjectsV2Response, NoListing> {
     let text = std::str::from_utf8(bytes).map_err(NoListing::new)?;
-    // The parser takes a listing that ends behind any entry for a whole one.
+    // The parser takes a listing that ends after any entry for a whole one.
     if !is_whole(text) {
         return Err(NoListing {
             cause: "it is cut, or no listing at all".into(),
@@ -213,7 +220,7 @@ fn parse(bytes: &[u8]) -> Result<ListObjectsV2Response, NoListing> {
     ListObjectsV2::parse_response(text).map_err(|error| NoListing::new(error.to_string()))
 }
 
-/// Whether a text ends with the end of a listing. A name in it can't look like that.
+/// Whether a text ends as a listing ends. A name in the listing can't look like this end.
 fn is_whole(text: &str) -> bool {
     let end = (text.trim_end().strip_suffix('>')).and_then(|text| text.rsplit_once("</"));
     end.is_some_and(|(_, name)| {
@@ -222,7 +229,7 @@ fn is_whole(text: &str) -> bool {
     })
 }
 
-/// Why an answer is no listing, and whether it may be one on another try.
+/// Why an answer is no listing, and whether another try may bring one.
 struct NoListing {
     cause: BoxError,
     may_pass: bool,

@@ -1,4 +1,4 @@
-//! A datastore in an S3 bucket, as PBS 4 keeps it. Knows nothing of what the files mean.
+//! A datastore in an S3 bucket, as PBS 4 keeps it.
 
 mod endpoint;
 mod listing;
@@ -28,26 +28,27 @@ use crate::place;
 
 pub(crate) use endpoint::Server;
 
-/// How long a signature holds. Each request is signed when it is made, so this is only how far the clocks may differ;
-/// S3 servers take no more from other signatures.
+/// How long a signature is valid. Each request is signed when it is made, so this only bounds how
+/// far the clocks may differ. S3 servers accept no greater difference with other kinds of
+/// signature.
 const EXPIRY: Duration = Duration::from_secs(15 * 60);
 
-/// As many manifests as are read at a time.
+/// The most clients that are kept: as many as manifests are read at a time.
 const MOST_IDLE: usize = 8;
 
-/// A datastore below a prefix of a bucket.
+/// A datastore whose objects lie below a prefix in a bucket.
 pub(crate) struct S3 {
     store: Store,
     dialer: Dialer,
     retry: Retry,
-    /// Clients for whole objects, each with its connection.
+    /// Idle clients that read whole objects, each with its own connection.
     idle: Mutex<Vec<Client>>,
 }
 
-/// Where the objects are, and who asks for them.
+/// Where the objects are, and the credentials to ask for them.
 struct Store {
     bucket: Bucket,
-    /// What all keys begin with: the datastore's name and a slash.
+    /// The prefix of all keys: the datastore's name and a slash.
     prefix: String,
     credentials: Credentials,
 }
@@ -56,7 +57,7 @@ impl S3 {
     /// A datastore in a bucket. Connects to nothing yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for an endpoint or a region of another form.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a malformed endpoint or region.
     pub(crate) fn new(
         place: &place::Bucket,
         server: &Server,
@@ -85,7 +86,7 @@ impl S3 {
         }
     }
 
-    /// Reads an object whole. Clients are kept for the next, since a listing reads many.
+    /// Reads an object whole. The client is kept for the next object, since a listing reads many.
     fn read(&self, key: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
         let idle = self.idle.lock().pop();
         let mut client = idle.unwrap_or_else(|| self.client(&self.retry.cancel));
@@ -112,7 +113,7 @@ impl Store {
         self.get(client, &action, want)
     }
 
-    /// Signs a request and makes it.
+    /// Signs a request and sends it.
     fn get<'a>(
         &self,
         client: &mut Client,
@@ -142,7 +143,7 @@ impl Backend for S3 {
         limit: u64,
     ) -> Result<Vec<u8>, FetchError> {
         match self.read(&key_of(&layout::file(snapshot, file)), limit) {
-            // Where not even the datastore is there, that is what is to be said.
+            // If not even the datastore is there, the error says so.
             Err(FetchError::Missing) => match self.lister().check_datastore() {
                 Err(FetchError::Fatal(error)) => Err(FetchError::Fatal(error)),
                 _ => Err(FetchError::Missing),
@@ -188,7 +189,7 @@ impl Backend for S3 {
     }
 }
 
-/// A worker's way to the chunks.
+/// A worker's connection to the chunks.
 struct Chunks<'a> {
     place: &'a S3,
     /// The key of the archive's index.
@@ -199,7 +200,7 @@ struct Chunks<'a> {
 }
 
 impl Chunks<'_> {
-    /// After a failure the client connects anew by itself.
+    /// Fetches one chunk. After a failure the client connects anew by itself.
     fn fetch(&mut self, request: &mut Request) -> Result<(), FetchError> {
         let store = &self.place.store;
         let key = layout::chunk(&request.digest());
@@ -218,7 +219,7 @@ impl Chunks<'_> {
         read
     }
 
-    /// Whether the place still has the archive's index, and the last chunk that came.
+    /// Checks that the place still has the archive's index, and the last chunk that came.
     fn check_place(&mut self) -> Result<(), FetchError> {
         let (store, client) = (&self.place.store, &mut self.client);
         let mut check = |key: &str, is_right| {
@@ -236,7 +237,7 @@ impl Chunks<'_> {
     }
 }
 
-/// The key of a path below the folder of all that is no chunk.
+/// The key of a path in the folder that holds everything but the chunks.
 fn key_of(path: &str) -> String {
     format!("{}{path}", layout::S3_CONTENTS)
 }

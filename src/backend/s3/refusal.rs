@@ -1,5 +1,4 @@
-//! What an S3 server means when it refuses: by its own word for it, where it has one, else by the status. Knows nothing
-//! of what was asked for.
+//! What an S3 server means by a refusal: its own error code tells, if it has one, else the status.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -7,13 +6,13 @@ use crate::backend::FetchError;
 use crate::backend::http::Refused;
 use crate::error::{Error, ErrorKind};
 
-/// The most of a server's message that is shown.
+/// The most bytes of a server's message that are shown.
 const SHOWN: usize = 300;
 
-/// The longest code that is taken for one.
+/// The longest text that is taken for an error code, in bytes.
 const LONGEST_CODE: usize = 64;
 
-/// What servers say when they are asked for too much.
+/// The codes by which servers say that they are asked for too much.
 const SLOW_DOWN: [&str; 7] = [
     "SlowDown",
     "TooManyRequests",
@@ -24,7 +23,7 @@ const SLOW_DOWN: [&str; 7] = [
     "BandwidthLimitExceeded",
 ];
 
-/// What else may pass.
+/// Other codes of errors that may pass.
 const PASSING: [&str; 5] = [
     "InternalError",
     "InternalServerError",
@@ -33,11 +32,11 @@ const PASSING: [&str; 5] = [
     "OperationAborted",
 ];
 
-/// Clocks that differ by less are not to blame.
+/// Clocks that differ by less than this are not to blame.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
 
-/// What the server means. Nothing but its own word for it, and of this object, says that an object is not there: a proxy,
-/// or another server, can answer 404 too.
+/// Sorts a refusal. Only the server's own error code, given for this very object, says that an
+/// object does not exist: a proxy, or another server, can answer 404 too.
 pub(super) fn sort(bucket: &str, refused: Refused) -> FetchError {
     let (code, status) = (code(&refused.text), refused.status.as_u16());
     let is_slow_down = SLOW_DOWN.contains(&code) || matches!(status, 429 | 503);
@@ -70,14 +69,15 @@ pub(super) fn sort(bucket: &str, refused: Refused) -> FetchError {
                 fatal(ErrorKind::Unavailable, message)
             }
             (None, _) if code.is_empty() => refused.error,
-            // That of an error in an object's place says nothing.
+            // The status says nothing about an error that came in place of an object, with status
+            // 200.
             (None, FetchError::Transient { .. }) if status != 200 => transient(&refused),
             (None, _) => fatal(ErrorKind::Unavailable, answered(&refused)),
         },
     }
 }
 
-/// What to do about credentials that a server refuses by this code.
+/// Advice about credentials that a server refuses with this code.
 fn hint(code: &str) -> Option<&'static str> {
     Some(match code {
         "SignatureDoesNotMatch" => "is the secret access key right?",
@@ -89,7 +89,7 @@ fn hint(code: &str) -> Option<&'static str> {
         "AuthorizationHeaderMalformed" | "AuthorizationQueryParametersError" => {
             "is the region right?"
         }
-        // Without the right to list, a server won't say that something is not there.
+        // Without the right to list, a server won't say that an object does not exist.
         "AccessDenied" => {
             "the credentials need the rights to list the bucket and to read its objects"
         }
@@ -97,7 +97,7 @@ fn hint(code: &str) -> Option<&'static str> {
     })
 }
 
-/// The code of an error in S3's own form; else nothing.
+/// The code of an error in S3's own form; empty for any other text.
 fn code(text: &str) -> &str {
     let rest = text.split_once("<Error").map(|(_, rest)| rest);
     let code = rest
@@ -111,17 +111,18 @@ fn code(text: &str) -> &str {
     }
 }
 
-/// Whether it is said of the object that was asked for, as far as the server says of which. One that serves a page for what
-/// is missing, and lacks that too, says so of the page.
+/// Whether an error is about the requested object, as far as the server names the object. A server
+/// that shows an error page for a missing object, and lacks that page too, reports the page as
+/// missing.
 fn is_of(refused: &Refused) -> bool {
     raw(&refused.text, "Key").is_none_or(|key| key.trim().ends_with(&refused.file))
 }
 
-/// The answer, by its status and what it says of itself.
+/// Describes the answer by its status and its own text.
 fn answered(refused: &Refused) -> String {
     let mut text = format!("{} answered {}", refused.host, refused.status);
     let code = Some(code(&refused.text).to_owned());
-    // Only what comes with a refusal was searched for secrets that the server repeats.
+    // Only answers with another status than 200 were searched for secrets that the server repeats.
     let message = element(&refused.text, "Message").filter(|_| refused.status != 200);
     for said in [code, message]
         .into_iter()
@@ -155,7 +156,7 @@ fn transient(refused: &Refused) -> FetchError {
     }
 }
 
-/// What is to be said of clocks that don't agree.
+/// The message about clocks that don't agree, if they don't.
 fn clocks(server: Option<Timestamp>, here: Timestamp) -> Option<String> {
     let server = server?;
     let ahead = here.duration_since(server);
@@ -172,7 +173,7 @@ fn clocks(server: Option<Timestamp>, here: Timestamp) -> Option<String> {
     })
 }
 
-/// The text of the first element with this name, as far as it is fit to be shown.
+/// The text of the first element with this name, as far as the text is fit to be shown.
 fn element(xml: &str, name: &str) -> Option<String> {
     let text = raw(xml, name)?;
     let shown = text.chars().filter(|c| !c.is_control()).take(SHOWN);
