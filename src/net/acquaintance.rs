@@ -1,5 +1,4 @@
-//! What a failed connection means for a host that was never reached, and for one that was. Knows nothing of how
-//! connections are made.
+//! Judges a failed connection by whether the host was ever reached before.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,20 +8,21 @@ use crate::cancel::Cancel;
 use crate::error::Error;
 use crate::error::FetchError;
 
-/// The pause before the second look for a host that was never reached.
+/// The pause before the second attempt to reach a host that was never reached.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// A failure that took longer than this has had its second chance already.
+/// A failure that took longer than this gets no second attempt: while it lasted, the host had its
+/// second chance.
 const QUICK: Duration = Duration::from_millis(700);
 
 /// Why there is no connection.
 pub(super) enum Failure {
-    /// Nobody answers by this name and port, or somebody else does. A server that restarts may be back in a moment; a
-    /// mistyped name or port never is.
+    /// No server answers at this name and port, or another kind of server does. A server that
+    /// restarts may be back in a moment, while a mistyped name or port never works.
     NobodyThere(Error),
-    /// A proxy answered that it can't connect, after it has tried.
+    /// A proxy tried to connect, and answered that it can't.
     BeyondProxy(Error),
-    /// What does not depend on whether the host was reached before.
+    /// A failure that means the same whether the host was reached before or not.
     Other(FetchError),
 }
 
@@ -32,17 +32,18 @@ impl From<FetchError> for Failure {
     }
 }
 
-/// Whether a host was ever reached, known to all who connect to it.
+/// Whether a host was ever reached. All connections to the host share this knowledge.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Acquaintance(Arc<AtomicBool>);
 
 impl Acquaintance {
-    /// Connects. A host that is not there is looked for once more, and given up for good where it was never reached:
-    /// its name or port is probably wrong.
+    /// Connects. If nobody is at the host, this tries once more. A host that was never reached is
+    /// then given up for good, since its name or port is probably wrong.
     ///
     /// # Errors
-    /// [`FetchError::Fatal`] for a host that was never reached and is not there, [`FetchError::Unreachable`] for one that was
-    /// reached before; [`FetchError::Cancelled`]; else as `connect`.
+    /// [`FetchError::Fatal`] for a host that was never reached and where nobody is,
+    /// [`FetchError::Unreachable`] for one that was reached before; [`FetchError::Cancelled`];
+    /// other errors as `connect` returns them.
     pub(super) fn meet<T>(
         &self,
         cancel: &Cancel,

@@ -1,8 +1,8 @@
-//! What the body of an answer says to people: a message, or a web page where something else was asked for. Knows
-//! nothing of how it came.
+//! What the body of an answer says to people: a message, or a web page that came in place of
+//! something else.
 
-/// How web pages begin, and the errors that S3 servers write in XML; in lower case. No blob and no index begins like one of
-/// them, since each has a magic number.
+/// The beginnings of web pages and of the errors that S3 servers write in XML, in lower case. No
+/// blob and no index begins like one of them, since each has a magic number.
 const BEGINNINGS: [&str; 11] = [
     "<!doctype",
     "<!--",
@@ -17,16 +17,16 @@ const BEGINNINGS: [&str; 11] = [
     "<error",
 ];
 
-/// How much of a body is needed to tell: a page may begin with empty lines. Sign-in portals and error
-/// pages come with a status of success, too.
+/// How many bytes of a body are needed to recognise a page, which may begin with empty lines.
+/// Sign-in portals and error pages can come with a status of success, too.
 pub(crate) const TELLING: usize = 512;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The most of a message that is shown.
+/// The most bytes of a message that are shown.
 const SHOWN: usize = 300;
 
-/// How a body begins that is a web page or the like, by its first [`TELLING`] bytes.
+/// Which of the beginnings of web pages and the like a body has, by its first [`TELLING`] bytes.
 pub(crate) fn beginning(body: &[u8]) -> Option<&'static str> {
     let body = &body[..body.len().min(TELLING)];
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
@@ -42,7 +42,8 @@ pub(crate) fn is_web_page(body: &[u8]) -> bool {
     beginning(body).is_some_and(|beginning| beginning != "<error")
 }
 
-/// One line of a message, without what a terminal would obey. Of a web page only that it is one.
+/// One line of a message, without characters that control a terminal. For a web page, only that it
+/// is one.
 pub(crate) fn readable(message: &[u8]) -> String {
     if is_web_page(message) {
         return "a web page".to_owned();

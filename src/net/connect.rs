@@ -1,6 +1,7 @@
-//! From a host's name to a TCP connection, without ever blocking for long. Knows nothing of what is spoken over it.
+//! Makes a TCP connection from a host's name, without ever blocking for long.
 //!
-//! Each failure is told apart by whose it is: nobody is there, something may pass, or this machine lacks something.
+//! Failures are told apart by their cause: nobody is at the host, the failure may pass, or this
+//! machine lacks a resource.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -18,11 +19,12 @@ use crate::error::{FetchError, is_ours};
 use crate::net::acquaintance::Failure;
 use crate::net::socket::{SLICE, Wait, check};
 
-/// More addresses than this are not tried: each needs its share of the time.
+/// The most addresses that are tried, since each needs its share of the time.
 const MOST_ADDRESSES: usize = 8;
 
-/// Connects to a host, by the first of its addresses that answers. The limit is for everything together: each address
-/// gets an equal share of what is left of it. `peer` names the host in messages.
+/// Connects to a host, at the first of its addresses that answers. The limit is for all addresses
+/// together: each address gets an equal share of the time that is left. `peer` names the host in
+/// messages.
 pub(super) fn open(
     host: &str,
     port: u16,
@@ -55,7 +57,8 @@ pub(super) fn open(
     })
 }
 
-/// Whether somebody may be there all the same: who is busy, or about to restart, is silent or hangs up.
+/// Whether a server may be there in spite of the error: a server that is busy, or about to restart,
+/// is silent or hangs up.
 fn is_passing(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -75,9 +78,10 @@ fn unavailable(message: String) -> Error {
     Error::new(ErrorKind::Unavailable, message)
 }
 
-/// Whether this machine lacks what it takes to connect to an address.
+/// Whether this machine lacks a resource that it needs to connect to an address.
 fn is_lack(error: &io::Error, address: &SocketAddr) -> bool {
-    // With IPv4 there is always an address to connect from, so it is the ports that are used up.
+    // With IPv4 there is always a local address to connect from, so the error means that the ports
+    // are used up.
     let no_port = address.is_ipv4() && error.kind() == io::ErrorKind::AddrNotAvailable;
     no_port || is_ours(error)
 }
@@ -87,8 +91,8 @@ fn lacking(message: String, cause: io::Error) -> Failure {
     FetchError::Resources(error.into()).into()
 }
 
-/// Asks the system's resolver on a thread of its own, since nothing can interrupt it: where it is not waited for any
-/// longer, that thread ends by itself when the resolver gives up.
+/// Asks the system's resolver on a thread of its own, since nothing can interrupt the resolver. If
+/// the caller stops waiting, that thread ends by itself when the resolver gives up.
 fn resolve(
     host: &str,
     port: u16,
@@ -146,8 +150,8 @@ fn wait_for(
     }
 }
 
-/// What the resolver lacked, if that is why it failed. It does not say so: to it, a socket or file that it can't open is
-/// like a name that is not known.
+/// The shortage that made the resolver fail, if there was one. The resolver does not report it: if
+/// it can't open a socket or a file, it reports an unknown name.
 fn lack_of_sockets(error: &io::Error) -> Option<io::Error> {
     if let Some(code) = error.raw_os_error().filter(|_| is_ours(error)) {
         return Some(io::Error::from_raw_os_error(code));
@@ -162,7 +166,8 @@ fn lack_of_sockets(error: &io::Error) -> Option<io::Error> {
     is_ours(&error).then_some(error)
 }
 
-/// The outer error ends the whole attempt, the inner one concerns this address.
+/// Connects to one address. The outer error ends the whole attempt, the inner one concerns this
+/// address only.
 fn connect_to(
     address: &SocketAddr,
     deadline: Instant,
@@ -219,7 +224,7 @@ mod tests {
     fn every_address_of_a_name_is_tried() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has ports");
         let port = listener.local_addr().expect("it is bound").port();
-        // It may also stand for ::1, where nobody listens.
+        // The name may also stand for ::1, where nobody listens.
         let opened = open("localhost", port, "localhost", wait(&Cancel::new()));
         assert!(opened.is_ok(), "one of its addresses listens");
     }
@@ -256,7 +261,7 @@ mod tests {
         assert!(matches!(unknown, Err(Failure::NobodyThere(_))));
     }
 
-    /// What comes of waiting for a lookup that does not end before it was given up; then it must end.
+    /// The error from waiting for a lookup that hangs until the caller has given up.
     fn hanging_lookup(limit: Duration, meanwhile: impl FnOnce(&Cancel)) -> FetchError {
         let cancel = Cancel::new();
         let (begin, begun) = bounded::<()>(1);

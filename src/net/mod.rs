@@ -1,4 +1,4 @@
-//! Connections to servers: name, TCP, proxy, TLS, certificate. Knows nothing of what is said over them.
+//! Connections to servers: name lookup, TCP, proxy, TLS, certificate.
 #![cfg_attr(
     not(feature = "pbs"),
     allow(dead_code, reason = "without a PBS only ureq uses it")
@@ -47,14 +47,15 @@ pub(crate) use stall::StallTimer;
 pub(crate) use stream::{Received, TlsStream};
 pub use verify::UntrustedCertificate;
 
-/// How long to wait for the steps of a connection. Nothing limits the whole.
+/// How long to wait for each step of a connection. Nothing limits all steps together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
-    /// For finding a host's addresses and connecting to one of them, and for the proxy to do so.
+    /// The limit for finding a host's addresses and connecting to one of them, and for the proxy to
+    /// do so.
     pub(crate) connect: Duration,
-    /// For the TLS handshake.
+    /// The limit for the TLS handshake.
     pub(crate) tls: Duration,
-    /// For the next bytes of an answer.
+    /// The limit for the next bytes of an answer.
     pub(crate) progress: Duration,
 }
 
@@ -68,7 +69,8 @@ impl Default for Timeouts {
     }
 }
 
-/// Makes connections, all with the same idea of whom to trust. Cheap to clone; sessions are resumed across clones.
+/// Makes connections that all trust the same certificates. Cheap to clone; clones can resume each
+/// other's TLS sessions.
 #[derive(Clone)]
 pub(crate) struct Dialer {
     config: Arc<ClientConfig>,
@@ -79,7 +81,7 @@ pub(crate) struct Dialer {
 }
 
 impl Dialer {
-    /// Trusts the system's roots, those of a PEM file, and the certificate with a fingerprint.
+    /// Trusts the system's roots, the roots in a PEM file, and the certificate with a fingerprint.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] for a PEM file that holds no usable certificate; [`ErrorKind::Resources`].
@@ -106,7 +108,7 @@ impl Dialer {
         })
     }
 
-    /// The same for connections that read no more than a throttle lets them.
+    /// The same dialer, for connections that read no faster than a throttle allows.
     pub(crate) fn throttled(&self, throttle: &RateLimit) -> Dialer {
         Dialer {
             throttle: throttle.clone(),
@@ -123,9 +125,10 @@ impl Dialer {
     /// client one second for its first message.
     ///
     /// # Errors
-    /// [`FetchError::Denied`], with an [`UntrustedCertificate`], for a peer that is not who it should be;
-    /// [`FetchError::Fatal`] for one that does not speak TLS, and for one that is not there and never was;
-    /// [`FetchError::Unreachable`] and [`FetchError::Transient`] for what may pass; [`FetchError::Resources`]; [`FetchError::Cancelled`].
+    /// [`FetchError::Denied`], with an [`UntrustedCertificate`], for a peer that can't prove its
+    /// identity; [`FetchError::Fatal`] for one that does not speak TLS, and for one that is not
+    /// there and was never reached; [`FetchError::Unreachable`] and [`FetchError::Transient`] for
+    /// failures that may pass; [`FetchError::Resources`]; [`FetchError::Cancelled`].
     pub(crate) fn dial(
         &self,
         host: &str,
@@ -151,10 +154,11 @@ impl Dialer {
         })
     }
 
-    /// Connects to a host without TLS: whoever is on the way can read and change what is said.
+    /// Connects to a host without TLS: anyone on the way can read and change what is sent.
     ///
     /// # Errors
-    /// As [`dial`](Dialer::dial), TLS aside; [`FetchError::Denied`] from a proxy.
+    /// As [`dial`](Dialer::dial), except for the errors of TLS; [`FetchError::Denied`] from a
+    /// proxy.
     #[cfg(feature = "s3")]
     pub(crate) fn dial_plain(
         &self,
@@ -166,7 +170,7 @@ impl Dialer {
         (self.acquaintance.meet(cancel, connect)).map(PlainStream::new)
     }
 
-    /// A TCP connection to a host, through the proxy where there is one.
+    /// Makes a TCP connection to a host, through the proxy if there is one for the host.
     fn connect(&self, host: &str, port: u16, cancel: &Cancel) -> Result<Socket, Failure> {
         let wait = Wait {
             cancel,
