@@ -1,4 +1,4 @@
-//! A connection without TLS, for those who ask for one. Knows nothing of what is said.
+//! A connection without TLS, for callers that ask for one.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use crate::error::FetchError;
 use crate::net::socket::{Socket, Wait};
 use crate::net::stream::Received;
 
-/// How much is read from the socket at once.
+/// The most bytes that are read from the socket at once.
 const INCOMING: usize = 128 << 10;
 
-/// A plain TCP connection, with the face of a [`TlsStream`](super::TlsStream).
+/// A plain TCP connection, with the same methods as a [`TlsStream`](super::TlsStream).
 pub(crate) struct PlainStream {
     socket: Socket,
     incoming: Vec<u8>,
@@ -25,20 +25,20 @@ impl PlainStream {
         }
     }
 
-    /// The peer, as messages name it.
+    /// The name of the peer for messages.
     pub(crate) fn peer(&self) -> &str {
         self.socket.peer()
     }
 
-    /// How much time was spent in all with waiting for the peer to send something.
+    /// The total time spent waiting for the peer to send something.
     pub(crate) fn waited(&self) -> Duration {
         self.socket.waited()
     }
 
-    /// Waits until bytes have come, and gives them to the sink; `None` at the deadline.
+    /// Waits until bytes have come, and passes them to the sink. Returns `None` at the deadline.
     ///
     /// # Errors
-    /// [`FetchError::Unreachable`] where the connection breaks; [`FetchError::Cancelled`].
+    /// [`FetchError::Unreachable`] if the connection breaks; [`FetchError::Cancelled`].
     pub(crate) fn receive_until(
         &mut self,
         deadline: Instant,
@@ -55,11 +55,11 @@ impl PlainStream {
         }))
     }
 
-    /// Sends all of it.
+    /// Sends all bytes.
     ///
     /// # Errors
-    /// [`FetchError::Unreachable`] where the peer takes nothing within the limit, or the connection breaks;
-    /// [`FetchError::Cancelled`].
+    /// [`FetchError::Unreachable`] if the peer takes nothing within the limit, or the connection
+    /// breaks; [`FetchError::Cancelled`].
     pub(crate) fn send(&mut self, bytes: &[u8], wait: Wait<'_>) -> Result<(), FetchError> {
         self.socket.write_all(bytes, wait)
     }

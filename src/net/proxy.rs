@@ -1,4 +1,4 @@
-//! A way through an HTTP proxy, by CONNECT. Knows nothing of what goes through it.
+//! Connects through an HTTP proxy, by CONNECT.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,31 +14,31 @@ use crate::net::body_text::readable;
 use crate::net::socket::{Socket, Wait};
 use crate::place::address::{Address, authority};
 
-/// What curl and the official client take where no port is given.
+/// The port if none is given: curl and the official client use the same.
 const DEFAULT_PORT: u16 = 1080;
 
-/// The longest head of an answer to CONNECT that is read, and the most of a refusal's text.
+/// The most bytes that are read of the head of an answer to CONNECT, and of a refusal's text.
 const LONGEST_ANSWER: usize = 16 << 10;
 
-/// How long the text of a refusal is waited for. Its status is enough.
+/// How long to wait for the text of a refusal. The status alone would be enough.
 const TEXT: Duration = Duration::from_millis(500);
 
-/// An HTTP proxy that lets connections through.
+/// An HTTP proxy that connections go through.
 pub(crate) struct Proxy {
     pub(super) host: String,
     pub(super) port: u16,
-    /// What `Proxy-Authorization` says.
+    /// The value of the `Proxy-Authorization` header.
     authorization: Option<Zeroizing<String>>,
-    /// The variable of the environment that names it.
+    /// The environment variable that names the proxy.
     variable: Option<&'static str>,
 }
 
-/// What a proxy answered to CONNECT.
+/// A proxy's answer to CONNECT.
 struct Answer {
     status: u16,
-    /// The words behind the status.
+    /// The words after the status.
     reason: String,
-    /// What has come of the body.
+    /// The part of the body that has come.
     body: Vec<u8>,
 }
 
@@ -65,13 +65,14 @@ impl Proxy {
         })
     }
 
-    /// Says in messages that a variable of the environment names it.
+    /// Makes messages say which environment variable names the proxy.
     pub(super) fn named_by(mut self, variable: &'static str) -> Proxy {
         self.variable = Some(variable);
         self
     }
 
-    /// Has the proxy connect to a host; what is written to the socket from then on goes there.
+    /// Makes the proxy connect to a host. Everything that is written to the socket from then on
+    /// goes to that host.
     pub(super) fn pass(
         &self,
         socket: &mut Socket,
@@ -83,7 +84,7 @@ impl Proxy {
         let mut request =
             Zeroizing::new(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"));
         if let Some(authorization) = &self.authorization {
-            // One allocation, so that no copy of the secret is left behind.
+            // There is one allocation, so that no copy of the secret is left behind.
             request.reserve_exact(authorization.len() + 32);
             request.push_str("Proxy-Authorization: ");
             request.push_str(authorization);
@@ -121,8 +122,8 @@ impl Proxy {
         }
     }
 
-    /// Waits for the head of the answer. What follows it is the body of a refusal: nothing follows a good one until we
-    /// speak.
+    /// Waits for the head of the answer. Bytes after the head are the body of a refusal: after an
+    /// agreement the host sends nothing until the client speaks.
     fn read_answer(&self, socket: &mut Socket, wait: Wait<'_>) -> Result<Answer, FetchError> {
         let deadline = wait.deadline();
         let mut came = Vec::new();
@@ -151,14 +152,15 @@ impl Proxy {
         }
     }
 
-    /// For one that is no HTTP proxy.
+    /// The error for a peer that is no HTTP proxy.
     fn is_none(&self) -> FetchError {
         let message = format!("the proxy {self} does not answer as an HTTP proxy does");
         FetchError::Fatal(Error::new(ErrorKind::Unavailable, message).into())
     }
 }
 
-/// Takes what comes of a refusal's text, which may say that it is longer, or not say how long it is.
+/// Reads the text of a refusal as far as it comes. The answer may announce a longer text than
+/// comes, or no length.
 fn read_text(socket: &mut Socket, text: &mut Vec<u8>, wait: Wait<'_>) -> Result<(), FetchError> {
     let deadline = Wait {
         limit: TEXT.min(wait.limit),
@@ -177,7 +179,7 @@ fn read_text(socket: &mut Socket, text: &mut Vec<u8>, wait: Wait<'_>) -> Result<
 }
 
 impl Answer {
-    /// `None` for what is no head of HTTP/1.
+    /// `None` for bytes that are no head of HTTP/1.
     fn parse(head: &[u8], body: Vec<u8>) -> Option<Answer> {
         let line = head.split(|byte| *byte == b'\r').next()?;
         let rest = line.strip_prefix(b"HTTP/1.")?.get(1..)?;
@@ -193,7 +195,7 @@ impl Answer {
     }
 }
 
-/// What an `Authorization` header says for a user.
+/// The value of an `Authorization` header for a user and a password.
 pub(crate) fn basic(name: &str, password: &str) -> Zeroizing<String> {
     let plain = Zeroizing::new(format!("{name}:{password}"));
     let encoded = Zeroizing::new(STANDARD.encode(plain.as_bytes()));
@@ -215,7 +217,7 @@ impl fmt::Display for Proxy {
 }
 
 impl fmt::Debug for Proxy {
-    // Never the credentials.
+    // The credentials are never shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Proxy({self})")
     }

@@ -1,7 +1,8 @@
-//! The public key in a certificate: where it lies, and whether signatures by it can be checked. Knows nothing of trust.
+//! Finds the public key in a certificate, and tells whether signatures by this key can be checked.
 //!
-//! The library for certificates takes version 3 alone. Where a fingerprint vouches for a certificate, only its key
-//! matters, and the key lies at the same place in every version.
+//! The certificate library only accepts certificates of version 3. If a fingerprint vouches for a
+//! certificate, only the certificate's key matters, and the key lies at the same place in every
+//! version.
 
 use rustls::DigitallySignedStruct;
 use rustls::crypto::WebPkiSupportedAlgorithms;
@@ -10,10 +11,10 @@ use rustls::pki_types::{AlgorithmIdentifier, alg_id};
 const SEQUENCE: u8 = 0x30;
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
-/// `[0] EXPLICIT`, which version 1 leaves out.
+/// The tag `[0] EXPLICIT` of the version, which certificates of version 1 leave out.
 const VERSION: u8 = 0xa0;
 
-/// What ring verifies.
+/// The lengths of RSA keys, in bits, that ring can verify with.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
 const ED448: &[u8] = &[0x06, 0x03, 0x2b, 0x65, 0x71];
@@ -31,14 +32,14 @@ pub(super) struct PublicKey<'a> {
 }
 
 impl<'a> PublicKey<'a> {
-    /// `None` where the bytes are no certificate of any version.
+    /// `None` if the bytes are no certificate of any version.
     pub(super) fn of(certificate: &'a [u8]) -> Option<PublicKey<'a>> {
         let (certificate, _) = expect(SEQUENCE, certificate)?;
         let (mut fields, _) = expect(SEQUENCE, certificate)?;
         if fields.first() == Some(&VERSION) {
             (_, fields) = element(fields)?;
         }
-        // Serial number, signature algorithm, issuer, validity, subject.
+        // Skips the serial number, signature algorithm, issuer, validity and subject.
         for _ in 0..5 {
             (_, fields) = element(fields)?;
         }
@@ -51,7 +52,7 @@ impl<'a> PublicKey<'a> {
         Some(PublicKey { algorithm, key })
     }
 
-    /// The kind of key, where signatures by it can't be checked.
+    /// The kind of the key, if signatures by this key can't be checked.
     pub(super) fn unsupported_kind(&self, supported: WebPkiSupportedAlgorithms) -> Option<String> {
         let known = |identifier: AlgorithmIdentifier| identifier.as_ref() == self.algorithm;
         if !(supported.all.iter()).any(|algorithm| known(algorithm.public_key_alg_id())) {
@@ -94,12 +95,14 @@ impl<'a> PublicKey<'a> {
     }
 }
 
-/// The content of an element of DER that must have this tag, and what follows it.
+/// The content of the first element of DER, which must have this tag, and the bytes after the
+/// element.
 fn expect(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     (bytes.first() == Some(&tag)).then(|| element(bytes))?
 }
 
-/// The content of the first element of DER, and what follows it. Tags have one byte, and lengths at most three.
+/// The content of the first element of DER, and the bytes after the element. Tags have one byte,
+/// and lengths at most three.
 fn element(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (_tag, rest) = bytes.split_first()?;
     let (first, rest) = rest.split_first()?;

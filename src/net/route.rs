@@ -1,4 +1,4 @@
-//! Which way to a host: straight, or through a proxy. Connects to nothing.
+//! Decides how to reach a host: directly, or through a proxy.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,26 +8,28 @@ use crate::error::{Error, ErrorKind};
 use crate::net::proxy::Proxy;
 use crate::place::address::Address;
 
-/// The way to hosts.
+/// The rules that decide which hosts are reached through a proxy.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Route {
-    /// A proxy that can't be used is an error only where it would be.
+    /// The proxy. If it can't be used, that is an error only for hosts that would be reached
+    /// through it.
     proxy: Option<Result<Arc<Proxy>, String>>,
     exceptions: Vec<Exception>,
 }
 
-/// Hosts that are reached straight.
+/// Hosts that are reached directly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Exception {
     All,
-    /// A domain, and all below it; with a port, or any.
+    /// A domain and all names below it, on this port or on any.
     Domain(String, Option<u16>),
-    /// Addresses that have so many bits in common with this one; with a port, or any.
+    /// The addresses that have this many leading bits in common with this one, on this port or on
+    /// any.
     Network(IpAddr, u32, Option<u16>),
 }
 
 impl Route {
-    /// Always through a proxy.
+    /// Reaches all hosts through a proxy.
     pub(crate) fn through(proxy: Proxy) -> Route {
         Route {
             proxy: Some(Ok(Arc::new(proxy))),
@@ -35,7 +37,8 @@ impl Route {
         }
     }
 
-    /// Through the proxy that a variable of the environment names, except to the hosts of a list such as NO_PROXY has.
+    /// Uses the proxy that an environment variable names, except for the hosts in a list of the
+    /// form that NO_PROXY has.
     pub(crate) fn from_env(variable: &'static str, proxy: &str, except: &str) -> Route {
         let proxy = match Proxy::parse(proxy) {
             Ok(proxy) => Ok(Arc::new(proxy.named_by(variable))),
@@ -50,7 +53,7 @@ impl Route {
         }
     }
 
-    /// The proxy for a host.
+    /// The proxy for a host, if it is not reached directly.
     ///
     /// # Errors
     /// [`FetchError::Fatal`] of kind [`ErrorKind::Invalid`] for a proxy that can't be used.
@@ -72,8 +75,9 @@ impl Route {
 }
 
 impl Exception {
-    /// As curl reads them: a name covers itself and all below it, with or without a dot before it; an address, itself;
-    /// an address with a number of bits, a network; a star all. `None` for what is none of these.
+    /// Reads an entry as curl does. A name means itself and all names below it, with or without a
+    /// leading dot. An address means itself, an address with a number of bits a network, and a star
+    /// every host. `None` for any other text.
     fn parse(entry: &str) -> Option<Exception> {
         if entry == "*" {
             return Some(Exception::All);

@@ -1,4 +1,4 @@
-//! Whether a server is who it should be. Knows nothing of sockets.
+//! Checks whether a server's certificate proves the server's identity.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -18,12 +18,12 @@ use crate::error::is_ours;
 use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::net::public_key::PublicKey;
 
-/// Whom to trust, by the rule of Proxmox Backup's own client: a chain that the roots accept is enough, whatever the
-/// fingerprint; else the certificate itself must have the fingerprint, and then neither its names, nor its dates, nor its
-/// version matter.
+/// Decides which certificates to trust, by the rule of Proxmox Backup's own client. A chain that
+/// the roots accept is enough, whatever the fingerprint. Otherwise the certificate itself must have
+/// the fingerprint, and then neither its names, nor its dates, nor its version matter.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    /// `None` where there are no roots at all.
+    /// Checks a chain up to the roots; `None` if there are no roots at all.
     chain: Option<Arc<WebPkiServerVerifier>>,
     /// The certificates that the caller gave. A server may show one of them as its own.
     given: Vec<CertificateDer<'static>>,
@@ -32,11 +32,11 @@ pub(super) struct Verifier {
 }
 
 impl Verifier {
-    /// Takes the system's roots, and those of a PEM file where one is given.
+    /// Takes the system's roots, and the roots in a PEM file if one is given.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a PEM file without a usable certificate; [`ErrorKind::Resources`] where this machine
-    /// can't read its own roots for want of something.
+    /// [`ErrorKind::Invalid`] for a PEM file without a usable certificate; [`ErrorKind::Resources`]
+    /// if this machine lacks a resource to read its own roots.
     pub(super) fn new(
         provider: &Arc<CryptoProvider>,
         pinned: Option<Fingerprint>,
@@ -52,7 +52,7 @@ impl Verifier {
             let message = "cannot read the system's root certificates";
             return Err(Error::new(ErrorKind::Resources, message).because(error));
         }
-        // A system without roots, or with unreadable ones, can still pin.
+        // On a system without roots, or with unreadable ones, a fingerprint can still be used.
         roots.add_parsable_certificates(system.certs);
         let given = ca_pem.map(|pem| add_pem(&mut roots, pem)).transpose()?;
         let chain = if roots.is_empty() {
@@ -87,8 +87,9 @@ impl Verifier {
             chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
             Ok(_) => Ok(()),
-            // A self-signed certificate of a server is often one of an authority, too. It was given as trusted, and its
-            // dates are checked before it is found to be an authority's.
+            // A server's self-signed certificate is often marked as that of an authority, too. The
+            // caller gave it as trusted, and rustls checks its dates before it finds the
+            // certificate to be an authority's.
             Err(error)
                 if is_authority(&error) && self.given.iter().any(|own| own == end_entity) =>
             {
@@ -102,8 +103,8 @@ impl Verifier {
         self.pinned == Some(fingerprint_of(certificate))
     }
 
-    /// Whether the key of a pinned certificate has signed a message. That is for certificates which rustls can't read;
-    /// the error is what it said.
+    /// Whether the key of a pinned certificate has signed a message. This is for certificates that
+    /// rustls can't read; `error` is the error of rustls.
     fn verify_pinned(
         &self,
         message: &[u8],
@@ -125,7 +126,8 @@ impl Verifier {
     }
 }
 
-/// Whether a certificate was refused as a server's because it is an authority's. rustls does not give that a name.
+/// Whether a server's certificate was refused because it is that of an authority. rustls has no
+/// name for this error.
 fn is_authority(error: &rustls::Error) -> bool {
     match error {
         rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) => {
@@ -139,7 +141,7 @@ fn fingerprint_of(certificate: &CertificateDer<'_>) -> Fingerprint {
     Fingerprint::from(*Digest::of(certificate).as_bytes())
 }
 
-/// Adds the certificates of a PEM file to the roots, and gives them back.
+/// Adds the certificates of a PEM file to the roots, and returns them.
 fn add_pem(roots: &mut RootCertStore, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
     let invalid = |message: &str| Error::new(ErrorKind::Invalid, message);
     let mut given = Vec::new();
@@ -208,8 +210,9 @@ impl ServerCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         let mut schemes = self.algorithms.supported_schemes();
-        // Last, so that a server which can choose takes another. One that can't shows its certificate, and what is wrong
-        // with that can be said; else it would just hang up.
+        // These schemes come last, so that a server that can choose takes another one. A server
+        // that can't choose still shows its certificate, and the error can say what is wrong with
+        // it; without these schemes, the server would just hang up.
         schemes.extend([
             SignatureScheme::ECDSA_NISTP521_SHA512,
             SignatureScheme::ED448,
@@ -218,12 +221,12 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// An error of ours, sent through rustls.
+/// Wraps an error of ours so that rustls carries it through.
 fn refuse(error: impl StdError + Send + Sync + 'static) -> rustls::Error {
     CertificateError::Other(OtherError(Arc::new(error))).into()
 }
 
-/// The error of ours that rustls brings back.
+/// Our own error, if rustls carried one through.
 pub(super) fn refusal(error: &rustls::Error) -> Option<BoxError> {
     let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error
     else {
@@ -236,7 +239,8 @@ pub(super) fn refusal(error: &rustls::Error) -> Option<BoxError> {
     Some(Error::new(ErrorKind::Denied, unusable.to_string()).into())
 }
 
-/// A server showed a certificate whose key can't be used here, whether it is trusted or not.
+/// The error for a certificate whose key can't be used here, whether the certificate is trusted or
+/// not.
 #[derive(Debug)]
 struct UnusableKey {
     host: String,
@@ -256,8 +260,9 @@ impl fmt::Display for UnusableKey {
 
 impl StdError for UnusableKey {}
 
-/// A server showed a certificate that is not trusted: the cause, by [`source`](StdError::source) and `downcast_ref`,
-/// of an error of kind [`ErrorKind::Denied`]. A program may show the fingerprint and ask.
+/// A server showed a certificate that is not trusted. This is the cause of an error of kind
+/// [`ErrorKind::Denied`]: find it by [`source`](StdError::source) and `downcast_ref`. A program may
+/// show the fingerprint and ask the user.
 #[derive(Clone, Debug)]
 pub struct UntrustedCertificate {
     host: String,
@@ -267,19 +272,19 @@ pub struct UntrustedCertificate {
 }
 
 impl UntrustedCertificate {
-    /// The server's name as it was asked for.
+    /// The server's name, as the client asked for it.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The fingerprint of the certificate that it showed: the SHA-256 of its DER form.
+    /// The fingerprint of the certificate that the server showed: the SHA-256 of its DER form.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
 
-    /// The fingerprint that was given for it.
+    /// The fingerprint that the caller gave for the server, if any.
     #[must_use]
     pub fn expected(&self) -> Option<Fingerprint> {
         self.expected
