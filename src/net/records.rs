@@ -1,4 +1,5 @@
-//! TLS records: encrypts and decrypts in memory, and knows no socket. The only file that uses rustls's unbuffered interface.
+//! TLS records: encrypts and decrypts in memory, without a socket. This is the only file that uses
+//! rustls's unbuffered interface.
 //!
 //! The unbuffered interface lets records be decrypted in place, in a page-aligned buffer that one read of the socket fills.
 //! The buffered interface of rustls 0.23 reads at most 4 KiB at once, and copies the plaintext once more.
@@ -21,31 +22,32 @@ use rustls::unbuffered::{
 
 use crate::memory::Buffer;
 
-/// How much is read from the socket at once, in bytes. It holds several of the longest records, 16 KiB and some, and the
-/// longest handshake message that rustls takes, 64 KiB.
+/// The size of the buffer that the socket is read into, in bytes. It holds several of the longest
+/// records, of a bit more than 16 KiB, and the longest handshake message that rustls accepts, of 64
+/// KiB.
 const INCOMING_LEN: usize = 128 << 10;
 
 /// A guess at how many bytes encryption adds to a short message.
 const RECORD_EXTRA_LEN: usize = 64;
 
-/// An alert and a goodbye are records of a few bytes.
+/// The most bytes of an alert. An alert, such as the goodbye, is a record of a few bytes.
 const ALERT_LEN_MAX: usize = 256;
 
-/// The two ends of one TLS connection in memory: what was received and is not decrypted yet, and what is encrypted and not
-/// sent yet.
+/// The two ends of one TLS connection in memory: bytes that were received and are not decrypted
+/// yet, and bytes that are encrypted and not sent yet.
 pub(super) struct Records {
     tls: UnbufferedClientConnection,
     incoming: Buffer,
-    /// Where in `incoming` the bytes lie that are not decrypted yet.
+    /// Where in `incoming` the bytes begin that are not decrypted yet.
     start: usize,
     end: usize,
-    /// Encrypted, and not yet written to the socket.
+    /// Encrypted bytes that are not written to the socket yet.
     outgoing: Vec<u8>,
     /// The peer said that it will send nothing more.
     is_closed: bool,
-    /// rustls reported an error, after which it is not to be asked for anything.
+    /// rustls reported an error. After an error, rustls must not be called again.
     is_broken: bool,
-    /// What tells the peer about that error, until it is taken.
+    /// The alert that tells the peer about that error, until it is taken.
     alert: Option<Vec<u8>>,
 }
 
@@ -79,8 +81,8 @@ impl Records {
         })
     }
 
-    /// Room for the next bytes from the socket. There is none where the peer sent a record that is too long, which rustls
-    /// refuses before that.
+    /// Room for the next bytes from the socket. The room is empty if the peer sent a record that is
+    /// too long, but rustls refuses such a record before that.
     pub(super) fn space(&mut self) -> &mut [u8] {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
@@ -93,7 +95,7 @@ impl Records {
         &mut self.incoming.bytes_mut()[self.end..]
     }
 
-    /// So many bytes were put into the [`space`](Records::space).
+    /// Notes that `count` bytes were put into the [`space`](Records::space).
     pub(super) fn received(&mut self, count: usize) {
         self.end += count;
     }
@@ -103,12 +105,12 @@ impl Records {
         &self.incoming[..self.end]
     }
 
-    /// What is to be written to the socket.
+    /// The bytes that must be written to the socket.
     pub(super) fn outgoing(&self) -> &[u8] {
         &self.outgoing
     }
 
-    /// All that was outgoing was written to the socket, or never will be.
+    /// Notes that all outgoing bytes were written to the socket, or never will be.
     pub(super) fn sent(&mut self) {
         self.outgoing.clear();
     }
@@ -118,17 +120,19 @@ impl Records {
         self.is_closed
     }
 
-    /// Decrypts all that was received, then encrypts `plaintext`, if any, behind what is outgoing.
+    /// Decrypts everything that was received, then encrypts `plaintext`, if there is any, and
+    /// appends it to the outgoing bytes.
     ///
     /// # Errors
-    /// That of rustls, each time from then on; an [`alert`](Records::take_alert) is ready after the first time.
+    /// The error of rustls, and an error on each later call; an [`alert`](Records::take_alert) is
+    /// ready after the first error.
     pub(super) fn advance(
         &mut self,
         plaintext: &[u8],
         sink: &mut dyn FnMut(&[u8]),
     ) -> Result<Phase, rustls::Error> {
         if self.is_broken {
-            // As for the goodbye of a session.
+            // This also covers the goodbye of a session.
             return Err(rustls::Error::General("it is broken already".to_owned()));
         }
         loop {
@@ -144,7 +148,8 @@ impl Records {
         }
     }
 
-    /// Does what rustls wants next; says what the connection waits for once there is nothing more to do.
+    /// Does the next thing that rustls asks for. Once nothing is left to do, returns what the
+    /// connection waits for.
     fn step(
         &mut self,
         plaintext: &[u8],
@@ -173,7 +178,7 @@ impl Records {
                 })
             }
             Ok(ConnectionState::TransmitTlsData(transmit)) => {
-                // What is outgoing is sent before anything is waited for.
+                // The caller sends the outgoing bytes before it waits for anything.
                 transmit.done();
                 Ok(())
             }
@@ -190,7 +195,7 @@ impl Records {
                 Ok(())
             }
             Ok(_) => {
-                // Closed by both sides.
+                // Both sides have closed the connection.
                 phase = Some(Phase::Traffic);
                 Ok(())
             }
@@ -200,8 +205,8 @@ impl Records {
         result.map(|()| phase)
     }
 
-    /// What tells the peer why the connection ends, as rustls has prepared it after an error; empty where it has prepared
-    /// nothing. `None` where there was no error, or the alert was taken before.
+    /// The alert that tells the peer why the connection ends, as rustls prepared it after an error;
+    /// empty if rustls prepared none. `None` if there was no error, or the alert was taken before.
     pub(super) fn take_alert(&mut self) -> Option<Vec<u8>> {
         mem::take(&mut self.alert)
     }
@@ -217,7 +222,8 @@ impl Records {
         alert
     }
 
-    /// What tells the peer that nothing more will be sent; empty where rustls can't say so now. `None` after an error.
+    /// The record that tells the peer that nothing more will be sent; empty if rustls can't make
+    /// one now. `None` after an error.
     pub(super) fn goodbye(&mut self) -> Option<Vec<u8>> {
         if self.is_broken {
             return None;
@@ -253,8 +259,8 @@ fn encrypt<Data>(
     })
 }
 
-/// Has something write itself at the end of a buffer; where there is too little room it says how much it needs, and
-/// where it can't be written at all, nothing.
+/// Calls `write` to write at the end of a buffer. If there is too little room, `write` returns how
+/// much it needs; if it can't write at all, it returns `None`.
 fn append(
     buffer: &mut Vec<u8>,
     mut room: usize,

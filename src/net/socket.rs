@@ -1,4 +1,4 @@
-//! A TCP connection that is read and written in short slices, until a deadline or a cancel. Knows nothing of TLS.
+//! A TCP connection that is read and written in short slices of time, until a deadline or a cancel.
 
 use std::io::{self, ErrorKind::*, Read, Write};
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::error::{FetchError, is_ours};
 use crate::rate_limit::RateLimit;
 
-/// The longest time that anything blocks without a look at the cancel.
+/// The longest time that a call blocks before it looks at the cancel.
 pub(super) const SLICE: Duration = Duration::from_millis(250);
 
 /// How long to wait for something, and what may end it early.
@@ -19,14 +19,14 @@ pub(super) const SLICE: Duration = Duration::from_millis(250);
 pub(crate) struct Wait<'a> {
     pub(crate) cancel: &'a Cancel,
     pub(crate) limit: Duration,
-    /// What is waited for, for the message: `the answer`.
+    /// What is awaited, as messages name it: `the answer`.
     pub(crate) what: &'a str,
 }
 
 impl Wait<'_> {
     pub(crate) fn deadline(&self) -> Instant {
         let now = Instant::now();
-        // A limit beyond the clock's range is as good as none; a year is too.
+        // A limit beyond the clock's range is as good as none, and so is a year.
         now.checked_add(self.limit)
             .unwrap_or(now + Duration::from_secs(365 * 86400))
     }
@@ -44,7 +44,7 @@ impl Wait<'_> {
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: TcpStream,
-    /// What the socket's time-outs are set to.
+    /// The time-out that is set on the socket.
     slice: Duration,
     peer: String,
     waited: Duration,
@@ -52,7 +52,7 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// `peer` is its name in messages.
+    /// `peer` is the name of the peer in messages.
     pub(super) fn new(stream: TcpStream, peer: String) -> io::Result<Socket> {
         stream.set_read_timeout(Some(SLICE))?;
         stream.set_write_timeout(Some(SLICE))?;
@@ -69,13 +69,14 @@ impl Socket {
         &self.peer
     }
 
-    /// How much time was spent with waiting for the peer to send something.
+    /// The total time spent waiting for the peer to send something.
     pub(super) fn waited(&self) -> Duration {
         self.waited
     }
 
-    /// Reads what is there, or else what comes first: `None` at the deadline, 0 at the end. Looks at least once,
-    /// however late it is, so time that this machine lost is never blamed on the peer.
+    /// Reads the bytes that are there, or else waits for the first ones: `None` at the deadline, 0
+    /// at the end. This looks for bytes at least once, however late it is, so a delay of this
+    /// machine is never blamed on the peer.
     pub(super) fn read(
         &mut self,
         space: &mut [u8],
@@ -91,7 +92,7 @@ impl Socket {
         read
     }
 
-    /// Of what comes after this no more is read than this lets.
+    /// From now on, reads no faster than this throttle allows.
     pub(super) fn heed(&mut self, throttle: &RateLimit) {
         self.throttle = throttle.clone();
     }
@@ -123,7 +124,7 @@ impl Socket {
         }
     }
 
-    /// Writes everything. What the peer does not take within the limit is an error.
+    /// Writes all bytes. It is an error if the peer does not take them within the limit.
     pub(super) fn write_all(&mut self, mut bytes: &[u8], wait: Wait<'_>) -> Result<(), FetchError> {
         let mut deadline = wait.deadline();
         while !bytes.is_empty() {
@@ -145,7 +146,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Writes what the kernel takes at once; a failure concerns nobody any more.
+    /// Writes as many bytes as the kernel takes at once. A failure no longer matters.
     pub(super) fn write_last(&self, bytes: &[u8]) {
         let _ = send(
             &self.stream,
@@ -154,8 +155,8 @@ impl Socket {
         );
     }
 
-    /// Says that nothing follows, and takes what has come, since a socket that is closed over unread bytes resets the
-    /// connection, and the peer would log a failure.
+    /// Tells the peer that nothing follows, and reads the bytes that have come. If a socket is
+    /// closed with unread bytes, the connection is reset, and the peer would log a failure.
     pub(super) fn shut_down(&self) {
         const MOST: usize = 64;
         let _ = self.stream.shutdown(std::net::Shutdown::Write);
@@ -171,7 +172,7 @@ impl Socket {
     fn wait_for(&mut self, space: &mut [u8]) -> io::Result<usize> {
         let begun = Instant::now();
         let outcome = self.stream.read(space);
-        // Whatever was longer than it should be was time that this machine lost.
+        // Time beyond the time-out was lost by this machine, so it does not count.
         self.waited += begun.elapsed().min(self.slice);
         outcome
     }
@@ -190,7 +191,7 @@ impl Socket {
     }
 }
 
-/// The connection to a peer broke, or this machine could not go on with it.
+/// The error for a connection to a peer that broke, or that this machine could not go on with.
 pub(super) fn lost(peer: &str, cause: io::Error) -> FetchError {
     let message = format!("lost the connection to {peer}");
     if is_ours(&cause) {

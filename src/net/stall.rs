@@ -1,31 +1,33 @@
-//! How long a peer may take, by what comes while it is waited for. Has no clock.
+//! Tells whether a peer has stalled, by the bytes that come while the client waits.
 
 use std::time::Duration;
 
-/// How much must come within the limit. TLS brings up to 16 KiB at once or nothing, so one full record is enough.
+/// How many bytes must come within the limit. TLS brings up to 16 KiB at once or nothing, so one
+/// full record is enough.
 const ENOUGH: u64 = 8 << 10;
 
-/// How long something was waited for without enough of it having come. Only waits count: no time spent elsewhere, as
-/// with decoding, can use it up.
+/// Measures how long the client has waited without enough bytes coming. Only time spent waiting
+/// counts: time spent elsewhere, as with decoding, never uses up the limit.
 #[derive(Debug)]
 pub(crate) struct StallTimer {
     limit: Duration,
     waited: Duration,
-    /// How many bytes had come when it began.
+    /// How many bytes had come when the timer was last restarted.
     received: u64,
 }
 
 impl StallTimer {
     pub(crate) fn new(limit: Duration) -> StallTimer {
         StallTimer {
-            // With no limit at all nobody would even look.
+            // With a limit of zero, nobody would look for bytes even once.
             limit: limit.max(Duration::from_millis(1)),
             waited: Duration::ZERO,
             received: 0,
         }
     }
 
-    /// How much longer to wait, now that so many bytes have come in all; `None` when it is used up.
+    /// How much longer to wait, now that `received` bytes have come in all; `None` if the limit is
+    /// used up.
     pub(crate) fn left(&mut self, received: u64) -> Option<Duration> {
         if self.has_enough(received) {
             self.renew(received);
@@ -34,7 +36,7 @@ impl StallTimer {
         (!left.is_zero()).then_some(left)
     }
 
-    /// Whether enough has come to begin anew.
+    /// Whether enough bytes have come to restart the timer.
     pub(crate) fn has_enough(&self, received: u64) -> bool {
         received >= self.received.saturating_add(ENOUGH)
     }
@@ -43,7 +45,7 @@ impl StallTimer {
         self.waited += time;
     }
 
-    /// Begins anew.
+    /// Restarts the timer.
     pub(crate) fn renew(&mut self, received: u64) {
         (self.waited, self.received) = (Duration::ZERO, received);
     }

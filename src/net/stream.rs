@@ -1,4 +1,4 @@
-//! A TLS connection: plaintext in and out, over a socket. Knows nothing of what is said.
+//! A TLS connection over a socket: sends and receives plaintext.
 
 use std::fmt;
 use std::io;
@@ -18,28 +18,28 @@ use crate::net::trouble::{broken, in_handshake, is_plain_http, plain_http};
 #[cfg(feature = "pbs")]
 use crate::rate_limit::RateLimit;
 
-/// How long a web server may take to answer what it sees as an empty request.
+/// How long a web server may take to answer bytes that it takes for an empty request.
 const PLAIN_ANSWER: Duration = Duration::from_secs(1);
 
-/// A TLS connection whose handshake is done. Closed politely when it is dropped.
+/// A TLS connection whose handshake is done. It is closed properly when it is dropped.
 pub(crate) struct TlsStream {
     socket: Socket,
     records: Records,
-    /// Plaintext that came before anybody asked, with the end of the handshake.
+    /// Plaintext that came with the end of the handshake, before anybody asked for it.
     early: Vec<u8>,
 }
 
-/// What came.
+/// The outcome of waiting for bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Received {
-    /// At least one byte, which the sink has got.
+    /// At least one byte came, and was passed to the sink.
     Data,
-    /// The proper end of everything. An improper one is an error.
+    /// The peer closed the connection properly. Any other end of the connection is an error.
     Closed,
 }
 
 impl TlsStream {
-    /// Shakes hands over a socket that has just been connected.
+    /// Does the TLS handshake over a socket that has just been connected.
     pub(super) fn shake_hands(
         socket: Socket,
         name: ServerName<'static>,
@@ -80,8 +80,8 @@ impl TlsStream {
         }
     }
 
-    /// For a peer that does not answer. One that speaks plain HTTP may still wait for the end of what it takes for a
-    /// request.
+    /// The failure for a peer that does not answer. A peer that speaks plain HTTP may still wait
+    /// for the end of the bytes that it takes for a request, so this sends such an end.
     fn unanswered(&mut self, wait: Wait<'_>) -> Failure {
         if self.records.last_received().is_empty() {
             self.socket.write_last(b"\r\n\r\n");
@@ -97,29 +97,30 @@ impl TlsStream {
         wait.timed_out(self.socket.peer()).into()
     }
 
-    /// The peer, as messages name it.
+    /// The name of the peer for messages.
     pub(crate) fn peer(&self) -> &str {
         self.socket.peer()
     }
 
-    /// Reads no more from here on than a throttle lets it.
+    /// From now on, reads no faster than this throttle allows.
     #[cfg(feature = "pbs")]
     pub(crate) fn heed(&mut self, throttle: &RateLimit) {
         self.socket.heed(throttle);
     }
 
-    /// How much time was spent in all with waiting for the peer to send something, and not with what came.
+    /// The total time spent waiting for the peer to send something, without the time to handle the
+    /// bytes.
     pub(crate) fn waited(&self) -> Duration {
         self.socket.waited()
     }
 
-    /// Waits until plaintext has come, and gives it to the sink record by record: all that one read brought; `None` at the
-    /// deadline, which is for one record at the least to come whole. A deadline that has passed means: take what is
-    /// there, and don't wait.
+    /// Waits until plaintext has come, and passes it to the sink record by record: everything that
+    /// one read brought. Returns `None` if no whole record has come at the deadline. If the
+    /// deadline has passed already, this only takes the bytes that are there, and does not wait.
     ///
     /// # Errors
-    /// [`FetchError::Unreachable`] where the connection breaks, or ends without the close that TLS wants;
-    /// [`FetchError::Cancelled`].
+    /// [`FetchError::Unreachable`] if the connection breaks, or ends without the close that TLS
+    /// requires; [`FetchError::Cancelled`].
     pub(crate) fn receive_until(
         &mut self,
         deadline: Instant,
@@ -144,7 +145,7 @@ impl TlsStream {
                 return Ok(Some(Received::Closed));
             }
             if !self.records.outgoing().is_empty() {
-                // New keys, which the peer asked for: some bytes that any socket takes.
+                // The peer asked for new keys. The answer is a few bytes that any socket takes.
                 let left = deadline.saturating_duration_since(Instant::now());
                 self.flush(Wait {
                     cancel,
@@ -163,11 +164,11 @@ impl TlsStream {
         }
     }
 
-    /// Sends all of it.
+    /// Sends all bytes.
     ///
     /// # Errors
-    /// [`FetchError::Unreachable`] where the peer takes nothing within the limit, or the connection breaks;
-    /// [`FetchError::Cancelled`].
+    /// [`FetchError::Unreachable`] if the peer takes nothing within the limit, or the connection
+    /// breaks; [`FetchError::Cancelled`].
     pub(crate) fn send(&mut self, bytes: &[u8], wait: Wait<'_>) -> Result<(), FetchError> {
         let mut early = mem::take(&mut self.early);
         let advanced = self.advance(bytes, &mut |bytes| early.extend_from_slice(bytes));
@@ -176,8 +177,8 @@ impl TlsStream {
         self.flush(wait)
     }
 
-    /// Decrypts all that was read, then encrypts `plaintext`, if any, behind what is outgoing. After an error the peer is told
-    /// why the connection ends.
+    /// Decrypts everything that was read, then encrypts `plaintext`, if there is any, and appends
+    /// it to the outgoing bytes. After an error the peer is told why the connection ends.
     fn advance(
         &mut self,
         plaintext: &[u8],
@@ -190,7 +191,7 @@ impl TlsStream {
         advanced
     }
 
-    /// One read from the socket: `None` at the deadline, 0 at the end.
+    /// Reads from the socket once: `None` at the deadline, 0 at the end.
     fn fill(&mut self, deadline: Instant, cancel: &Cancel) -> Result<Option<usize>, FetchError> {
         let space = self.records.space();
         if space.is_empty() {
@@ -208,7 +209,7 @@ impl TlsStream {
         written
     }
 
-    /// Writes a last record, as far as that can be done without waiting.
+    /// Writes a last record, as far as that is possible without waiting.
     fn end(&self, record: &[u8]) {
         if !record.is_empty() {
             self.socket.write_last(record);
@@ -218,7 +219,7 @@ impl TlsStream {
 }
 
 impl Drop for TlsStream {
-    /// Says goodbye.
+    /// Tells the peer that the connection is closed.
     fn drop(&mut self) {
         if let Some(goodbye) = self.records.goodbye() {
             self.end(&goodbye);

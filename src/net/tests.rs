@@ -15,7 +15,7 @@ use crate::digest::Digest;
 
 type Server = StreamOwned<ServerConnection, TcpStream>;
 
-/// Connects to a server of which `serve` is the whole behaviour.
+/// Connects to a server whose whole behaviour is `serve`.
 fn connect(
     versions: &[&'static SupportedProtocolVersion],
     serve: impl FnOnce(Server) + Send + 'static,
@@ -84,7 +84,7 @@ fn what_is_sent_comes_back_whole_and_in_order() {
         let (mut stream, server) = connect(&versions, move |mut server| {
             let mut bytes = vec![0; len];
             server.read_exact(&mut bytes).expect("all of it comes");
-            // Pieces of any size, so that records end anywhere in a read.
+            // The pieces have an odd size, so that records end anywhere in a read.
             for piece in bytes.chunks(7777) {
                 server.write_all(piece).expect("the client reads");
             }
@@ -114,7 +114,7 @@ fn an_end_without_a_goodbye_is_an_error() {
 #[test]
 fn a_deadline_is_no_error_and_a_past_one_means_not_to_wait() {
     let (mut stream, server) = connect(&[&TLS13], |mut server| {
-        // Speaks when spoken to.
+        // The server sends bytes only when it gets some.
         while let Ok(1) = server.read(&mut [0]) {
             server.write_all(b"pong").expect("the client reads");
         }
@@ -139,7 +139,7 @@ fn a_deadline_is_no_error_and_a_past_one_means_not_to_wait() {
     );
     assert_eq!(until(&mut stream, Duration::ZERO), None);
     assert_eq!(bytes, b"pong");
-    // The server sees a proper end.
+    // The server sees a proper end of the connection.
     drop(stream);
     server.join().expect("it does not panic");
 }
@@ -173,7 +173,7 @@ fn new_keys_are_taken_and_confirmed() {
 
 #[test]
 fn what_comes_with_the_handshake_is_not_lost() {
-    // A server of TLS 1.3 may speak before it has heard the client out.
+    // A server of TLS 1.3 may send data before the client has finished its handshake.
     let (mut stream, server) = connect(&[&TLS13], |mut server| {
         (server.conn.writer().write_all(b"welcome")).expect("it is kept until then");
         shake_hands(&mut server);

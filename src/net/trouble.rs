@@ -1,4 +1,4 @@
-//! What TLS failures mean: whether another try may help, and what to tell people. Knows nothing of sockets.
+//! What TLS failures mean: whether another try may help, and what to tell people.
 
 use std::io;
 use std::time::Duration;
@@ -12,10 +12,11 @@ use crate::net::body_text::is_web_page;
 use crate::net::socket::lost;
 use crate::net::verify;
 
-/// A Proxmox Backup Server takes a connection for plain HTTP when it was silent for a second.
+/// After less time than this, silence can't be why a server answers in plain HTTP: a Proxmox Backup
+/// Server takes a connection for plain HTTP when the client was silent for a second.
 const TAKEN_FOR_SILENT: Duration = Duration::from_millis(900);
 
-/// Sorts an error of the handshake. Nothing that is wrong with a certificate is tried again.
+/// Sorts an error of the handshake. If a certificate is to blame, nothing tries again.
 pub(super) fn in_handshake(peer: &str, error: rustls::Error) -> FetchError {
     if let Some(refused) = verify::refusal(&error) {
         return FetchError::Denied(refused);
@@ -45,13 +46,14 @@ pub(super) fn broken(peer: &str, error: rustls::Error) -> FetchError {
     lost(peer, io::Error::other(error))
 }
 
-/// Whether what came in place of TLS is the answer of a web server.
+/// Whether bytes that came in place of TLS are the answer of a web server.
 pub(super) fn is_plain_http(came: &[u8]) -> bool {
     came.starts_with(b"HTTP/") || is_web_page(came)
 }
 
-/// The peer answered the first TLS message with an HTTP response, so long after the connection stood. A late one may
-/// be due to a message that was lost on the way, and is worth another try.
+/// The failure for a peer that answered the first TLS message with an HTTP response, this long
+/// after the connection was made. A late response may be due to a message that was lost on the way,
+/// and is worth another try.
 pub(super) fn plain_http(peer: &str, after: Duration) -> Failure {
     let message = format!("{peer} speaks plain HTTP, not TLS; is the port right?");
     let error = Error::new(ErrorKind::Denied, message);
