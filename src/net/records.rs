@@ -132,7 +132,7 @@ impl Records {
         sink: &mut dyn FnMut(&[u8]),
     ) -> Result<Phase, rustls::Error> {
         if self.is_broken {
-            // This also covers the goodbye of a session.
+            // A session gets here when it says goodbye after an error.
             return Err(rustls::Error::General("it is broken already".to_owned()));
         }
         loop {

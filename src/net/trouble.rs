@@ -16,7 +16,7 @@ use crate::net::verify;
 /// Server takes a connection for plain HTTP when the client was silent for a second.
 const TAKEN_FOR_SILENT: Duration = Duration::from_millis(900);
 
-/// Sorts an error of the handshake. If a certificate is to blame, nothing tries again.
+/// Sorts an error of the handshake. An error that is due to a certificate is never tried again.
 pub(super) fn in_handshake(peer: &str, error: rustls::Error) -> FetchError {
     if let Some(refused) = verify::refusal(&error) {
         return FetchError::Denied(refused);

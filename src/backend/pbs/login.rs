@@ -1,4 +1,4 @@
-//! Who asks: an API token, or a user with a ticket that is renewed. Knows nothing of what is asked for.
+//! The identity of the client: an API token, or a user with a ticket that is renewed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,18 +15,18 @@ use crate::backend::secret::SecretValue;
 use crate::error::{Error, ErrorKind};
 use crate::place::Repository;
 
-/// A ticket lives for two hours; one of half that age is renewed.
+/// A ticket is valid for two hours. It is renewed at half that age.
 const RENEWED_AFTER: Duration = Duration::from_secs(3600);
 
-/// The longest wait for another thread's sign-in without a look at the cancel.
+/// The longest wait for another thread's sign-in before the cancel is looked at.
 const SLICE: Duration = Duration::from_millis(250);
 
-/// An answer with a ticket has some hundred bytes.
+/// The most bytes of an answer to a sign-in. An answer with a ticket has some hundred bytes.
 const MAX_ANSWER: usize = 64 << 10;
 
 const SIGN_IN: &str = "/api2/json/access/ticket";
 
-/// The cookies that a ticket may be sent in; the first is of PBS 3, the other one of PBS 4.
+/// The cookies that a ticket may be sent in: the first is that of PBS 3, the second that of PBS 4.
 const COOKIES: [&str; 2] = ["PBSAuthCookie", "__Host-PBSAuthCookie"];
 
 /// The identity that requests are made with.
@@ -34,13 +34,14 @@ pub(super) struct Login {
     identity: String,
     is_token: bool,
     secret: Option<Zeroizing<String>>,
-    /// Held while signing in, so that all who need a ticket wait for one.
+    /// This lock is held during a sign-in, so that all threads that need a ticket wait for the same
+    /// one.
     ticket: Mutex<Option<Ticket>>,
 }
 
 struct Ticket {
     text: Zeroizing<String>,
-    /// The name of the cookie that it is sent in.
+    /// The name of the cookie that the ticket is sent in.
     name: &'static str,
     since: Instant,
 }
@@ -51,14 +52,15 @@ impl Ticket {
     }
 }
 
-/// The header that says who asks.
+/// The header that proves the identity of the client.
 pub(super) struct Proof {
     pub(super) name: &'static str,
     pub(super) value: SecretValue,
 }
 
 impl Login {
-    /// With a password, or a token's secret. It is missed only when it is needed.
+    /// A login with a password or a token's secret. A missing secret is an error only when it is
+    /// needed.
     pub(super) fn new(repository: &Repository, secret: Option<Zeroizing<String>>) -> Login {
         Login {
             identity: repository.identity().to_owned(),
@@ -68,11 +70,11 @@ impl Login {
         }
     }
 
-    /// The header for the next request; signs in where that is needed.
+    /// The header for the next request. Signs in if that is needed.
     ///
     /// # Errors
-    /// [`FetchError::Denied`] where the server does not take the credentials, or there are none; why it can't be reached;
-    /// [`FetchError::Cancelled`].
+    /// [`FetchError::Denied`] if the server does not accept the credentials, or there are none; the
+    /// error of the connection if the server can't be reached; [`FetchError::Cancelled`].
     pub(super) fn proof(&self, server: &Server<'_>) -> Result<Proof, FetchError> {
         let Some(secret) = &self.secret else {
             let what = if self.is_token {
@@ -89,7 +91,7 @@ impl Login {
             let text = ["PBSAPIToken=", &self.identity, ":", secret].concat();
             return proof("authorization", Zeroizing::new(text));
         }
-        // Another thread may be signing in, and take long.
+        // Another thread may be signing in, which can take long.
         let mut ticket = loop {
             if server.cancel.is_cancelled() {
                 return Err(FetchError::Cancelled);
@@ -100,7 +102,7 @@ impl Login {
         };
         let current = match ticket.take() {
             Some(current) if current.since.elapsed() < RENEWED_AFTER => current,
-            // An old ticket serves as a password, unless it was kept too long.
+            // An old ticket can be renewed by using it as the password, unless it has expired.
             Some(old) => match self.sign_in(server, &old.text) {
                 Err(FetchError::Denied(_)) => self.sign_in(server, secret)?,
                 renewed => renewed?,
@@ -111,12 +113,13 @@ impl Login {
         proof("cookie", current.cookie())
     }
 
-    /// The server refused a proof: where a new ticket could be better, the next proof has one. Says whether it could.
+    /// Notes that the server refused a proof. If a new ticket might help, the next proof has one.
+    /// Returns whether a new ticket might help.
     pub(super) fn forget(&self, refused: &Proof) -> bool {
         if self.is_token {
             return false;
         }
-        // Who signs in holds the lock, and replaces the ticket anyway.
+        // A thread that is signing in holds the lock, and replaces the ticket anyway.
         let Some(mut ticket) = self.ticket.try_lock() else {
             return true;
         };
@@ -141,7 +144,7 @@ impl Login {
                 other => other,
             });
         }
-        // A PVE gives tickets of its own to those whom it knows.
+        // A Proxmox VE host issues tickets of its own to users that it knows.
         let is_of_pbs = |text: &str| text.starts_with("PBS:") || text.starts_with("PBS%3A");
         let ticket = ticket_of(&reply).filter(|(_, text)| is_of_pbs(text));
         let Some((name, text)) = ticket else {
@@ -161,7 +164,8 @@ impl Login {
     }
 }
 
-/// PBS 4 may set the ticket as a cookie instead of naming it.
+/// The ticket and the name of its cookie. PBS 4 may set the ticket as a cookie instead of returning
+/// it in the answer's JSON.
 fn ticket_of(reply: &Reply) -> Option<(&'static str, Zeroizing<String>)> {
     let named = |cookie: &'static str| {
         let mut values = reply
@@ -182,10 +186,11 @@ fn ticket_of(reply: &Reply) -> Option<(&'static str, Zeroizing<String>)> {
     }
 }
 
-/// The sign-in as JSON.
+/// The sign-in request as JSON.
 fn form(identity: &str, password: &str) -> Result<Zeroizing<Vec<u8>>, FetchError> {
     let form = BTreeMap::from([("username", identity), ("password", password)]);
-    // No byte takes more than six, and all is allocated at once, so that no copy of the password is left behind.
+    // JSON takes at most six bytes for each byte, and all of it is allocated at once, so that no
+    // copy of the password is left behind.
     let capacity = 6 * (identity.len() + password.len()) + 64;
     let mut json = Zeroizing::new(Vec::with_capacity(capacity));
     serde_json::to_writer(&mut *json, &form).map_err(|error| FetchError::Fatal(error.into()))?;

@@ -1,4 +1,4 @@
-//! What a server means by a status and the bare message beside it. Knows nothing of how they came.
+//! What a server means by a status and the bare message that comes with it.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -9,15 +9,15 @@ use crate::backend::FetchError;
 use crate::error::{Error, ErrorKind};
 use crate::net::body_text::{is_web_page, readable};
 
-/// What was asked for.
+/// What was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     SignIn,
     Listing,
     Session,
-    /// A file of the snapshot, in a session.
+    /// A file of the snapshot, requested in a session.
     File,
-    /// A chunk, in a session.
+    /// A chunk, requested in a session.
     Chunk,
 }
 
@@ -26,22 +26,22 @@ pub(super) enum Asked {
 pub(super) struct Refusal<'a> {
     pub(super) asked: Asked,
     pub(super) status: u16,
-    /// The words behind the status, where there are any.
+    /// The words after the status; empty if there are none.
     pub(super) reason: &'a str,
     pub(super) message: &'a [u8],
     pub(super) retry_after: Option<Duration>,
 }
 
-/// A cause: the server knows who asks, and does not let them.
+/// A cause of errors: the server knows the identity, but denies it access.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Forbidden;
 
-/// A cause: somebody works on the snapshot.
+/// A cause of errors: another task on the server is working on the snapshot.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Locked;
 
 impl Refusal<'_> {
-    /// Sorts it. Of one chunk or file alone is only what a session says of it.
+    /// Sorts the refusal. Only a refusal in a session can concern one chunk or file alone.
     pub(super) fn sort(&self) -> FetchError {
         let text = String::from_utf8_lossy(self.message);
         let says = |words: &[&str]| words.iter().any(|words| text.contains(words));
@@ -60,7 +60,8 @@ impl Refusal<'_> {
                 self.forbidden()
             }
             400 if says(&["unable to acquire", "locked"]) => self.locked(),
-            // PBS 4 gives no cause. A session has no other reason to read the snapshot.
+            // PBS 4 gives no cause. If the server fails to read the snapshot when it opens a
+            // session, the cause can only be a lock.
             400 if self.asked == Asked::Session && says(&["while reading snapshot"]) => {
                 self.locked()
             }
@@ -78,7 +79,8 @@ impl Refusal<'_> {
                 FetchError::Missing
             }
             400 if is_in_session => self.unreadable(&text),
-            // No PBS lacks what it is asked for here, or sends people elsewhere; a web server or a PVE does.
+            // A PBS has everything that is requested here, and never redirects. A web server or a
+            // Proxmox VE host lacks it or redirects.
             status if !is_in_session && is_strange(status) => self.no_pbs(),
             408 | 425 | 429 | 500 | 502..=599 => FetchError::Transient {
                 cause: self.error(ErrorKind::Unavailable).into(),
@@ -88,15 +90,15 @@ impl Refusal<'_> {
         }
     }
 
-    /// The server has the chunk or file, and can't read it. Whether that is due to it alone the system's error says,
-    /// which the server passes on.
+    /// The server has the chunk or file, and can't read it. The server passes on the system's
+    /// error, which tells whether this chunk or file alone is to blame.
     fn unreadable(&self, text: &str) -> FetchError {
         let error = |kind| self.error(kind);
         let sorted =
             os_error(text).map(|code| FetchError::of_file(io::Error::from_raw_os_error(code)));
         match sorted {
             Some(FetchError::Denied(_)) => FetchError::Denied(error(ErrorKind::Denied).into()),
-            // What the server lacks, or what is behind it.
+            // The server, or the storage behind it, lacks something.
             Some(sorted) if sorted.may_pass() => {
                 FetchError::transient(error(ErrorKind::Unavailable))
             }
@@ -119,7 +121,7 @@ impl Refusal<'_> {
         FetchError::transient(self.error(ErrorKind::Unavailable).because(Locked))
     }
 
-    /// It is another kind of server, or one behind which there is a PBS.
+    /// The error for another kind of server, which may be in front of a PBS.
     fn no_pbs(&self) -> FetchError {
         let message = format!("{}; is it a Proxmox Backup Server?", self.text());
         FetchError::Fatal(Error::new(ErrorKind::Unavailable, message).into())
@@ -134,7 +136,7 @@ impl Refusal<'_> {
         if is_web_page(self.message) {
             return format!("the server answered {status} with a web page");
         }
-        // A PVE says there what a PBS says in the body.
+        // A Proxmox VE host sends its message after the status, while a PBS sends it in the body.
         match (readable(self.message), readable(self.reason.as_bytes())) {
             (text, reason) if text.is_empty() && reason.is_empty() => {
                 format!("the server answered {status}")
@@ -145,7 +147,7 @@ impl Refusal<'_> {
     }
 }
 
-/// For an answer with a status of success that is no answer to what was asked for.
+/// The error for an answer with a status of success that is not the requested thing.
 pub(super) fn other_than(what: &str, body: &[u8]) -> FetchError {
     let message = if is_web_page(body) {
         format!(
@@ -157,7 +159,7 @@ pub(super) fn other_than(what: &str, body: &[u8]) -> FetchError {
     FetchError::Fatal(Error::new(ErrorKind::Unavailable, message).into())
 }
 
-/// Whether an error has such a cause.
+/// Whether an error has a cause of this type.
 pub(super) fn is_due_to<T: StdError + 'static>(error: &FetchError) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -169,12 +171,12 @@ pub(super) fn is_due_to<T: StdError + 'static>(error: &FetchError) -> bool {
     false
 }
 
-/// Statuses with which a PBS answers no request of ours.
+/// Whether a PBS never answers our requests with this status.
 fn is_strange(status: u16) -> bool {
     matches!(status, 100..=399 | 404 | 405 | 410 | 501)
 }
 
-/// The number of the system's error, as Rust writes it.
+/// The number of the system's error in a text, as Rust writes it.
 fn os_error(text: &str) -> Option<i32> {
     let (_, rest) = text.rsplit_once("(os error ")?;
     rest.split(')').next()?.parse().ok()

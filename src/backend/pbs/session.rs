@@ -1,4 +1,4 @@
-//! A reader session: one snapshot, over one connection, with several requests in flight. Knows nothing of sign-in.
+//! A reader session: one snapshot, over one connection, with several requests in flight.
 
 use std::fmt;
 use std::mem;
@@ -18,27 +18,29 @@ use crate::net::body_text::is_web_page;
 use crate::net::{Received, TlsStream, Wait};
 use crate::rate_limit::RateLimit;
 
-/// How long the end of a session may take: nobody waits for it.
+/// How long it may take to end a session, since nobody waits for that.
 const GOODBYE: Duration = Duration::from_millis(250);
 
-/// A session that was opened.
+/// An open session.
 pub(super) struct Session {
     stream: TlsStream,
     codec: Codec,
     authority: String,
     cancel: Cancel,
     progress: Duration,
-    /// Chunks that were asked for: the stream of each, and its request, whose buffer is with the codec meanwhile.
+    /// The chunks that were requested: the stream and the request of each. The codec has the
+    /// request's buffer meanwhile.
     open: Vec<(u32, Request)>,
     watch: StallDetector,
     awaits_pong: bool,
 }
 
 impl Session {
-    /// Sends the request for a session, with the first of HTTP/2 right behind it, and waits for the answer.
+    /// Sends the request for a session, followed at once by the first bytes of HTTP/2, and waits
+    /// for the answer.
     ///
     /// # Errors
-    /// As the server refuses, or the connection breaks.
+    /// The server's refusal, or the error of the connection.
     pub(super) fn open(
         mut stream: TlsStream,
         request: &str,
@@ -74,16 +76,18 @@ impl Session {
         Ok(session)
     }
 
-    /// From here on this cancel and this throttle count.
+    /// Uses this cancel and this throttle from now on.
     pub(super) fn listen_to(&mut self, cancel: &Cancel, throttle: &RateLimit) {
         self.cancel = cancel.clone();
         self.stream.heed(throttle);
     }
 
-    /// Downloads a file of the snapshot, piece by piece. After that of an index the session may fetch its chunks.
+    /// Downloads a file of the snapshot, piece by piece. Once an index was downloaded, the session
+    /// may fetch the chunks of that index.
     ///
     /// # Errors
-    /// [`FetchError::Missing`] where there is none, and why it could not be fetched.
+    /// [`FetchError::Missing`] if there is no such file; else the reason why it could not be
+    /// fetched.
     pub(super) fn download(
         &mut self,
         file: &str,
@@ -93,7 +97,7 @@ impl Session {
         self.fetch(&format!("/download?file-name={file}"), limit, sink)
     }
 
-    /// Fetches what lies at a path, piece by piece.
+    /// Fetches the resource at a path, piece by piece.
     ///
     /// # Errors
     /// As [`download`](Session::download).
@@ -137,7 +141,8 @@ impl Session {
         Ok(stream)
     }
 
-    /// Waits for the next event, as long as answers make progress: other frames are none.
+    /// Waits for the next event, for as long as answers make progress. Only bytes of answers count
+    /// as progress, other frames do not.
     fn next_event(&mut self, drain: &mut dyn FnMut(&mut Codec)) -> Result<Event, FetchError> {
         loop {
             if let Some(event) = self.codec.next_event() {
@@ -155,16 +160,17 @@ impl Session {
         }
     }
 
-    /// Takes what comes until a deadline; says whether anything did.
+    /// Receives bytes until a deadline. Returns whether any came.
     fn receive_some(&mut self, deadline: Instant) -> Result<bool, FetchError> {
         let (codec, mut violation) = (&mut self.codec, None);
         let received = self
             .stream
             .receive_until(deadline, &self.cancel, &mut |bytes| {
-                // Its error stays: all that follows is refused too.
+                // After an error the codec refuses everything that follows with the same error.
                 violation = codec.receive(bytes).err().or(violation);
             })?;
-        // Answers to settings and pings, wider windows, or why the connection ends.
+        // The output may hold acknowledgements of settings and pings, wider windows, or the reason
+        // why the connection ends.
         let flushed = self.flush();
         if let Some(violation) = violation {
             return Err(FetchError::unreachable(violation));
@@ -210,7 +216,7 @@ impl Session {
         Ok(())
     }
 
-    /// The request that a stream belongs to.
+    /// Removes the request that belongs to a stream from the open ones.
     fn close_stream(&mut self, stream: u32) -> Option<Request> {
         let at = self.open.iter().position(|(open, _)| *open == stream)?;
         Some(self.open.swap_remove(at).1)
@@ -238,7 +244,8 @@ impl Session {
         }
     }
 
-    /// What may pass, with the reason where the server has said that it goes away.
+    /// An error that may pass. If the server has said that it is going away, the error includes the
+    /// server's reason.
     fn passing(&self, cause: impl Into<BoxError>) -> FetchError {
         let Some(code) = self.codec.goodbye() else {
             return FetchError::unreachable(cause);
@@ -260,7 +267,7 @@ impl Connection for Session {
         self.codec.ping();
         self.awaits_pong = true;
         self.flush()?;
-        // The pong is waited for, so that a dead connection is found before it is needed.
+        // The ping's answer is awaited, so that a dead connection is found before it is needed.
         let deadline = self.deadline(self.progress);
         while self.awaits_pong {
             if !self.receive_some(deadline)? {
@@ -275,7 +282,8 @@ impl Connection for Session {
 
     fn request(&mut self, mut request: Request) -> Result<(), FetchError> {
         if self.open.is_empty() {
-            // What it said while there was nothing to ask may be that it goes away, and why.
+            // While there was nothing to request, the server may have said that it is going away,
+            // and why.
             while self.receive_some(Instant::now())? {}
         }
         let path = format!("/chunk?digest={}", request.digest());
@@ -286,7 +294,7 @@ impl Connection for Session {
     }
 
     fn receive(&mut self) -> Result<Answer, FetchError> {
-        // Why the connection ended, for the first of those that it leaves unanswered.
+        // The reason why the connection ended. The first request that is left unanswered gets it.
         let mut cause = None;
         loop {
             let event = match self.next_event(&mut |_| {}) {
@@ -294,7 +302,7 @@ impl Connection for Session {
                 Err(FetchError::Cancelled) => return Err(FetchError::Cancelled),
                 Err(error) if self.open.is_empty() => return Err(error),
                 Err(error) => {
-                    // All that are open fail one by one, and give their buffers back.
+                    // All open requests fail one by one, and give their buffers back.
                     self.codec.close();
                     cause = Some(error);
                     continue;
@@ -324,7 +332,7 @@ impl Connection for Session {
 }
 
 impl Drop for Session {
-    /// A session that just ends is logged as a failed task by the server.
+    /// Ends the session in order. If a connection just breaks off, the server logs a failed task.
     fn drop(&mut self) {
         self.codec.go_away();
         let wait = Wait {
@@ -353,7 +361,8 @@ fn result(asked: Asked, head: Head, body: &[u8]) -> Result<(), FetchError> {
         ));
     }
     if head.status == 200 {
-        // Of a file this may be the end.
+        // These bytes may be the end of a file, not its beginning, so only a chunk can be told from
+        // a web page.
         return match asked {
             Asked::Chunk if is_web_page(body) => Err(other_than("the chunk", body)),
             _ => Ok(()),

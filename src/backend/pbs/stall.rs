@@ -1,31 +1,34 @@
-//! Whether a server is at work on what it was asked for, by what comes of it while it is waited for. Has no clock.
+//! Tells whether a server is at work on its answers, by the bytes that come while the client waits.
 
 use std::time::Duration;
 
 use crate::net::StallTimer;
 
-/// So many answers to later requests come before one that is stuck. A few may in good order: a server looks for all
-/// chunks at once and sends each whole as soon as its disk has it, so over a slow line much can lie before the oldest.
+/// How many answers to later requests must come before the oldest one counts as stuck. A few may
+/// come earlier in good order: a server looks for all chunks at once and sends each as soon as its
+/// disk has it, so over a slow line much can come before the oldest.
 const OVERTAKERS: u32 = 8;
 
-/// StallTimer with a session: with all of its answers together, and with the oldest that is waited for.
+/// Detects that a session has stalled: all of its answers together, or the oldest answer that is
+/// awaited.
 #[derive(Debug)]
 pub(super) struct StallDetector {
     session: StallTimer,
     oldest: StallTimer,
-    /// The oldest answer's stream.
+    /// The stream of the oldest answer that is awaited.
     stream: Option<u32>,
-    /// The last stream that was asked on, and what that was when the patience with the oldest answer began.
+    /// The stream of the last request, now and when the timer of the oldest answer was last
+    /// restarted.
     last: u32,
     last_then: u32,
-    /// How many answers to later requests than that have come.
+    /// How many answers have come to requests that were made after that restart.
     overtakers: u32,
 }
 
-/// How a server is not at work.
+/// The ways in which a server is not at work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stall {
-    /// Nothing comes, or a trickle.
+    /// Nothing comes, or no more than a trickle.
     Session,
     /// One answer does not come while others do.
     Oldest,
@@ -43,12 +46,13 @@ impl StallDetector {
         }
     }
 
-    /// A request was made on this stream.
+    /// Notes that a request was made on this stream.
     pub(super) fn asked(&mut self, stream: u32) {
         self.last = stream;
     }
 
-    /// The answer on this stream came to its end, when so many bytes of all answers had come.
+    /// Notes that the answer on this stream has ended. `received` bytes of all answers had come by
+    /// then.
     pub(super) fn ended(&mut self, stream: u32, received: u64) {
         self.session.renew(received);
         if stream > self.last_then {
@@ -56,7 +60,8 @@ impl StallDetector {
         }
     }
 
-    /// How much longer to wait, now that so many bytes of all answers have come, and so many of the oldest.
+    /// How much longer to wait. `received` bytes of all answers have come so far, and `oldest` is
+    /// the stream of the oldest answer with the bytes that came of it.
     pub(super) fn left(
         &mut self,
         received: u64,
@@ -91,10 +96,10 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(30);
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A session with 16 requests in flight, each for a chunk of this many bytes, answered at this rate in this order.
+    /// A session with 16 requests in flight.
     struct Session {
         watch: StallDetector,
-        /// The stream and what came of each answer that is waited for, the oldest first.
+        /// Each awaited answer: its stream and how many of its bytes came, the oldest first.
         open: Vec<(u32, u64)>,
         received: u64,
         next: u32,
@@ -118,7 +123,8 @@ mod tests {
             self.next += 2;
         }
 
-        /// Bytes come for one answer after a time; it is whole with this length, and another one is asked for.
+        /// After a time, bytes come for one answer. Once the answer has this length it is complete,
+        /// and another request is made.
         fn come(&mut self, at: usize, bytes: u64, len: u64, after: Duration) -> Result<(), Stall> {
             self.watch.left(self.received, self.open.first().copied())?;
             self.watch.waited(after);
@@ -133,7 +139,7 @@ mod tests {
         }
     }
 
-    /// How long it takes until the session is given up.
+    /// How many steps, of a second each, it takes until the session is given up.
     fn seconds(mut step: impl FnMut(&mut Session) -> Result<(), Stall>) -> (u64, Stall) {
         let mut session = Session::new();
         for seconds in 0..10_000 {
@@ -169,7 +175,7 @@ mod tests {
     #[test]
     fn no_order_of_answers_is_a_stall_however_slow() {
         const CHUNK: u64 = 4 << 20;
-        // Each takes longer than the limit.
+        // Each chunk takes longer than the limit.
         let slow = LIMIT.mul_f64(1.5);
         let per_come = slow / 64;
         let mut oldest_first = Session::new();
@@ -179,7 +185,8 @@ mod tests {
             let piece = CHUNK / 64;
             assert_eq!(oldest_first.come(0, piece, CHUNK, per_come), Ok(()));
             assert_eq!(fair.come(step % 16, piece, CHUNK, per_come), Ok(()));
-            // The disk had the oldest after all the others, and two more came before it.
+            // The disk delivered the oldest chunk after all the others, and two more came before
+            // it.
             let at = if step / 64 % 18 == 17 { 0 } else { 1 };
             assert_eq!(as_read.come(at, piece, CHUNK, per_come), Ok(()));
         }
@@ -189,7 +196,7 @@ mod tests {
     fn time_spent_elsewhere_is_no_stall() {
         let mut session = Session::new();
         for _ in 0..10_000 {
-            // Nothing is told of hours between these.
+            // Hours may pass between these calls, but the detector is told of none.
             assert_eq!(session.come(1, 1 << 20, 1 << 20, Duration::ZERO), Ok(()));
         }
     }

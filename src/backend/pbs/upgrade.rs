@@ -1,4 +1,5 @@
-//! From HTTP/1.1 to the reader protocol: the request for a session, and the server's answer. Knows nothing of HTTP/2.
+//! Switches a connection from HTTP/1.1 to the reader protocol: the request for a session, and the
+//! server's answer.
 
 use std::time::Instant;
 
@@ -17,7 +18,7 @@ use crate::place::Repository;
 
 const PROTOCOL: &str = "proxmox-backup-reader-protocol-v1";
 
-/// A refusal is one line.
+/// The most bytes of a refusal, which is one line.
 const MAX_MESSAGE: usize = 16 << 10;
 
 /// The request that turns a connection into a session for a snapshot.
@@ -42,13 +43,14 @@ pub(super) fn request(
         repository.authority(),
     );
     let header = [proof.name, ": ", proof.value.reveal(), "\r\n\r\n"];
-    // One allocation, so that no copy of the secret is left behind.
+    // There is one allocation, so that no copy of the secret is left behind.
     Zeroizing::new([&[&*start][..], &header].concat().concat())
 }
 
-/// Waits for the answer. The bytes that came behind a good one are HTTP/2.
+/// Waits for the answer. If the server agrees, the bytes that came after its answer are HTTP/2.
 pub(super) fn response(stream: &mut TlsStream, wait: Wait<'_>) -> Result<Vec<u8>, FetchError> {
-    // The limit is for the whole answer, which is short: a trickle must not hold it up.
+    // The limit is for the whole answer, which is short: a server that sends it in a trickle must
+    // not hold the client up.
     let deadline = wait.deadline();
     let (head, body) = Head::receive(stream, wait, deadline)?;
     if head.status == 101 {
@@ -77,7 +79,8 @@ pub(super) fn response(stream: &mut TlsStream, wait: Wait<'_>) -> Result<Vec<u8>
     Err(refusal.sort())
 }
 
-/// The body of a refusal, as far as it matters: what has come is message enough when the rest does not.
+/// The body of a refusal, as far as it matters. If the rest does not come, the part that came is
+/// used.
 fn message(
     stream: &mut TlsStream,
     wait: Wait<'_>,
@@ -85,7 +88,7 @@ fn message(
     framing: Framing,
     start: Vec<u8>,
 ) -> Result<Vec<u8>, FetchError> {
-    // Of a long one the beginning is enough.
+    // The beginning of a long message is enough.
     let framing = match framing {
         Framing::Length(len) => Framing::Length(len.min(MAX_MESSAGE as u64)),
         other => other,
