@@ -67,7 +67,7 @@ impl Backend for OnlyAnIndex {
         &'a self,
         _archive: &ArchivePath,
         _cancel: &'a Cancel,
-        _throttle: &'a chunk_restore::backend::RateLimit,
+        _rate_limit: &'a chunk_restore::backend::RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         Err(FetchError::Unsupported)
     }

@@ -46,7 +46,7 @@ impl Backend for Place {
         &'a self,
         _archive: &ArchivePath,
         cancel: &'a Cancel,
-        throttle: &'a RateLimit,
+        rate_limit: &'a RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         Ok(one_by_one(move |request| {
             let blob = self.stored.chunk(request.digest().as_bytes());
@@ -56,7 +56,7 @@ impl Backend for Place {
             }
             let mut rest = &blob[..];
             while !rest.is_empty() {
-                let (now, later) = rest.split_at(throttle.may_read(rest.len(), cancel)?);
+                let (now, later) = rest.split_at(rate_limit.may_read(rest.len(), cancel)?);
                 request.buffer().extend_from_slice(now);
                 rest = later;
             }

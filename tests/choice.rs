@@ -43,7 +43,7 @@ impl Backend for SlowDisk {
         &'a self,
         _archive: &ArchivePath,
         _cancel: &'a Cancel,
-        _throttle: &'a RateLimit,
+        _rate_limit: &'a RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         Ok(one_by_one(|request| self.read(request)))
     }

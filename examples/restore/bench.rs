@@ -98,26 +98,8 @@ pub(crate) fn run(
     let (mut speeds, mut chunks) = (Vec::new(), 0);
     for in_flight in SETTINGS {
         let measured = measure(in_flight)?;
-        let decoded = measured.per_second(measured.decoded());
-        let fetched = measured.per_second(measured.report.fetched as f64);
-        let (cpu, retries) = (measured.cpu_per_gib(), measured.report.retries);
-        let text = format!(
-            "{in_flight:>9}   {:>13.1}   {:>13.1}   {cpu:>9.2}   {retries:>7}",
-            decoded / MIB,
-            fetched / MIB
-        );
-        let json = json!({
-            "event": "measured",
-            "in_flight": in_flight,
-            "decoded_per_second": decoded,
-            "fetched_per_second": fetched,
-            "cpu_seconds_per_gib": cpu,
-            "retries": retries,
-            "chunks": measured.report.chunks,
-            "seconds": measured.report.elapsed.as_secs_f64(),
-        });
-        output.answer(text, &json)?;
-        speeds.push((in_flight, decoded));
+        tell(in_flight, &measured, output)?;
+        speeds.push((in_flight, measured.per_second(measured.decoded())));
         chunks = measured.report.chunks.max(chunks);
     }
     let chosen = choose(&speeds);
@@ -132,6 +114,29 @@ pub(crate) fn run(
         );
     }
     Ok(Exit::Done)
+}
+
+/// Prints the row of one setting.
+fn tell(in_flight: usize, measured: &Measured, output: &Output) -> Result<(), Failure> {
+    let decoded = measured.per_second(measured.decoded());
+    let fetched = measured.per_second(measured.report.fetched as f64);
+    let (cpu, retries) = (measured.cpu_per_gib(), measured.report.retries);
+    let text = format!(
+        "{in_flight:>9}   {:>13.1}   {:>13.1}   {cpu:>9.2}   {retries:>7}",
+        decoded / MIB,
+        fetched / MIB
+    );
+    let json = json!({
+        "event": "measured",
+        "in_flight": in_flight,
+        "decoded_per_second": decoded,
+        "fetched_per_second": fetched,
+        "cpu_seconds_per_gib": cpu,
+        "retries": retries,
+        "chunks": measured.report.chunks,
+        "seconds": measured.report.elapsed.as_secs_f64(),
+    });
+    output.answer(text, &json)
 }
 
 /// The smallest setting that is about as fast as the fastest.

@@ -89,9 +89,9 @@ impl Backend for Https {
         &'a self,
         archive: &ArchivePath,
         cancel: &'a Cancel,
-        throttle: &'a RateLimit,
+        rate_limit: &'a RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
-        let dialer = self.dialer.throttled(throttle);
+        let dialer = self.dialer.rate_limited(rate_limit);
         let authorization = self.authorization.clone();
         let mut chunks = Chunks {
             client: Client::new(dialer, authorization, cancel.clone()),

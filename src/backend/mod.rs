@@ -72,7 +72,7 @@ pub use request::{Answer, Request};
 ///         &'a self,
 ///         _archive: &ArchivePath,
 ///         _cancel: &'a Cancel,
-///         _throttle: &'a RateLimit,
+///         _rate_limit: &'a RateLimit,
 ///     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
 ///         Ok(backend::one_by_one(|request| {
 ///             match self.chunks.get(&request.digest()) {
@@ -168,7 +168,7 @@ pub trait Backend: Send + Sync {
     /// will use the connection.
     ///
     /// Anything that this method or the connection waits for should end within a second after
-    /// `cancel` is cancelled. The connection should read chunks no faster than `throttle` allows.
+    /// `cancel` is cancelled. The connection should read chunks no faster than `rate_limit` allows.
     ///
     /// # Errors
     /// The reason why no connection could be opened.
@@ -176,7 +176,7 @@ pub trait Backend: Send + Sync {
         &'a self,
         archive: &ArchivePath,
         cancel: &'a Cancel,
-        throttle: &'a RateLimit,
+        rate_limit: &'a RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError>;
 }
 

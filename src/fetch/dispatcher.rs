@@ -21,7 +21,7 @@ use crate::report::PlaceReport;
 /// A lane that adapts how many requests are in flight is given so many jobs at the least.
 pub(super) const QUEUED_MIN: usize = 32;
 
-/// What a dispatcher keeps to.
+/// The limits that a dispatcher keeps to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     /// How many times a chunk that is not right is asked for at each place; at least 1.
@@ -33,7 +33,7 @@ pub(crate) struct Rules {
     pub(crate) hedge: HedgeRules,
 }
 
-/// What became of something.
+/// What became of a want.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// A wanted chunk is there.
@@ -77,15 +77,17 @@ pub(super) struct Dispatcher {
     pub(super) tasks: BTreeMap<u64, Task>,
     /// Requests that workers made, whose answers nobody waits for any more.
     pub(super) unwanted: Vec<Sent>,
-    /// Those that were never asked for.
+    /// The wants that are urgent.
+    pub(super) urgent: BTreeSet<u64>,
+    /// The wants that were never asked for.
     fresh: BTreeSet<(Urgency, u64)>,
-    /// Those that are to be asked for again.
+    /// The wants that are to be asked for again.
     retries: BTreeSet<u64>,
     /// Jobs that are ready to be given out.
-    ready: VecDeque<Job>,
+    pub(super) ready: VecDeque<Job>,
     next_id: u64,
     /// How many chunks were asked for.
-    asked: usize,
+    pub(super) asked: usize,
     pub(super) latency: LatencyWindow,
     pub(super) hedging: Hedging,
     pub(super) progress: ProgressTimer,
@@ -140,6 +142,7 @@ impl Dispatcher {
             slots: 1,
             tasks: BTreeMap::new(),
             unwanted: Vec::new(),
+            urgent: BTreeSet::new(),
             fresh: BTreeSet::new(),
             retries: BTreeSet::new(),
             ready: VecDeque::new(),
@@ -170,6 +173,9 @@ impl Dispatcher {
 
     /// Asks for a chunk. The ticket must be of no other want that is not settled.
     pub(super) fn want(&mut self, want: Want) {
+        if want.urgency == Urgency::Now {
+            self.urgent.insert(want.ticket);
+        }
         self.fresh.insert((want.urgency, want.ticket));
         self.tasks.insert(want.ticket, Task::new(want));
     }
@@ -212,76 +218,6 @@ impl Dispatcher {
             Some(at.saturating_duration_since(now))
         });
         due.fold(limit, Duration::min)
-    }
-
-    /// Asks a second time for each late chunk that somebody waits for, and says in how long the next of them will be late.
-    pub(super) fn hedge(&mut self, now: Instant) -> Option<Duration> {
-        let waited_for: Vec<u64> = self.waited_for().collect();
-        let mut next = None;
-        for ticket in waited_for {
-            let Some((limit, age)) = self.lateness(ticket, now) else {
-                continue;
-            };
-            if age >= limit {
-                self.hedge_one(ticket, now);
-            } else {
-                let left = limit - age;
-                next = Some(next.map_or(left, |next: Duration| next.min(left)));
-            }
-        }
-        next
-    }
-
-    /// The oldest want, and all that are urgent.
-    pub(super) fn waited_for(&self) -> impl Iterator<Item = u64> {
-        let oldest = self.tasks.keys().next().copied();
-        let is_waited_for = move |task: &&Task| {
-            Some(task.want.ticket) == oldest || task.want.urgency == Urgency::Now
-        };
-        let tasks = self.tasks.values().filter(is_waited_for);
-        tasks.map(|task| task.want.ticket)
-    }
-
-    /// The age from which on a chunk is late, and its age.
-    fn lateness(&self, ticket: u64, now: Instant) -> Option<(Duration, Duration)> {
-        let task = self.tasks.get(&ticket).filter(|task| !task.is_hedged)?;
-        let sent = task.sent.as_ref()?;
-        // A chunk that a sick place was asked for will fail sooner or later, and be asked for again all the same.
-        let is_in_doubt = !self.breakers.is_closed(sent.place);
-        let limit = (self.hedging).late_after(&self.latency, is_in_doubt, self.asked)?;
-        Some((limit, sent.stage.age(now)?))
-    }
-
-    /// Asks a second time, unless no lane for that is free.
-    fn hedge_one(&mut self, ticket: u64, now: Instant) {
-        let Some(task) = self.tasks.get(&ticket) else {
-            return;
-        };
-        let Some(sent) = &task.sent else {
-            return;
-        };
-        let place = self.breakers.another(sent.place, task.lacking);
-        // A second request to a place that is left aside would wait as the first does.
-        if !self.breakers.is_closed(place) {
-            return;
-        }
-        let is_free = |lane: &LaneState| {
-            let LaneSettings {
-                place: of,
-                workers,
-                is_hedging,
-                ..
-            } = lane.settings;
-            is_hedging && of == place && lane.queued() < workers
-        };
-        let Some(lane) = self.lanes.iter().position(is_free) else {
-            return;
-        };
-        if let Some(job) = self.job(ticket, lane, place, Urgency::Now, true, now) {
-            self.hedging.record_hedge(job.id);
-            self.tally.hedges += 1;
-            self.ready.push_back(job);
-        }
     }
 
     fn has_room(&self, lane: usize, urgency: Urgency) -> bool {
@@ -336,7 +272,7 @@ impl Dispatcher {
     }
 
     /// Makes the job for a want, which counts as given to its lane from now on.
-    fn job(
+    pub(super) fn job(
         &mut self,
         ticket: u64,
         lane: usize,
@@ -423,6 +359,7 @@ impl Dispatcher {
     /// Takes a want out of the books.
     pub(super) fn remove(&mut self, ticket: u64) -> Option<Task> {
         let task = self.tasks.remove(&ticket)?;
+        self.urgent.remove(&ticket);
         self.fresh.remove(&(task.want.urgency, ticket));
         self.retries.remove(&ticket);
         Some(task)

@@ -44,6 +44,7 @@ mod hedge;
 mod held;
 mod job;
 mod lanes;
+mod late;
 mod latency;
 mod patience;
 mod ramp;

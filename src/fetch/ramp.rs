@@ -63,7 +63,7 @@ pub(super) struct InFlightRamp {
     decoding: Duration,
     /// How long a chunk takes of itself.
     quickest: Option<Duration>,
-    /// Whether the limit doubles: no answer has waited for others so far.
+    /// Whether a step up doubles the limit: nobody knows yet how far it is from right.
     is_starting: bool,
     /// Whether the answers of this round are those to the first requests.
     is_first: bool,
@@ -118,7 +118,9 @@ impl InFlightRamp {
             self.settling -= 1;
             return;
         }
-        let Some(took) = took.filter(|_| self.adapts) else {
+        // While refusals bound what is in flight, nothing is learnt of what the line can take.
+        let follows = self.adapts && self.limit <= self.allowed;
+        let Some(took) = took.filter(|_| follows) else {
             return;
         };
         self.round.push(took);

@@ -76,7 +76,7 @@ pub(crate) struct Dialer {
     config: Arc<ClientConfig>,
     timeouts: Timeouts,
     route: Route,
-    throttle: RateLimit,
+    rate_limit: RateLimit,
     acquaintance: Acquaintance,
 }
 
@@ -103,15 +103,15 @@ impl Dialer {
             config: Arc::new(config),
             timeouts,
             route,
-            throttle: RateLimit::default(),
+            rate_limit: RateLimit::default(),
             acquaintance: Acquaintance::default(),
         })
     }
 
     /// The same dialer, for connections that read no faster than a throttle allows.
-    pub(crate) fn throttled(&self, throttle: &RateLimit) -> Dialer {
+    pub(crate) fn rate_limited(&self, rate_limit: &RateLimit) -> Dialer {
         Dialer {
-            throttle: throttle.clone(),
+            rate_limit: rate_limit.clone(),
             ..self.clone()
         }
     }
@@ -187,7 +187,7 @@ impl Dialer {
         };
         let mut socket =
             Socket::new(stream, peer.clone()).map_err(|error| socket::lost(&peer, error))?;
-        socket.heed(&self.throttle);
+        socket.set_rate_limit(&self.rate_limit);
         if let Some(proxy) = proxy {
             let what = "the answer";
             proxy.pass(&mut socket, host, port, Wait { what, ..wait })?;

@@ -48,7 +48,7 @@ pub(super) struct Socket {
     slice: Duration,
     peer: String,
     waited: Duration,
-    throttle: RateLimit,
+    rate_limit: RateLimit,
 }
 
 impl Socket {
@@ -61,7 +61,7 @@ impl Socket {
             slice: SLICE,
             peer,
             waited: Duration::ZERO,
-            throttle: RateLimit::default(),
+            rate_limit: RateLimit::default(),
         })
     }
 
@@ -84,17 +84,17 @@ impl Socket {
         cancel: &Cancel,
     ) -> Result<Option<usize>, FetchError> {
         check(cancel)?;
-        let allowed = self.throttle.may_read(space.len(), cancel)?;
+        let allowed = self.rate_limit.may_read(space.len(), cancel)?;
         let read = self.read_some(&mut space[..allowed], deadline, cancel);
         let count = read.as_ref().ok().copied().flatten();
-        self.throttle
+        self.rate_limit
             .record_read(allowed, count.unwrap_or_default());
         read
     }
 
     /// From now on, reads no faster than this throttle allows.
-    pub(super) fn heed(&mut self, throttle: &RateLimit) {
-        self.throttle = throttle.clone();
+    pub(super) fn set_rate_limit(&mut self, rate_limit: &RateLimit) {
+        self.rate_limit = rate_limit.clone();
     }
 
     fn read_some(

@@ -104,8 +104,8 @@ impl TlsStream {
 
     /// From now on, reads no faster than this throttle allows.
     #[cfg(feature = "pbs")]
-    pub(crate) fn heed(&mut self, throttle: &RateLimit) {
-        self.socket.heed(throttle);
+    pub(crate) fn set_rate_limit(&mut self, rate_limit: &RateLimit) {
+        self.socket.set_rate_limit(rate_limit);
     }
 
     /// The total time spent waiting for the peer to send something, without the time to handle the

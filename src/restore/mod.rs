@@ -277,7 +277,7 @@ impl Restore {
 
     fn choose(&self, archive: &Archive, plan: &Plan) -> (FetchSettings, MemoryShare) {
         let largest = archive.index().largest_chunk();
-        let useful = 3 * archive.index().count().max(SLOTS_USEFUL_MIN / 3);
+        let useful = (3 * archive.index().count()).max(SLOTS_USEFUL_MIN);
         // A chunk takes one buffer from when it is asked for until it is committed.
         let mut share = (self.budget).join(u64::from(largest), useful);
         let staff = Staff {

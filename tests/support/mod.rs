@@ -196,7 +196,7 @@ impl Backend for Script {
         &'a self,
         _archive: &ArchivePath,
         cancel: &'a Cancel,
-        _throttle: &'a chunk_restore::backend::RateLimit,
+        _rate_limit: &'a chunk_restore::backend::RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         let number = self.watch.connections.fetch_add(1, Ordering::SeqCst);
         Ok(Box::new(Line {

@@ -72,7 +72,7 @@ impl Backend for Late {
         &'a self,
         _archive: &ArchivePath,
         _cancel: &'a Cancel,
-        _throttle: &'a chunk_restore::backend::RateLimit,
+        _rate_limit: &'a chunk_restore::backend::RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         Ok(Box::new(self.open()))
     }

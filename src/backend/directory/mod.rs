@@ -182,13 +182,13 @@ impl Backend for Directory {
         &'a self,
         archive: &ArchivePath,
         cancel: &'a Cancel,
-        throttle: &'a RateLimit,
+        rate_limit: &'a RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
         let files = ChunkFiles {
             place: self,
             index: self.path_of(&archive.snapshot, &archive.file).ok(),
             cancel,
-            throttle,
+            rate_limit,
         };
         Ok(one_by_one(move |request| files.read(request)))
     }
@@ -200,7 +200,7 @@ struct ChunkFiles<'a> {
     /// The file of the archive's index, if this place has one.
     index: Option<PathBuf>,
     cancel: &'a Cancel,
-    throttle: &'a RateLimit,
+    rate_limit: &'a RateLimit,
 }
 
 impl ChunkFiles<'_> {
@@ -258,7 +258,7 @@ impl ChunkFiles<'_> {
             return Err(FetchError::TooLong);
         };
         request.buffer().fill(len, |space| {
-            let allowed = self.throttle.may_read(space.len(), self.cancel)?;
+            let allowed = self.rate_limit.may_read(space.len(), self.cancel)?;
             (file.read_exact(&mut space[..allowed])).map_err(FetchError::of_file)?;
             Ok(allowed)
         })

@@ -104,10 +104,10 @@ impl Pbs {
         &self,
         snapshot: &SnapshotPath,
         cancel: &Cancel,
-        throttle: &RateLimit,
+        rate_limit: &RateLimit,
     ) -> Result<Session, FetchError> {
         let server = Server {
-            dialer: &self.dialer.throttled(throttle),
+            dialer: &self.dialer.rate_limited(rate_limit),
             ..self.server(cancel)
         };
         let mut is_second = false;
@@ -165,13 +165,13 @@ impl Pbs {
         &self,
         archive: &ArchivePath,
         cancel: &Cancel,
-        throttle: &RateLimit,
+        rate_limit: &RateLimit,
     ) -> Option<Session> {
         let fits = |last: &Last| {
             last.snapshot == archive.snapshot && last.index.as_ref() == Some(&archive.file)
         };
         let mut session = self.last.take_if(fits)?.session;
-        session.listen_to(cancel, throttle);
+        session.listen_to(cancel, rate_limit);
         Some(session)
     }
 }
@@ -221,11 +221,11 @@ impl Backend for Pbs {
         &'a self,
         archive: &ArchivePath,
         cancel: &'a Cancel,
-        throttle: &'a RateLimit,
+        rate_limit: &'a RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
-        let session = match self.last_session(archive, cancel, throttle) {
+        let session = match self.last_session(archive, cancel, rate_limit) {
             Some(session) => session,
-            None => self.session_for(archive, cancel, throttle)?,
+            None => self.session_for(archive, cancel, rate_limit)?,
         };
         Ok(Box::new(Chunks {
             session,
@@ -247,9 +247,9 @@ impl Pbs {
         &self,
         archive: &ArchivePath,
         cancel: &Cancel,
-        throttle: &RateLimit,
+        rate_limit: &RateLimit,
     ) -> Result<Session, FetchError> {
-        let mut session = match self.session(&archive.snapshot, cancel, throttle) {
+        let mut session = match self.session(&archive.snapshot, cancel, rate_limit) {
             Err(FetchError::Missing) => return Err(no_longer_there(&archive.snapshot)),
             opened => opened.map_err(of_place)?,
         };

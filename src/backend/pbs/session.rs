@@ -76,10 +76,10 @@ impl Session {
         Ok(session)
     }
 
-    /// Uses this cancel and this throttle from now on.
-    pub(super) fn listen_to(&mut self, cancel: &Cancel, throttle: &RateLimit) {
+    /// Uses this cancel and this rate limit from now on.
+    pub(super) fn listen_to(&mut self, cancel: &Cancel, rate_limit: &RateLimit) {
         self.cancel = cancel.clone();
-        self.stream.heed(throttle);
+        self.stream.set_rate_limit(rate_limit);
     }
 
     /// Downloads a file of the snapshot, piece by piece. Once an index was downloaded, the session

@@ -176,9 +176,9 @@ impl Backend for S3 {
         &'a self,
         archive: &ArchivePath,
         cancel: &'a Cancel,
-        throttle: &'a crate::rate_limit::RateLimit,
+        rate_limit: &'a crate::rate_limit::RateLimit,
     ) -> Result<Box<dyn Connection + 'a>, FetchError> {
-        let dialer = self.dialer.throttled(throttle);
+        let dialer = self.dialer.rate_limited(rate_limit);
         let mut chunks = Chunks {
             place: self,
             index: key_of(&layout::file(&archive.snapshot, &archive.file)),
