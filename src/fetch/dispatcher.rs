@@ -30,6 +30,8 @@ pub(crate) struct Rules {
     pub(crate) salvage: bool,
     /// How long the places may give nothing while something is waited for.
     pub(crate) patience: Duration,
+    /// What to do after a chunk was given up because the places give nothing; for the error.
+    pub(crate) advice: &'static str,
     pub(crate) hedge: HedgeRules,
 }
 
@@ -177,14 +179,61 @@ impl Dispatcher {
             self.urgent.insert(want.ticket);
         }
         self.fresh.insert((want.urgency, want.ticket));
-        self.tasks.insert(want.ticket, Task::new(want));
+        let task = Task::new(want, self.progress.total());
+        self.tasks.insert(want.ticket, task);
     }
 
-    /// Takes a want back: it will not be settled.
-    #[cfg_attr(not(test), expect(dead_code, reason = "random reads need it"))]
+    /// Takes a want back: it will not be settled. Workers that have begun with it go on for nothing, as they do after a
+    /// hedged request.
+    #[cfg(test)]
     pub(super) fn forget(&mut self, ticket: u64) {
         if let Some(task) = self.remove(ticket) {
             self.discard(task);
+        }
+    }
+
+    /// Takes a want back, unless a worker has begun with it. Says whether it did.
+    pub(super) fn forget_queued(&mut self, ticket: u64) -> bool {
+        let Some(task) = self.tasks.get(&ticket) else {
+            return false;
+        };
+        let is_queued = match &task.sent {
+            // The withdrawn job stays with its lane until the lane is swept.
+            Some(sent) => sent.stage.withdraw(),
+            None => task.retry_at.is_none(),
+        };
+        if !is_queued {
+            return false;
+        }
+        if let Some(sent) = self.remove(ticket).and_then(|task| task.sent) {
+            self.lanes[sent.lane].has_unwanted = true;
+        }
+        true
+    }
+
+    /// Somebody waits for a chunk that was wanted ahead: it overtakes what no worker has begun with.
+    pub(super) fn hurry(&mut self, ticket: u64) {
+        let Some(task) =
+            (self.tasks.get_mut(&ticket)).filter(|task| task.want.urgency == Urgency::Ahead)
+        else {
+            return;
+        };
+        task.want.urgency = Urgency::Now;
+        // Whoever waits now has the whole patience.
+        task.waited_before = self.progress.total();
+        self.urgent.insert(ticket);
+        if task.retry_at.is_some() {
+            // What is asked for again is urgent already.
+            return;
+        }
+        let withdrawn = task.sent.take_if(|sent| sent.stage.withdraw());
+        if let Some(sent) = withdrawn {
+            self.lanes[sent.lane].has_unwanted = true;
+            // Its request was counted already.
+            self.asked -= 1;
+            self.fresh.insert((Urgency::Now, ticket));
+        } else if self.fresh.remove(&(Urgency::Ahead, ticket)) {
+            self.fresh.insert((Urgency::Now, ticket));
         }
     }
 

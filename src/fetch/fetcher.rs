@@ -20,6 +20,10 @@ use crate::format::blob::ChunkDecoder;
 use crate::memory::{BufferPool, DecodePermits};
 use crate::rate_limit::RateLimit;
 
+/// How long the first connections are waited for at the most. A place that takes longer is waited for by those who want
+/// something of it.
+const OPENING_MAX: Duration = Duration::from_secs(10);
+
 /// How a fetcher works.
 #[derive(Debug)]
 pub(crate) struct FetchSettings {
@@ -44,6 +48,8 @@ pub(crate) struct Fetcher {
     shared: Arc<Shared>,
     inbox: Receiver<Arrival>,
     arrivals: Sender<Arrival>,
+    /// What came of the first connections of the workers that open one at once.
+    opened: (Sender<bool>, Receiver<bool>),
     threads: Threads,
 }
 
@@ -69,7 +75,7 @@ impl Fetcher {
             lanes: lanes.into_iter().map(Lane::new).collect(),
             shared: Arc::new(Shared {
                 archive: archive.clone(),
-                seeds: Seeds::new(&seeds),
+                seeds: Arc::new(Seeds::new(&seeds)),
                 stop: cancel.child(),
                 pool: BufferPool::new(ChunkDecoder::blob_limit(largest)),
                 permits: Arc::clone(permits),
@@ -78,8 +84,14 @@ impl Fetcher {
             }),
             inbox,
             arrivals,
+            opened: unbounded(),
             threads: Threads::default(),
         }
+    }
+
+    /// Where chunks are looked for before they are fetched. More images may be added at any time.
+    pub(crate) fn seeds(&self) -> &Arc<Seeds> {
+        &self.shared.seeds
     }
 
     /// The buffers that chunks lie in.
@@ -97,9 +109,51 @@ impl Fetcher {
         self.dispatcher.set_slots(slots);
     }
 
+    /// How many requests may be in flight at all places together.
+    pub(crate) fn in_flight(&self) -> usize {
+        let lanes = (0..self.lanes.len()).filter(|lane| !self.is_hedging(*lane));
+        lanes.map(|lane| self.dispatcher.in_flight(lane)).sum()
+    }
+
+    fn is_hedging(&self, lane: usize) -> bool {
+        self.lanes[lane].shared.settings.is_hedging
+    }
+
+    /// Starts the workers that are kept for urgent jobs, and waits until one of them is connected, or none could be: a place
+    /// that is out of reach now may be there later.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Resources`] where a worker's thread can't be started.
+    pub(crate) fn open_connections(&mut self) -> Result<()> {
+        let places: Vec<usize> = (0..self.lanes.len())
+            .filter(|lane| !self.is_hedging(*lane))
+            .collect();
+        for lane in &places {
+            self.start_workers(*lane, 1)?;
+        }
+        // A worker that ends without a word has panicked, or was cancelled.
+        for _ in &places {
+            match self.opened.1.recv_timeout(OPENING_MAX) {
+                Ok(false) => {}
+                Ok(true) | Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
     /// Asks for a chunk. The ticket must be of no other want that is not settled.
     pub(crate) fn want(&mut self, want: Want) {
         self.dispatcher.want(want);
+    }
+
+    /// Somebody waits for a chunk that was wanted ahead.
+    pub(crate) fn hurry(&mut self, ticket: u64) {
+        self.dispatcher.hurry(ticket);
+    }
+
+    /// Takes a want back, unless a worker has begun with it. Says whether it did.
+    pub(crate) fn forget_queued(&mut self, ticket: u64) -> bool {
+        self.dispatcher.forget_queued(ticket)
     }
 
     /// What became of a want, in the order in which it happened.
@@ -125,9 +179,9 @@ impl Fetcher {
             let in_flight = self.dispatcher.in_flight(lane);
             let shared = &self.lanes[lane].shared;
             shared.in_flight.store(in_flight, Ordering::Relaxed);
-            let workers = shared.settings.workers.min(in_flight);
             let queued = self.dispatcher.lanes[lane].queued();
-            self.start_workers(lane, workers.min(queued))?;
+            let workers = shared.settings.workers_for(queued, in_flight);
+            self.start_workers(lane, workers)?;
         }
         Ok(())
     }
@@ -142,7 +196,8 @@ impl Fetcher {
                 self.lanes[lane].jobs(),
             );
             let arrivals = self.arrivals.clone();
-            let work = move || worker::run(&shared, &of_lane, number, jobs, arrivals);
+            let opened = self.opened.0.clone();
+            let work = move || worker::run(&shared, &of_lane, number, jobs, arrivals, opened);
             self.threads
                 .start(format!("restore-{lane}-{number}"), work)?;
             self.started[lane] += 1;

@@ -23,6 +23,9 @@ const MULTIPLEXED_THREADS: std::ops::RangeInclusive<usize> = 4..=16;
 /// Requests in flight over a network to begin with: enough to see how long a chunk takes.
 const START_IN_FLIGHT: usize = 4;
 
+/// Requests that the worker which is kept for urgent jobs may have in flight.
+const URGENT_IN_FLIGHT: usize = 2;
+
 /// Workers of each place that do nothing but make hedged requests.
 const HEDGING_WORKERS: usize = 2;
 
@@ -40,6 +43,9 @@ pub(crate) struct LaneSettings {
     /// Whether the number follows how long chunks take, and how many can be decoded at the same time.
     pub(crate) adapts: bool,
     pub(crate) cores: usize,
+    /// Whether the first worker is kept for urgent jobs, beside the requests that may be in flight. It opens its connection at
+    /// once, and keeps one open.
+    pub(crate) keeps_urgent_worker: bool,
     /// Whether the workers make nothing but hedged requests.
     pub(crate) is_hedging: bool,
 }
@@ -65,6 +71,33 @@ pub(crate) fn lanes_of(archive: &Archive, staff: Staff, slots: usize) -> Vec<Lan
     concurrency.enumerate().map(lane).collect()
 }
 
+impl LaneSettings {
+    /// The lane for somebody who waits for chunks in no order that is known before.
+    pub(crate) fn with_urgent_worker(self) -> LaneSettings {
+        LaneSettings {
+            workers: self.workers + 1,
+            keeps_urgent_worker: true,
+            ..self
+        }
+    }
+
+    /// How many requests a worker may have in flight, where the lane may have so many.
+    pub(super) fn share_of(self, worker: usize, in_flight: usize) -> usize {
+        let (worker, workers) = match (self.keeps_urgent_worker, worker) {
+            (true, 0) => return URGENT_IN_FLIGHT,
+            (true, _) => (worker - 1, self.workers - 1),
+            (false, _) => (worker, self.workers),
+        };
+        in_flight / workers + usize::from(worker < in_flight % workers)
+    }
+
+    /// How many workers so many jobs have a use for, with so many requests in flight.
+    pub(super) fn workers_for(self, jobs: usize, in_flight: usize) -> usize {
+        let kept = usize::from(self.keeps_urgent_worker);
+        (jobs.min(in_flight) + kept).min(self.workers)
+    }
+}
+
 /// One lane more for each place, for hedged requests.
 pub(crate) fn hedging_lanes(places: usize) -> impl Iterator<Item = LaneSettings> {
     (0..places).map(|place| LaneSettings {
@@ -74,6 +107,7 @@ pub(crate) fn hedging_lanes(places: usize) -> impl Iterator<Item = LaneSettings>
         in_flight_max: HEDGING_WORKERS,
         adapts: false,
         cores: 1,
+        keeps_urgent_worker: false,
         is_hedging: true,
     })
 }
@@ -118,6 +152,7 @@ impl Staff {
             in_flight_max,
             adapts,
             cores,
+            keeps_urgent_worker: false,
             is_hedging: false,
         }
     }

@@ -19,9 +19,9 @@
 //! | jobs with the workers: twice the requests in flight, and 32 at the least where these adapt | a lane | `Dispatcher::has_room` |
 //! | requests in flight: the number that was asked for, or what the latency shows to be of use | a lane | `InFlightRamp` |
 //! | the same, after the place asked for less: half, and slowly more again | a lane | `InFlightRamp::record_refusal` |
-//! | an equal part of the lane's | a worker | `Worker::share` |
+//! | an equal part of the lane's; and two more requests for the worker that a reader's lane keeps for urgent jobs | a worker | `LaneSettings::share_of` |
 //! | streams that the peer takes | a connection | `Connection::depth` |
-//! | chunks that are decoded at once | all runs together | `memory::DecodePermit` |
+//! | chunks that are decoded at once; in a reader's lane, those that nobody waits for leave one to the others | all runs together | `memory::DecodePermits` |
 //!
 //! # What bounds the time
 //!

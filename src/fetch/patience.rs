@@ -14,6 +14,8 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 pub(super) struct ProgressTimer {
     patience: Duration,
     waited: Duration,
+    /// How long places were waited for in all.
+    total: Duration,
     /// Bytes that had come when the time began.
     bytes_before: u64,
     /// Whether a connection was ended since a chunk came, to try another.
@@ -25,6 +27,7 @@ impl ProgressTimer {
         ProgressTimer {
             patience,
             waited: Duration::ZERO,
+            total: Duration::ZERO,
             bytes_before: 0,
             tried_another: false,
         }
@@ -47,6 +50,12 @@ impl ProgressTimer {
             (self.waited, self.bytes_before) = (Duration::ZERO, bytes);
         }
         self.waited += time.min(WAIT_MAX);
+        self.total += time.min(WAIT_MAX);
+    }
+
+    /// How long places were waited for since the beginning, whatever came meanwhile.
+    pub(super) fn total(&self) -> Duration {
+        self.total
     }
 
     /// How long nothing has come.
@@ -54,8 +63,16 @@ impl ProgressTimer {
         self.waited
     }
 
-    pub(super) fn is_over(&self) -> bool {
-        self.waited >= self.patience
+    /// Whether nothing has come for as long as there is patience with the places.
+    #[cfg(test)]
+    fn is_over(&self) -> bool {
+        self.is_over_since(Duration::ZERO)
+    }
+
+    /// Whether a want is to be given up that was made when places had been waited for so long in all: the silence of the places
+    /// before it was made does not count against it.
+    pub(super) fn is_over_since(&self, total_before: Duration) -> bool {
+        self.waited.min(self.total - total_before) >= self.patience
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use parking_lot::RwLock;
+
 use crate::datastore::snapshot::Archive;
 use crate::format::index::Chunk;
 use crate::format::index::occurrences::Occurrences;
@@ -45,7 +47,7 @@ impl fmt::Debug for Seed {
 
 /// The seeds of a restore, and where to look in them.
 #[derive(Debug)]
-pub(super) struct Seeds(Vec<(Seed, Option<Occurrences>)>);
+pub(crate) struct Seeds(RwLock<Vec<(Seed, Option<Occurrences>)>>);
 
 impl Seeds {
     pub(super) fn new(seeds: &[Seed]) -> Seeds {
@@ -54,16 +56,19 @@ impl Seeds {
             Occurrences::new(index, 0..index.count())
         };
         let seeds = seeds.iter();
-        Seeds(
-            seeds
-                .map(|seed| (seed.clone(), seed.base.as_ref().map(occurrences)))
-                .collect(),
-        )
+        let seeds = seeds.map(|seed| (seed.clone(), seed.base.as_ref().map(occurrences)));
+        Seeds(RwLock::new(seeds.collect()))
+    }
+
+    /// One more image that may have chunks at the same offsets as the archive.
+    pub(crate) fn add(&self, image: Arc<dyn ReadAt>) {
+        let seed = Seed { image, base: None };
+        self.0.write().push((seed, None));
     }
 
     /// The images that may hold a chunk, each with the offset at which the chunk would begin.
-    pub(super) fn candidates(&self, chunk: &Chunk) -> impl Iterator<Item = (&dyn ReadAt, u64)> {
-        self.0.iter().filter_map(|(seed, occurrences)| {
+    pub(super) fn candidates(&self, chunk: &Chunk) -> Vec<(Arc<dyn ReadAt>, u64)> {
+        let candidate = |(seed, occurrences): &(Seed, Option<Occurrences>)| {
             let offset = match (&seed.base, occurrences) {
                 (Some(base), Some(known)) => {
                     let index = base.index();
@@ -71,7 +76,8 @@ impl Seeds {
                 }
                 _ => chunk.offset,
             };
-            Some((&*seed.image, offset))
-        })
+            Some((Arc::clone(&seed.image), offset))
+        };
+        self.0.read().iter().filter_map(candidate).collect()
     }
 }

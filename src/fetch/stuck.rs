@@ -24,9 +24,8 @@ impl Dispatcher {
             return;
         };
         self.progress.record_wait(waited, received);
-        if self.progress.is_over() {
-            let error = self.gave_up(want);
-            return self.give_up(want.ticket, error);
+        if self.progress.is_over_since(Duration::ZERO) && self.give_up_overdue() {
+            return;
         }
         let patience = self.rules.patience;
         if let Some(usual) = self.latency.usual() {
@@ -41,6 +40,18 @@ impl Dispatcher {
         // Each connection is ended once, whatever it carries: the next one of the same worker is another.
         self.hang_ups.sort_unstable();
         self.hang_ups.dedup();
+    }
+
+    /// Gives up the wants that have waited for as long as there is patience. Says whether there were any.
+    fn give_up_overdue(&mut self) -> bool {
+        let is_overdue = |task: &&Task| self.progress.is_over_since(task.waited_before);
+        let overdue = self.tasks.values().filter(is_overdue);
+        let overdue: Vec<Want> = overdue.map(|task| task.want).collect();
+        for want in &overdue {
+            let error = self.gave_up(*want);
+            self.give_up(want.ticket, error);
+        }
+        !overdue.is_empty()
     }
 
     /// The oldest want that was asked for. Where there is none, all wait for workers and not for a place; unless no place is
@@ -94,7 +105,8 @@ impl Dispatcher {
         let seconds = waited.as_secs();
         let chunk = name_of(&want.chunk, want.position);
         let message = format!(
-            "gave up waiting for {chunk}: for {seconds} s, since {since}, nothing came; the same command goes on from here"
+            "gave up waiting for {chunk}: for {seconds} s, since {since}, nothing came; {}",
+            self.rules.advice
         );
         let error = Error::new(ErrorKind::Unavailable, message)
             .of_scope(Scope::Place)

@@ -1,7 +1,7 @@
 //! A chunk that is wanted, and all that is known of the requests for it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::fetch::health::PlaceSet;
@@ -23,6 +23,8 @@ pub(crate) struct Want {
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) want: Want,
+    /// How long places had been waited for in all when the want was made.
+    pub(super) waited_before: Duration,
     /// The place that was asked last.
     pub(super) place: usize,
     /// The request that was made, and is not answered.
@@ -66,9 +68,10 @@ pub(super) struct Sent {
 }
 
 impl Task {
-    pub(super) fn new(want: Want) -> Task {
+    pub(super) fn new(want: Want, waited_before: Duration) -> Task {
         Task {
             want,
+            waited_before,
             place: 0,
             sent: None,
             retry_at: None,

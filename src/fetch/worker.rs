@@ -13,7 +13,7 @@ use crate::datastore::snapshot::Archive;
 use crate::error::FetchError;
 use crate::fetch::failure::Failure;
 use crate::fetch::held::Held;
-use crate::fetch::job::{Arrival, Job};
+use crate::fetch::job::{Arrival, Job, Urgency};
 use crate::fetch::lanes::{Jobs, LaneShared};
 use crate::fetch::seed::Seeds;
 use crate::format::blob::{ChunkDecoder, Verified};
@@ -24,6 +24,9 @@ use crate::rate_limit::RateLimit;
 /// How long a connection is left alone while there is nothing to fetch. Proxies forget one after half a minute or more.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
+/// How long the worker that keeps a connection open waits before it tries again to make one.
+const RECONNECT: Duration = Duration::from_secs(1);
+
 /// How long a worker that may have nothing in flight sleeps until it looks again.
 const IDLE: Duration = Duration::from_millis(200);
 
@@ -31,7 +34,7 @@ const IDLE: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) archive: Archive,
-    pub(super) seeds: Seeds,
+    pub(super) seeds: Arc<Seeds>,
     /// Ends all workers.
     pub(super) stop: Cancel,
     pub(super) pool: Arc<BufferPool>,
@@ -47,6 +50,10 @@ pub(super) struct Worker<'a> {
     lane: &'a LaneShared,
     /// Its own number among the lane's workers.
     number: usize,
+    /// Whether it takes urgent jobs alone, and keeps a connection open.
+    is_urgent: bool,
+    /// Hears what came of its first connection.
+    opened: Sender<bool>,
     jobs: Jobs,
     /// Counts how long it holds back this worker.
     rate_limit: &'a RateLimit,
@@ -84,12 +91,15 @@ pub(super) fn run(
     number: usize,
     jobs: Jobs,
     arrivals: Sender<Arrival>,
+    opened: Sender<bool>,
 ) {
     let rate_limit = shared.rate_limit.for_worker();
     let worker = Worker {
         shared,
         lane,
         number,
+        is_urgent: lane.settings.keeps_urgent_worker && number == 0,
+        opened,
         jobs,
         rate_limit: &rate_limit,
         held: Held::new(arrivals),
@@ -119,6 +129,11 @@ impl<'a> Worker<'a> {
     where
         'a: 'l,
     {
+        if self.is_urgent {
+            let is_open = self.connect(&mut link).is_ok();
+            // Only the first is waited for; and nobody waits for it who has no use for it.
+            let _ = self.opened.send(is_open);
+        }
         // The next is requested before the last is decoded, so the line never waits for the CPU.
         while self.ask(&mut link) {
             self.decode();
@@ -163,14 +178,17 @@ impl<'a> Worker<'a> {
 
     /// The next job: those that somebody waits for come first.
     fn next_job(&self) -> Result<Job, TryRecvError> {
-        self.jobs
-            .now
-            .try_recv()
-            .or_else(|_| self.jobs.ahead.try_recv())
+        match self.jobs.now.try_recv() {
+            Err(_) if !self.is_urgent => self.jobs.ahead.try_recv(),
+            job => job,
+        }
     }
 
     /// Keeps the connection alive meanwhile; one that died is made anew when it is needed.
-    fn wait_for_job(&mut self, link: &mut Link<'_>) -> Option<Job> {
+    fn wait_for_job<'l>(&mut self, link: &mut Link<'l>) -> Option<Job>
+    where
+        'a: 'l,
+    {
         loop {
             while self.share() == 0 {
                 if self.shared.stop.wait(IDLE) {
@@ -184,10 +202,29 @@ impl<'a> Worker<'a> {
             }
             let mut ready = Select::new();
             ready.recv(&self.jobs.now);
-            ready.recv(&self.jobs.ahead);
-            if ready.ready_timeout(KEEP_ALIVE).is_err() {
-                link.connection.take_if(|open| open.keep_alive().is_err());
+            if !self.is_urgent {
+                ready.recv(&self.jobs.ahead);
             }
+            let pause = match &link.connection {
+                None if self.is_urgent => RECONNECT,
+                _ => KEEP_ALIVE,
+            };
+            if ready.ready_timeout(pause).is_err() {
+                self.keep_connection(link);
+            }
+        }
+    }
+
+    /// Keeps an idle connection alive. The worker that is kept for urgent jobs makes a new one in place of one that died: with
+    /// the last connection to a server its lock on the snapshot would end.
+    fn keep_connection<'l>(&mut self, link: &mut Link<'l>)
+    where
+        'a: 'l,
+    {
+        link.connection.take_if(|open| open.keep_alive().is_err());
+        if self.is_urgent {
+            // Where it fails, another try follows.
+            let _ = self.connect(link);
         }
     }
 
@@ -203,8 +240,7 @@ impl<'a> Worker<'a> {
     /// The most requests that this worker may have in flight.
     fn share(&self) -> usize {
         let in_flight = self.lane.in_flight.load(Ordering::Relaxed);
-        let workers = self.lane.settings.workers;
-        in_flight / workers + usize::from(self.number < in_flight % workers)
+        self.lane.settings.share_of(self.number, in_flight)
     }
 
     fn request<'l>(&mut self, job: Job, link: &mut Link<'l>)
@@ -348,7 +384,11 @@ impl<'a> Worker<'a> {
         if job.stage.is_unwanted() {
             return self.held.answer(id, Some(fetched), Err(Failure::Overtaken));
         }
-        let permit = self.shared.permits.acquire();
+        let leaves_one = job.urgency == Urgency::Ahead && self.lane.settings.keeps_urgent_worker;
+        let permit = match leaves_one {
+            true => self.shared.permits.acquire_ahead(),
+            false => self.shared.permits.acquire(),
+        };
         let begun = Instant::now();
         let mut scratch = self.shared.pool.buffer();
         let decoded = self.decoder.decode(&chunk, blob, &mut scratch);

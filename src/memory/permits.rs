@@ -10,6 +10,8 @@ pub(crate) struct DecodePermits {
     count: usize,
     acquired: Mutex<usize>,
     released: Condvar,
+    /// Wakes those that leave no permit to others: they come first.
+    released_to_urgent: Condvar,
 }
 
 /// The right to decode one chunk. Dropping the permit releases it.
@@ -23,6 +25,7 @@ impl DecodePermits {
             count: count.max(1),
             acquired: Mutex::new(0),
             released: Condvar::new(),
+            released_to_urgent: Condvar::new(),
         }
     }
 
@@ -34,7 +37,19 @@ impl DecodePermits {
     /// Waits until fewer chunks are being decoded than there are permits, and takes a permit.
     pub(crate) fn acquire(&self) -> DecodePermit<'_> {
         let mut acquired = self.acquired.lock();
-        while *acquired == self.count {
+        while *acquired >= self.count {
+            self.released_to_urgent.wait(&mut acquired);
+        }
+        *acquired += 1;
+        DecodePermit(self)
+    }
+
+    /// Does the same as [`acquire`](DecodePermits::acquire), but leaves one permit, where there are
+    /// several, to chunks that somebody waits for.
+    pub(crate) fn acquire_ahead(&self) -> DecodePermit<'_> {
+        let most = (self.count - 1).max(1);
+        let mut acquired = self.acquired.lock();
+        while *acquired >= most {
             self.released.wait(&mut acquired);
         }
         *acquired += 1;
@@ -45,7 +60,9 @@ impl DecodePermits {
 impl Drop for DecodePermit<'_> {
     fn drop(&mut self) {
         *self.0.acquired.lock() -= 1;
-        self.0.released.notify_one();
+        if !self.0.released_to_urgent.notify_one() {
+            self.0.released.notify_one();
+        }
     }
 }
 

@@ -6,7 +6,7 @@ mod commit;
 pub(crate) mod plan;
 mod repeats;
 mod run;
-mod scan;
+pub(crate) mod scan;
 mod window;
 mod writer;
 
@@ -29,6 +29,9 @@ use crate::target::{Existing, ReadAt, Target};
 const MEMORY_DEFAULT: u64 = 256 << 20;
 const ATTEMPTS_DEFAULT: u32 = 3;
 const PATIENCE_DEFAULT: Duration = Duration::from_secs(120);
+
+/// A guest gives its disk about as long to answer.
+const READ_PATIENCE_DEFAULT: Duration = Duration::from_secs(60);
 
 /// How many buffers hedged requests may take at each place, and how many late answers may be
 /// outstanding in total whose chunks came another way.
@@ -57,7 +60,7 @@ pub struct Restore {
     in_flight: usize,
     budget: Arc<MemoryBudget>,
     attempts: u32,
-    patience: Duration,
+    patience: Option<Duration>,
     rate_limit: RateLimit,
     range: Range<u64>,
     salvage: bool,
@@ -73,7 +76,7 @@ impl Default for Restore {
             in_flight: 0,
             budget: MemoryBudget::new(MEMORY_DEFAULT),
             attempts: ATTEMPTS_DEFAULT,
-            patience: PATIENCE_DEFAULT,
+            patience: None,
             rate_limit: RateLimit::default(),
             range: 0..u64::MAX,
             salvage: false,
@@ -153,7 +156,7 @@ impl Restore {
     #[must_use]
     pub fn patience(self, limit: Duration) -> Restore {
         Restore {
-            patience: limit,
+            patience: Some(limit),
             ..self
         }
     }
@@ -252,7 +255,14 @@ impl Restore {
         mut observer: impl FnMut(Event<'_>),
     ) -> Result<Report> {
         let plan = self.plan(archive);
-        let (settings, share) = self.choose(archive, &plan);
+        let rules = Rules {
+            attempts: self.attempts.max(1),
+            salvage: self.salvage,
+            patience: self.patience.unwrap_or(PATIENCE_DEFAULT),
+            advice: "the same command goes on from here",
+            hedge: self.hedge_rules(plan.chunks_to_fetch()),
+        };
+        let (settings, share) = self.choose(archive, rules);
         run::run(
             archive,
             plan,
@@ -275,7 +285,32 @@ impl Restore {
         self.run_with(archive, &mut Nowhere, observer)
     }
 
-    fn choose(&self, archive: &Archive, plan: &Plan) -> (FetchSettings, MemoryShare) {
+    /// What a reader of the archive takes of this restore: how it fetches, its memory, and what ends
+    /// it.
+    pub(crate) fn for_reader(&self, archive: &Archive) -> (FetchSettings, MemoryShare, Cancel) {
+        let rules = Rules {
+            attempts: self.attempts.max(1),
+            salvage: false,
+            patience: self.patience.unwrap_or(READ_PATIENCE_DEFAULT),
+            advice: "the same bytes can be read once the place answers again",
+            hedge: self.hedge_rules(archive.index().count()),
+        };
+        let (mut settings, share) = self.choose(archive, rules);
+        for lane in settings.lanes.iter_mut().filter(|lane| !lane.is_hedging) {
+            *lane = lane.with_urgent_worker();
+        }
+        (settings, share, self.cancel.clone())
+    }
+
+    fn hedge_rules(&self, chunks: usize) -> HedgeRules {
+        HedgeRules {
+            is_on: self.race,
+            chunks,
+            abandoned_max: ABANDONED_MAX,
+        }
+    }
+
+    fn choose(&self, archive: &Archive, mut rules: Rules) -> (FetchSettings, MemoryShare) {
         let largest = archive.index().largest_chunk();
         let useful = (3 * archive.index().count()).max(SLOTS_USEFUL_MIN);
         // A chunk takes one buffer from when it is asked for until it is committed.
@@ -287,21 +322,12 @@ impl Restore {
         let mut lanes = lanes_of(archive, staff, share.max_slots());
         let places = lanes.len();
         let reserved = HEDGE_BUFFERS * places + ABANDONED_MAX;
-        let may_hedge = (self.race || places > 1) && share.slots() > 2 * reserved;
-        if may_hedge {
+        if (self.race || places > 1) && share.slots() > 2 * reserved {
             share.set_aside(reserved);
             lanes.extend(hedging_lanes(places));
+        } else {
+            rules.hedge.abandoned_max = 0;
         }
-        let rules = Rules {
-            attempts: self.attempts.max(1),
-            salvage: self.salvage,
-            patience: self.patience,
-            hedge: HedgeRules {
-                is_on: self.race,
-                chunks: plan.chunks_to_fetch(),
-                abandoned_max: if may_hedge { ABANDONED_MAX } else { 0 },
-            },
-        };
         let settings = FetchSettings {
             lanes,
             rules,

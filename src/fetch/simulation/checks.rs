@@ -146,6 +146,13 @@ impl Checks {
         self.wants.insert(want.ticket, known);
     }
 
+    /// Somebody waits for a want from now on.
+    pub(super) fn hurried(&mut self, ticket: u64) {
+        if let Some(known) = self.wants.get_mut(&ticket) {
+            known.want.urgency = Urgency::Now;
+        }
+    }
+
     pub(super) fn forgot(&mut self, ticket: u64) {
         let known = self.wants.get_mut(&ticket).expect("it was wanted");
         assert_eq!(known.ending, Ending::Open);

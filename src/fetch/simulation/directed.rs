@@ -24,6 +24,7 @@ pub(super) fn setup(places: Vec<Place>) -> Setup {
         in_flight_max: 4,
         adapts: false,
         cores: 2,
+        keeps_urgent_worker: false,
         is_hedging: false,
     });
     let hedge = HedgeRules {
@@ -38,6 +39,7 @@ pub(super) fn setup(places: Vec<Place>) -> Setup {
             attempts: 1,
             salvage: false,
             patience: PATIENCE,
+            advice: "",
             hedge,
         },
         slots: 64,
@@ -180,6 +182,39 @@ fn patience_runs_while_the_oldest_want_waits_behind_urgent_ones() {
     world.want(0, Urgency::Ahead);
     (1..20).for_each(|chunk| _ = world.want(chunk, Urgency::Now));
     world.run(3 * PATIENCE);
+    world.end();
+}
+
+#[test]
+fn a_want_that_somebody_waits_for_overtakes_those_that_no_worker_has_begun_with() {
+    let mut setup = setup(vec![Place::well(60)]);
+    (setup.lanes[0].workers, setup.lanes[0].in_flight) = (1, 1);
+    let mut world = World::new(setup, 19);
+    let tickets = want_ahead(&mut world, 0..60);
+    world.step();
+    let last = tickets[59];
+    world.hurry(last);
+    while world.checks.is_open(last) {
+        world.step();
+    }
+    let came = tickets
+        .iter()
+        .filter(|ticket| !world.checks.is_open(**ticket));
+    assert!(came.count() <= 4, "those that a worker had begun with");
+    all_come(world, 20 * SECOND);
+}
+
+#[test]
+fn each_want_has_the_whole_patience_also_after_a_long_silence() {
+    let mut world = World::new(setup(vec![Place::always(Mood::Gone, 9)]), 20);
+    world.want(0, Urgency::Now);
+    world.run(2 * PATIENCE);
+    let after = world.elapsed();
+    let second = world.want(1, Urgency::Now);
+    while world.checks.is_open(second) {
+        world.step();
+    }
+    assert!(world.elapsed() - after >= PATIENCE);
     world.end();
 }
 

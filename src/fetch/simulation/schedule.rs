@@ -28,6 +28,7 @@ pub(super) fn play(seed: u64) {
             0
         },
         forgets: chance.one_in(3),
+        hurries: chance.one_in(3),
         shrinks: chance.one_in(3),
         is_busy: chance.one_in(3),
     };
@@ -62,6 +63,7 @@ fn setup(chance: &mut Chance) -> Setup {
         attempts: chance.between(1, 4) as u32,
         salvage: chance.one_in(2),
         patience,
+        advice: "",
         hedge,
     };
     let is_seeded = chance.one_in(4);
@@ -155,6 +157,7 @@ fn lane(chance: &mut Chance, place: usize) -> LaneSettings {
         },
         adapts,
         cores: 2,
+        keeps_urgent_worker: false,
         is_hedging: false,
     }
 }
@@ -167,6 +170,7 @@ struct Consumer {
     /// How many chunks it will want at once.
     urgent: usize,
     forgets: bool,
+    hurries: bool,
     shrinks: bool,
     is_busy: bool,
 }
@@ -198,7 +202,17 @@ impl Consumer {
             let open: Vec<u64> = world.checks.open_tickets().collect();
             if !open.is_empty() {
                 let at = world.chance.below(open.len());
-                world.forget(open[at]);
+                match world.chance.one_in(2) {
+                    true => world.forget(open[at]),
+                    false => world.forget_queued(open[at]),
+                }
+            }
+        }
+        if self.hurries && world.chance.one_in(4) {
+            let open: Vec<u64> = world.checks.open_tickets().collect();
+            if !open.is_empty() {
+                let at = world.chance.below(open.len());
+                world.hurry(open[at]);
             }
         }
         if self.shrinks && world.chance.one_in(15) {

@@ -117,6 +117,17 @@ impl World {
         self.dispatcher.forget(ticket);
     }
 
+    pub(super) fn forget_queued(&mut self, ticket: u64) {
+        if self.dispatcher.forget_queued(ticket) {
+            self.checks.forgot(ticket);
+        }
+    }
+
+    pub(super) fn hurry(&mut self, ticket: u64) {
+        self.checks.hurried(ticket);
+        self.dispatcher.hurry(ticket);
+    }
+
     pub(super) fn set_slots(&mut self, slots: usize) {
         self.checks.slots = slots;
         self.dispatcher.set_slots(slots);
