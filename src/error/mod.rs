@@ -4,6 +4,7 @@ mod fetch;
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::digest::Digest;
 
@@ -28,8 +29,10 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 /// assert_eq!(error.to_string(), "cannot open the datastore /no/such/folder");
 /// assert!(error.source().is_some());
 /// ```
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     message: String,
@@ -37,7 +40,8 @@ struct Inner {
     position: Option<usize>,
     offset: Option<u64>,
     scope: Option<Scope>,
-    source: Option<BoxError>,
+    /// Shared, since several readers may wait for the same chunk.
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// Whose failure an error is, and so what can be done about it.
@@ -101,7 +105,7 @@ impl Error {
     }
 
     pub(crate) fn because(mut self, source: impl Into<BoxError>) -> Error {
-        self.0.source = Some(source.into());
+        self.0.source = Some(Arc::from(source.into()));
         self
     }
 

@@ -25,7 +25,7 @@ const PATIENCE: usize = 64;
 
 /// Whether the target holds a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Finding {
+pub(crate) enum Finding {
     Unknown,
     Holds,
     Differs,
@@ -33,7 +33,7 @@ pub(super) enum Finding {
 
 /// A scan of the target. The threads that do it share it with the writer. The bytes of a chunk are
 /// read before the writer learns what was found, and the writer writes there only after that.
-pub(super) struct Scan {
+pub(crate) struct Scan {
     archive: Archive,
     plan: Arc<Plan>,
     target: Arc<dyn ReadAt>,
@@ -54,7 +54,7 @@ pub(super) struct Scan {
 }
 
 impl Scan {
-    pub(super) fn new(
+    pub(crate) fn new(
         archive: &Archive,
         plan: &Arc<Plan>,
         target: Arc<dyn ReadAt>,
@@ -83,11 +83,11 @@ impl Scan {
     }
 
     /// The bell rings after findings; after the last finding it rings once more at least.
-    pub(super) fn bell(&self) -> &Receiver<()> {
+    pub(crate) fn bell(&self) -> &Receiver<()> {
         &self.bell.1
     }
 
-    pub(super) fn finding(&self, position: usize) -> Finding {
+    pub(crate) fn finding(&self, position: usize) -> Finding {
         let step = position - self.plan.positions().start;
         match self.findings[step].load(Ordering::Acquire) {
             0 if step < self.end.load(Ordering::Acquire) => Finding::Unknown,
@@ -97,7 +97,7 @@ impl Scan {
     }
 
     /// Looks at all steps. Returns at the end, or when the restore stops.
-    pub(super) fn run(&self) {
+    pub(crate) fn run(&self) {
         let _end = EndOnDrop(self);
         self.pool.broadcast(|_| {
             let mut piece = vec![0; PIECE];

@@ -1,6 +1,7 @@
 //! Indexes: the list of the chunks of an archive.
 
 pub(crate) mod occurrences;
+pub(crate) mod zeros;
 
 use std::fmt;
 
