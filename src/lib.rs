@@ -61,6 +61,10 @@
 //! writer. A chunk that comes early waits for its turn. The writer gives the data to the
 //! [`Target`](target::Target) strictly in order.
 //!
+//! [`Restore::reader`] opens an archive for the other way to read: a [`Reader`] gives any bytes at any
+//! time, to any number of threads, as a file system or a virtual machine asks for them. A thread of
+//! the reader's own drives the same workers. [`Reader::fill`] makes a file of the archive meanwhile.
+//!
 //! These chunks are not fetched:
 //!
 //! - Chunks of zeros: their digest is known.
@@ -126,6 +130,7 @@ mod net;
 mod open;
 pub mod place;
 mod rate_limit;
+pub mod read;
 mod reading;
 mod report;
 mod restore;
@@ -144,6 +149,7 @@ pub use format::Key;
 pub use net::UntrustedCertificate;
 pub use open::OpenOptions;
 pub use place::Place;
+pub use read::Reader;
 pub use report::{Damage, Event, PlaceReport, Report};
 pub use restore::Restore;
 pub use restore::plan::Plan;

@@ -66,6 +66,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fetch",
         ],
     ),
+    (
+        "read",
+        &[
+            "error",
+            "digest",
+            "cancel",
+            "memory",
+            "format",
+            "datastore",
+            "report",
+            "target",
+            "fetch",
+            "restore",
+        ],
+    ),
     ("environment", &["digest", "error", "reading", "format"]),
     (
         "open",
@@ -117,6 +132,12 @@ const INNER_ORDER: &[(&str, &[&str])] = &[
         "restore",
         &[
             "repeats", "cache", "plan", "scan", "window", "writer", "commit", "run",
+        ],
+    ),
+    (
+        "read",
+        &[
+            "report", "streams", "shelf", "filled", "shared", "fill", "driver", "extents", "cursor",
         ],
     ),
 ];

@@ -128,6 +128,22 @@ impl FileTarget {
         self.partial.is_locked()
     }
 
+    /// Gets ready for bytes in any order: [`seek`](FileTarget::seek) says which come next. A damaged
+    /// file of an earlier restore is left alone.
+    ///
+    /// # Errors
+    /// As for [`Target::begin`].
+    pub(crate) fn begin_in_any_order(&mut self, len: u64, zeros: u64) -> io::Result<()> {
+        self.begin(len, zeros)?;
+        self.earlier = None;
+        Ok(())
+    }
+
+    /// The next bytes are those from this offset on. Each byte is to be written once.
+    pub(crate) fn seek(&mut self, offset: u64) {
+        self.output.seek(offset);
+    }
+
     fn new(partial: Partial) -> FileTarget {
         FileTarget {
             output: Output::file(Arc::clone(partial.file())),

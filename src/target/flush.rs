@@ -34,6 +34,12 @@ impl Flush {
         self.passed = offset + len;
     }
 
+    /// Passes on everything before `from`, and continues at `to`.
+    pub(super) fn jump(&mut self, file: &File, from: u64, to: u64) {
+        self.pass_on(file, from);
+        self.passed = to;
+    }
+
     fn pass_on(&mut self, file: &File, end: u64) {
         if let Some(len) = NonZeroU64::new(end.saturating_sub(self.passed)) {
             // For pages that are no longer needed, Linux starts to write the dirty ones, and

@@ -80,6 +80,12 @@ impl Output {
         self.flush = Flush::default();
     }
 
+    /// Goes on at another offset. Whoever does so must write each byte once.
+    pub(super) fn seek(&mut self, offset: u64) {
+        self.flush.jump(&self.file, self.offset, offset);
+        self.offset = offset;
+    }
+
     /// The offset of the next byte.
     pub(super) fn offset(&self) -> u64 {
         self.offset

@@ -1,0 +1,655 @@
+//! The shelf: the chunks that readers wait for, those that were read ahead, and those that were read
+//! lately. It decides which chunk is asked for next, and which chunk makes room for it.
+//!
+//! Every chunk that is asked for or is here takes one slot of the memory. Chunks that somebody waits
+//! for get their slots in the order in which they were asked for. A chunk that is here makes room for
+//! them, unless somebody copies it at this moment. So every wait ends, however little memory there
+//! is, and no two reads can wait for each other's memory.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::fetch::{Urgency, Want};
+use crate::format::index::Chunk;
+
+/// A reader hears of a chunk that it waits for through such a channel.
+pub(super) type Delivery<T> = Receiver<Result<Arc<T>>>;
+
+/// What the shelf asks of the fetcher.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Fetch a chunk.
+    Want(Want),
+    /// Somebody waits for a chunk that was asked for ahead.
+    Hurry(u64),
+    /// Nobody needs this chunk soon: take the want back if no worker has begun with it.
+    Forget(u64),
+}
+
+/// Which chunks are here.
+#[derive(Clone, Copy)]
+enum Kept {
+    /// Those that were read.
+    Used,
+    /// Those that were read ahead, and that nobody has read.
+    Unread,
+}
+
+/// Chunks by their digests. `T` is the data of a chunk.
+#[derive(Debug)]
+pub(super) struct Shelf<T> {
+    /// How many chunks may be asked for and here at once; at least 1.
+    slots: usize,
+    /// How many are.
+    occupied: usize,
+    entries: HashMap<Digest, Entry<T>>,
+    /// The chunks that were asked for, by their tickets.
+    asked: BTreeMap<u64, Digest>,
+    /// The chunks that wait for a slot, in their order: those that somebody waits for, and others. A
+    /// digest whose entry says otherwise is passed over.
+    waiting_now: VecDeque<Digest>,
+    waiting_ahead: VecDeque<Digest>,
+    hurries: Vec<u64>,
+    forgets: Vec<u64>,
+    /// The chunks that are here and were read, by their last use; and those that nobody has read.
+    used: BTreeMap<i64, Digest>,
+    unread: BTreeMap<i64, Digest>,
+    /// How many of the asked ones were asked for ahead.
+    asked_ahead: usize,
+    next_ticket: u64,
+    next_use: i64,
+    /// Why nothing can be read any more.
+    closed: Option<Error>,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    position: usize,
+    chunk: Chunk,
+    state: State<T>,
+    waiters: Vec<Sender<Result<Arc<T>>>>,
+}
+
+#[derive(Debug)]
+enum State<T> {
+    /// The chunk waits for a slot.
+    Waiting(Urgency),
+    Asked {
+        ticket: u64,
+        urgency: Urgency,
+    },
+    Here {
+        data: Arc<T>,
+        last_use: i64,
+    },
+}
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Shelf<T> {
+        Shelf {
+            slots: 1,
+            occupied: 0,
+            entries: HashMap::new(),
+            asked: BTreeMap::new(),
+            waiting_now: VecDeque::new(),
+            waiting_ahead: VecDeque::new(),
+            hurries: Vec::new(),
+            forgets: Vec::new(),
+            used: BTreeMap::new(),
+            unread: BTreeMap::new(),
+            asked_ahead: 0,
+            next_ticket: 0,
+            next_use: 0,
+            closed: None,
+        }
+    }
+}
+
+impl<T> Shelf<T> {
+    /// From now on so many chunks may be asked for and here at once; at least 1. Chunks beyond that
+    /// make room as soon as they can.
+    pub(super) fn set_slots(&mut self, slots: usize) {
+        self.slots = slots.max(1);
+        while self.occupied > self.slots && self.evict() {}
+    }
+
+    /// How many chunks are asked for or here.
+    pub(super) fn occupied(&self) -> usize {
+        self.occupied
+    }
+
+    /// How many chunks may be read ahead, all together: the others keep chunks that were read.
+    pub(super) fn ahead_max(&self) -> usize {
+        (self.slots * 3 / 4).min(self.slots - 1)
+    }
+
+    /// The data of a chunk, if it is here.
+    pub(super) fn take(&mut self, digest: &Digest) -> Option<Arc<T>> {
+        let entry = self.entries.get_mut(digest)?;
+        let State::Here { data, last_use } = &mut entry.state else {
+            return None;
+        };
+        let data = Arc::clone(data);
+        self.used.remove(last_use);
+        self.unread.remove(last_use);
+        self.next_use += 1;
+        *last_use = self.next_use;
+        self.used.insert(self.next_use, *digest);
+        Some(data)
+    }
+
+    /// The data of a chunk, if it is here. It does not count as read.
+    pub(super) fn peek(&self, digest: &Digest) -> Option<Arc<T>> {
+        match &self.entries.get(digest)?.state {
+            State::Here { data, .. } => Some(Arc::clone(data)),
+            _ => None,
+        }
+    }
+
+    /// Asks for a chunk, unless it is here or asked for.
+    pub(super) fn want(&mut self, position: usize, chunk: Chunk, urgency: Urgency) {
+        if self.closed.is_some() {
+            return;
+        }
+        let Some(entry) = self.entries.get_mut(&chunk.digest) else {
+            self.entries.insert(
+                chunk.digest,
+                Entry {
+                    position,
+                    chunk,
+                    state: State::Waiting(urgency),
+                    waiters: Vec::new(),
+                },
+            );
+            match urgency {
+                Urgency::Now => self.waiting_now.push_back(chunk.digest),
+                Urgency::Ahead => self.waiting_ahead.push_back(chunk.digest),
+            }
+            return;
+        };
+        match &mut entry.state {
+            State::Asked { ticket, .. } if urgency == Urgency::Ahead => {
+                let ticket = *ticket;
+                self.forgets.retain(|forget| *forget != ticket);
+            }
+            _ if urgency == Urgency::Ahead => {}
+            State::Waiting(urgency @ Urgency::Ahead) => {
+                *urgency = Urgency::Now;
+                self.waiting_now.push_back(chunk.digest);
+            }
+            State::Asked {
+                ticket,
+                urgency: urgency @ Urgency::Ahead,
+            } => {
+                *urgency = Urgency::Now;
+                self.asked_ahead -= 1;
+                self.hurries.push(*ticket);
+            }
+            _ => {}
+        }
+    }
+
+    /// Waits for a chunk that is not here.
+    ///
+    /// # Errors
+    /// Why nothing can be read any more.
+    pub(super) fn wait_for(
+        &mut self,
+        position: usize,
+        chunk: Chunk,
+        urgency: Urgency,
+    ) -> Result<Delivery<T>> {
+        if let Some(error) = &self.closed {
+            return Err(error.clone());
+        }
+        self.want(position, chunk, urgency);
+        let (sender, receiver) = bounded(1);
+        if let Some(entry) = self.entries.get_mut(&chunk.digest) {
+            entry.waiters.push(sender);
+        }
+        Ok(receiver)
+    }
+
+    /// Somebody has moved on: chunks that were asked for ahead, and that no worker has begun with,
+    /// are not needed soon.
+    pub(super) fn withdraw_ahead(&mut self) {
+        let entries = &mut self.entries;
+        self.waiting_ahead.retain(|digest| {
+            let Some(entry) = entries.get(digest) else {
+                return false;
+            };
+            let is_ahead = matches!(entry.state, State::Waiting(Urgency::Ahead));
+            if is_ahead && entry.waiters.is_empty() {
+                entries.remove(digest);
+            }
+            is_ahead && entries.contains_key(digest)
+        });
+        self.forgets.clear();
+        if self.asked_ahead > 0 {
+            self.forgets.extend(self.asked.keys().copied());
+        }
+    }
+
+    /// What the fetcher is to do next; `None` where there is nothing to do, or no memory for it.
+    pub(super) fn next_step(&mut self) -> Option<Step> {
+        if let Some(ticket) = self.hurries.pop() {
+            return Some(Step::Hurry(ticket));
+        }
+        while let Some(ticket) = self.forgets.pop() {
+            if self.may_be_forgotten(ticket) {
+                return Some(Step::Forget(ticket));
+            }
+        }
+        self.next_want(Urgency::Now)
+            .or_else(|| self.next_want(Urgency::Ahead))
+            .map(Step::Want)
+    }
+
+    /// Whether somebody waits for a chunk for which there is no slot.
+    pub(super) fn is_starved(&self) -> bool {
+        !self.waiting_now.is_empty()
+    }
+
+    /// Whether a chunk was asked for ahead, and nobody waits for it.
+    fn may_be_forgotten(&self, ticket: u64) -> bool {
+        let entry = self.asked.get(&ticket).and_then(|of| self.entries.get(of));
+        entry.is_some_and(|entry| entry.waiters.is_empty()) && self.is_ahead(ticket)
+    }
+
+    fn is_ahead(&self, ticket: u64) -> bool {
+        let entry = self.asked.get(&ticket).and_then(|of| self.entries.get(of));
+        let state = entry.map(|entry| &entry.state);
+        matches!(
+            state,
+            Some(State::Asked {
+                urgency: Urgency::Ahead,
+                ..
+            })
+        )
+    }
+
+    fn next_want(&mut self, urgency: Urgency) -> Option<Want> {
+        loop {
+            let waiting = match urgency {
+                Urgency::Now => &mut self.waiting_now,
+                // Whoever waits comes first.
+                Urgency::Ahead if !self.waiting_now.is_empty() => return None,
+                Urgency::Ahead => &mut self.waiting_ahead,
+            };
+            let digest = *waiting.front()?;
+            let entry = self.entries.get(&digest);
+            let is_waiting = |entry: &Entry<T>| match entry.state {
+                State::Waiting(of) => of == urgency,
+                _ => false,
+            };
+            if !entry.is_some_and(is_waiting) {
+                waiting.pop_front();
+                continue;
+            }
+            if !self.has_slot(urgency) {
+                return None;
+            }
+            match urgency {
+                Urgency::Now => self.waiting_now.pop_front(),
+                Urgency::Ahead => self.waiting_ahead.pop_front(),
+            };
+            return self.ask(&digest, urgency);
+        }
+    }
+
+    /// Whether one more chunk may be asked for. Another chunk may have to make room for it.
+    fn has_slot(&mut self, urgency: Urgency) -> bool {
+        match urgency {
+            Urgency::Now => self.occupied < self.slots || self.evict(),
+            // The one that was read ahead longest ago will hardly be read any more.
+            Urgency::Ahead if self.asked_ahead + self.unread.len() >= self.ahead_max() => {
+                self.evict_from(Kept::Unread)
+            }
+            // One slot is left to those who wait.
+            Urgency::Ahead => self.occupied + 1 < self.slots || self.evict_from(Kept::Used),
+        }
+    }
+
+    fn ask(&mut self, digest: &Digest, urgency: Urgency) -> Option<Want> {
+        let entry = self.entries.get_mut(digest)?;
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        entry.state = State::Asked { ticket, urgency };
+        self.asked.insert(ticket, *digest);
+        self.asked_ahead += usize::from(urgency == Urgency::Ahead);
+        self.occupied += 1;
+        Some(Want {
+            ticket,
+            position: entry.position,
+            chunk: entry.chunk,
+            urgency,
+        })
+    }
+
+    /// Drops the chunk that was used longest ago; where there is none, one that was read ahead and that
+    /// nobody has read. Says whether it did.
+    fn evict(&mut self) -> bool {
+        self.evict_from(Kept::Used) || self.evict_from(Kept::Unread)
+    }
+
+    /// Drops the oldest of these chunks that nobody copies at this moment. Says whether it did.
+    fn evict_from(&mut self, kept: Kept) -> bool {
+        let entries = &self.entries;
+        let is_idle = |digest: &Digest| match entries.get(digest).map(|entry| &entry.state) {
+            Some(State::Here { data, .. }) => Arc::strong_count(data) == 1,
+            _ => false,
+        };
+        let chunks = match kept {
+            Kept::Used => &mut self.used,
+            Kept::Unread => &mut self.unread,
+        };
+        let found = chunks.iter().find(|(_, digest)| is_idle(digest));
+        let Some((last_use, digest)) = found.map(|(last_use, digest)| (*last_use, *digest)) else {
+            return false;
+        };
+        chunks.remove(&last_use);
+        self.entries.remove(&digest);
+        self.occupied -= 1;
+        true
+    }
+
+    /// Takes an asked chunk out of the books.
+    fn settle(&mut self, ticket: u64) -> Option<Digest> {
+        self.asked_ahead -= usize::from(self.is_ahead(ticket));
+        self.asked.remove(&ticket)
+    }
+
+    /// A chunk has come. Returns its position and its data.
+    pub(super) fn came(&mut self, ticket: u64, data: T) -> Option<(usize, Arc<T>)> {
+        let is_ahead = self.is_ahead(ticket);
+        let digest = self.settle(ticket)?;
+        let entry = self.entries.get_mut(&digest)?;
+        let data = Arc::new(data);
+        self.next_use += 1;
+        let (of, last_use) = match (entry.waiters.is_empty(), is_ahead) {
+            (true, _) => (&mut self.unread, self.next_use),
+            (false, false) => (&mut self.used, self.next_use),
+            // Only the fill waits for what was asked for ahead, and needs it no more.
+            (false, true) => (&mut self.used, -self.next_use),
+        };
+        of.insert(last_use, digest);
+        for waiter in entry.waiters.drain(..) {
+            // Whoever waits gets the chunk itself, so that it can't make room before it was copied.
+            let _ = waiter.send(Ok(Arc::clone(&data)));
+        }
+        entry.state = State::Here {
+            data: Arc::clone(&data),
+            last_use,
+        };
+        Some((entry.position, data))
+    }
+
+    /// A chunk can't be had: those who wait for it hear why, and nobody else does.
+    pub(super) fn failed(&mut self, ticket: u64, error: &Error) {
+        let entry = self
+            .settle(ticket)
+            .and_then(|digest| self.entries.remove(&digest));
+        if let Some(entry) = entry {
+            self.occupied -= 1;
+            for waiter in entry.waiters {
+                let _ = waiter.send(Err(error.clone()));
+            }
+        }
+    }
+
+    /// A want was taken back, as [`Step::Forget`] asked.
+    pub(super) fn forgotten(&mut self, ticket: u64) {
+        let digest = self.settle(ticket);
+        if digest.is_some_and(|digest| self.entries.remove(&digest).is_some()) {
+            self.occupied -= 1;
+        }
+    }
+
+    /// Nothing can be read any more: all who wait hear why.
+    pub(super) fn close(&mut self, error: &Error) {
+        if self.closed.is_some() {
+            return;
+        }
+        for entry in self.entries.drain().map(|(_, entry)| entry) {
+            for waiter in entry.waiters {
+                let _ = waiter.send(Err(error.clone()));
+            }
+        }
+        *self = Shelf {
+            closed: Some(error.clone()),
+            ..Shelf::default()
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(number: usize) -> Chunk {
+        Chunk {
+            digest: Digest::of(&number.to_le_bytes()),
+            offset: number as u64 * 10,
+            len: 10,
+        }
+    }
+
+    fn shelf(slots: usize) -> Shelf<usize> {
+        let mut shelf = Shelf::default();
+        shelf.set_slots(slots);
+        shelf
+    }
+
+    fn ahead(shelf: &mut Shelf<usize>, numbers: impl IntoIterator<Item = usize>) {
+        for number in numbers {
+            shelf.want(number, chunk(number), Urgency::Ahead);
+        }
+    }
+
+    fn wait(shelf: &mut Shelf<usize>, number: usize) -> Delivery<usize> {
+        let waiting = shelf.wait_for(number, chunk(number), Urgency::Now);
+        waiting.expect("the shelf is open")
+    }
+
+    /// What the fetcher is asked for now: position and ticket.
+    fn wants(shelf: &mut Shelf<usize>) -> Vec<(usize, u64)> {
+        let mut wants = Vec::new();
+        while let Some(step) = shelf.next_step() {
+            match step {
+                Step::Want(want) => wants.push((want.position, want.ticket)),
+                step => panic!("{step:?}"),
+            }
+        }
+        wants
+    }
+
+    fn positions(wants: &[(usize, u64)]) -> Vec<usize> {
+        wants.iter().map(|(position, _)| *position).collect()
+    }
+
+    fn all_come(shelf: &mut Shelf<usize>, wants: &[(usize, u64)]) {
+        for (position, ticket) in wants {
+            shelf.came(*ticket, *position);
+        }
+    }
+
+    #[test]
+    fn several_who_want_a_chunk_get_it_by_one_request() {
+        let mut shelf = shelf(4);
+        let waiting = [wait(&mut shelf, 1), wait(&mut shelf, 1)];
+        let wants = wants(&mut shelf);
+        assert_eq!(positions(&wants), [1]);
+        all_come(&mut shelf, &wants);
+        for waiting in waiting {
+            let delivered = waiting.try_recv().expect("it has come");
+            assert_eq!(*delivered.expect("it is there"), 1);
+        }
+        assert_eq!(shelf.take(&chunk(1).digest).as_deref(), Some(&1));
+    }
+
+    #[test]
+    fn whoever_waits_comes_before_what_is_read_ahead_and_one_slot_is_left_to_them() {
+        let mut shelf = shelf(4);
+        ahead(&mut shelf, 0..10);
+        let _waiting = wait(&mut shelf, 20);
+        let wants = wants(&mut shelf);
+        assert_eq!(positions(&wants), [20, 0, 1]);
+        let _another = wait(&mut shelf, 21);
+        assert_eq!(positions(&super::tests::wants(&mut shelf)), [21]);
+    }
+
+    #[test]
+    fn a_chunk_that_was_asked_for_ahead_is_hurried_once_somebody_waits() {
+        let mut shelf = shelf(8);
+        ahead(&mut shelf, 0..2);
+        let wants = wants(&mut shelf);
+        let _waiting = wait(&mut shelf, 1);
+        let step = shelf.next_step();
+        assert!(matches!(step, Some(Step::Hurry(ticket)) if ticket == wants[1].1));
+        assert!(shelf.next_step().is_none());
+    }
+
+    #[test]
+    fn who_moves_on_has_what_no_worker_has_begun_taken_back() {
+        let mut shelf = shelf(8);
+        ahead(&mut shelf, 0..20);
+        let wants = wants(&mut shelf);
+        let _waiting = wait(&mut shelf, wants[0].0);
+        assert!(matches!(shelf.next_step(), Some(Step::Hurry(_))));
+        shelf.withdraw_ahead();
+        // One of them is wanted again before it is taken back.
+        ahead(&mut shelf, [wants[1].0]);
+        let mut forgotten = Vec::new();
+        while let Some(Step::Forget(ticket)) = shelf.next_step() {
+            shelf.forgotten(ticket);
+            forgotten.push(ticket);
+        }
+        forgotten.sort_unstable();
+        let tickets: Vec<u64> = wants[2..].iter().map(|(_, ticket)| *ticket).collect();
+        assert_eq!(forgotten, tickets);
+        assert_eq!(shelf.occupied(), 2);
+        assert!(shelf.next_step().is_none(), "those without a slot are gone");
+    }
+
+    #[test]
+    fn the_chunk_that_was_used_longest_ago_makes_room_and_unread_ones_stay() {
+        let mut shelf = shelf(4);
+        let _waiting: Vec<_> = (0..2).map(|number| wait(&mut shelf, number)).collect();
+        ahead(&mut shelf, [10]);
+        let wants = wants(&mut shelf);
+        all_come(&mut shelf, &wants);
+        drop(_waiting);
+        shelf.take(&chunk(0).digest);
+        let _third = wait(&mut shelf, 3);
+        let _fourth = wait(&mut shelf, 4);
+        assert_eq!(positions(&super::tests::wants(&mut shelf)), [3, 4]);
+        assert!(shelf.peek(&chunk(1).digest).is_none(), "used before 0");
+        assert!(shelf.peek(&chunk(0).digest).is_some());
+        assert!(shelf.peek(&chunk(10).digest).is_some());
+    }
+
+    #[test]
+    fn a_chunk_that_is_being_copied_makes_no_room() {
+        let mut shelf = shelf(1);
+        let first = wait(&mut shelf, 0);
+        let wants = wants(&mut shelf);
+        all_come(&mut shelf, &wants);
+        let copied = first.try_recv().expect("it has come").expect("it is there");
+        let _second = wait(&mut shelf, 1);
+        assert!(shelf.next_step().is_none() && shelf.is_starved());
+        drop(copied);
+        assert_eq!(positions(&super::tests::wants(&mut shelf)), [1]);
+        assert!(!shelf.is_starved());
+    }
+
+    #[test]
+    fn a_failure_reaches_those_who_wait_for_that_chunk_alone() {
+        let mut shelf = shelf(4);
+        let waiting = [
+            wait(&mut shelf, 0),
+            wait(&mut shelf, 0),
+            wait(&mut shelf, 1),
+        ];
+        let wants = wants(&mut shelf);
+        let error = Error::new(crate::error::ErrorKind::Missing, "gone");
+        shelf.failed(wants[0].1, &error);
+        assert!(waiting[0].try_recv().is_ok_and(|of| of.is_err()));
+        assert!(waiting[1].try_recv().is_ok_and(|of| of.is_err()));
+        assert!(waiting[2].try_recv().is_err());
+        assert_eq!(shelf.occupied(), 1);
+        shelf.close(&error);
+        assert!(waiting[2].try_recv().is_ok_and(|of| of.is_err()));
+        assert!(shelf.wait_for(5, chunk(5), Urgency::Now).is_err());
+        assert!(shelf.next_step().is_none());
+    }
+
+    /// Readers, read-ahead, seeks and a fetcher in any order: every wait ends, and no more chunks are
+    /// asked for and here than there are slots.
+    #[test]
+    fn every_wait_ends_however_little_memory_there_is() {
+        let mut chance = 1_u64;
+        let mut below = |limit: u64| {
+            chance = chance
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (chance >> 33) % limit
+        };
+        for slots in [1, 2, 3, 8] {
+            let mut shelf = shelf(slots);
+            let mut fetching: Vec<(usize, u64)> = Vec::new();
+            let mut waiting: Vec<(usize, Delivery<usize>)> = Vec::new();
+            for _ in 0..20_000 {
+                let number = below(12) as usize;
+                match below(6) {
+                    0 if waiting.len() < 10 => {
+                        if shelf.take(&chunk(number).digest).is_none() {
+                            waiting.push((number, wait(&mut shelf, number)));
+                        }
+                    }
+                    1 => ahead(&mut shelf, number..number + 5),
+                    2 => shelf.withdraw_ahead(),
+                    3 if !fetching.is_empty() => {
+                        let at = below(fetching.len() as u64) as usize;
+                        let (position, ticket) = fetching.swap_remove(at);
+                        match below(5) {
+                            0 => shelf.failed(
+                                ticket,
+                                &Error::new(crate::error::ErrorKind::Missing, "gone"),
+                            ),
+                            _ => _ = shelf.came(ticket, position),
+                        }
+                    }
+                    _ => {}
+                }
+                waiting.retain(|(number, delivery)| match delivery.try_recv() {
+                    Ok(Ok(data)) => {
+                        assert_eq!(*data, *number);
+                        false
+                    }
+                    Ok(Err(_)) => false,
+                    Err(_) => true,
+                });
+                while let Some(step) = shelf.next_step() {
+                    match step {
+                        Step::Want(want) => fetching.push((want.position, want.ticket)),
+                        Step::Forget(ticket) => {
+                            shelf.forgotten(ticket);
+                            fetching.retain(|(_, of)| *of != ticket);
+                        }
+                        Step::Hurry(_) => {}
+                    }
+                }
+                assert!(shelf.occupied() <= slots);
+                let here = shelf.used.len() + shelf.unread.len();
+                assert_eq!(shelf.occupied(), here + shelf.asked.len());
+                assert!(fetching.len() == shelf.asked.len());
+                // Something is always on its way to those who wait.
+                assert!(waiting.is_empty() || !fetching.is_empty());
+            }
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Streams of reads: which reads follow one another, and how many chunks are read ahead of them.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+/// How many streams are told apart. Of more, the one that was not read for longest is forgotten.
+const STREAMS_MAX: usize = 32;
+
+/// Reads of a stream come out of their order by so many chunks at the most, where several of them
+/// are made at the same time.
+const JITTER_CHUNKS_MAX: usize = 4;
+
+/// A stream that was not read while so many reads came has no part of the chunks that are read ahead.
+const IDLE_READS_MIN: u64 = 64;
+
+/// The streams that were read lately, the last one first.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    streams: VecDeque<Stream>,
+    /// How many reads there were.
+    reads: u64,
+}
+
+#[derive(Debug)]
+struct Stream {
+    /// The offset in bytes at which its last read ended.
+    end: u64,
+    /// The position of the last chunk that it read.
+    position: usize,
+    /// How many chunks are read ahead: none before the second read in a row.
+    window: usize,
+    /// The positions of the chunks that were asked for ahead, and not yet read.
+    ahead: VecDeque<usize>,
+    /// The number of its last read.
+    last_read: u64,
+}
+
+/// A read: which bytes, and which chunks these lie in.
+#[derive(Clone, Debug)]
+pub(super) struct Read {
+    pub(super) bytes: Range<u64>,
+    pub(super) first: usize,
+    pub(super) last: usize,
+}
+
+/// What is to be done beside a read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Advice {
+    /// Read these chunks ahead, in this order.
+    Ahead(Vec<usize>),
+    /// The read continues no stream. Whoever made it may need no more of what is read ahead.
+    Seek,
+}
+
+impl Streams {
+    /// Records a read. No more than `most` chunks are read ahead of all streams together.
+    /// `next_data` gives the first position from one on whose chunk must be fetched.
+    pub(super) fn record(
+        &mut self,
+        read: &Read,
+        most: usize,
+        next_data: impl Fn(usize) -> Option<usize>,
+    ) -> Advice {
+        self.reads += 1;
+        let Some(found) = self.find(read) else {
+            // What is dropped is asked for anew by the next read of a stream that goes on.
+            self.streams
+                .iter_mut()
+                .for_each(|stream| stream.ahead.clear());
+            self.streams.truncate(STREAMS_MAX - 1);
+            self.streams.push_front(Stream {
+                end: read.bytes.end,
+                position: read.last,
+                window: 0,
+                ahead: VecDeque::new(),
+                last_read: self.reads,
+            });
+            return Advice::Seek;
+        };
+        let Some(mut stream) = self.streams.remove(found) else {
+            return Advice::Ahead(Vec::new());
+        };
+        let is_sequential = stream.window > 0 || read.bytes.start == stream.end;
+        stream.last_read = self.reads;
+        self.streams.push_front(stream);
+        let share = most / self.active().max(1);
+        let stream = &mut self.streams[0];
+        if is_sequential {
+            stream.grow(read.last > stream.position, share.max(1).min(most));
+        }
+        stream.end = match stream.window {
+            0 => read.bytes.end,
+            _ => stream.end.max(read.bytes.end),
+        };
+        stream.position = stream.position.max(read.last);
+        Advice::Ahead(stream.ask(next_data))
+    }
+
+    /// The stream that a read continues: the one that ended where the read begins, or else one that
+    /// is read about there.
+    fn find(&self, read: &Read) -> Option<usize> {
+        let streams = || self.streams.iter();
+        streams()
+            .position(|stream| stream.end == read.bytes.start)
+            .or_else(|| streams().position(|stream| stream.is_near(read)))
+    }
+
+    /// How many streams are read ahead and were read lately.
+    fn active(&self) -> usize {
+        let is_active =
+            |stream: &&Stream| stream.window > 0 && self.reads - stream.last_read < IDLE_READS_MIN;
+        self.streams.iter().filter(is_active).count()
+    }
+}
+
+impl Stream {
+    fn is_near(&self, read: &Read) -> bool {
+        if self.window == 0 {
+            return read.first == self.position && read.last == self.position;
+        }
+        let ahead = self.ahead.back().copied().unwrap_or_default();
+        let farthest = ahead.max(self.position + JITTER_CHUNKS_MAX);
+        (self.position.saturating_sub(JITTER_CHUNKS_MAX)..=farthest).contains(&read.first)
+    }
+
+    /// From the second read on one chunk is read ahead, and with each further chunk twice as many.
+    fn grow(&mut self, has_advanced: bool, most: usize) {
+        self.window = match self.window {
+            0 => 1,
+            window if has_advanced => 2 * window,
+            window => window,
+        };
+        self.window = self.window.min(most);
+    }
+
+    /// The positions to ask for now.
+    fn ask(&mut self, next_data: impl Fn(usize) -> Option<usize>) -> Vec<usize> {
+        while (self.ahead.front()).is_some_and(|position| *position <= self.position) {
+            self.ahead.pop_front();
+        }
+        let mut asked = Vec::new();
+        while self.ahead.len() < self.window {
+            let from = self.ahead.back().map_or(self.position, |last| *last) + 1;
+            let Some(next) = next_data(from) else {
+                break;
+            };
+            self.ahead.push_back(next);
+            asked.push(next);
+        }
+        asked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHUNK: u64 = 1000;
+    const MOST: usize = 16;
+
+    fn read(bytes: Range<u64>) -> Read {
+        let (first, last) = (bytes.start / CHUNK, (bytes.end - 1) / CHUNK);
+        Read {
+            bytes,
+            first: first as usize,
+            last: last as usize,
+        }
+    }
+
+    fn record(streams: &mut Streams, bytes: Range<u64>) -> Advice {
+        streams.record(&read(bytes), MOST, |position| {
+            (position < 10_000).then_some(position)
+        })
+    }
+
+    fn ahead(positions: Range<usize>) -> Advice {
+        Advice::Ahead(positions.collect())
+    }
+
+    #[test]
+    fn from_the_second_read_in_a_row_ever_more_chunks_are_read_ahead() {
+        let mut streams = Streams::default();
+        assert_eq!(record(&mut streams, 0..1000), Advice::Seek);
+        assert_eq!(record(&mut streams, 1000..2000), ahead(2..3));
+        assert_eq!(record(&mut streams, 2000..3000), ahead(3..5));
+        assert_eq!(record(&mut streams, 3000..4000), ahead(5..8));
+        assert_eq!(record(&mut streams, 4000..5000), ahead(8..13));
+        assert_eq!(record(&mut streams, 5000..6000), ahead(13..22));
+        assert_eq!(record(&mut streams, 6000..7000), ahead(22..23), "the most");
+    }
+
+    #[test]
+    fn small_reads_within_one_chunk_read_one_chunk_ahead() {
+        let mut streams = Streams::default();
+        record(&mut streams, 0..10);
+        assert_eq!(record(&mut streams, 10..20), ahead(1..2));
+        for offset in 2..99 {
+            let bytes = offset * 10..(offset + 1) * 10;
+            assert_eq!(record(&mut streams, bytes), ahead(0..0));
+        }
+        assert_eq!(record(&mut streams, 1000..1010), ahead(2..4));
+    }
+
+    #[test]
+    fn random_reads_read_nothing_ahead_and_leave_a_stream_alone() {
+        let mut streams = Streams::default();
+        record(&mut streams, 0..1000);
+        record(&mut streams, 1000..2000);
+        record(&mut streams, 2000..3000);
+        for turn in 3..20 {
+            let elsewhere = 100_000 + turn * 77_000;
+            assert_eq!(
+                record(&mut streams, elsewhere..elsewhere + 10),
+                Advice::Seek
+            );
+            let Advice::Ahead(positions) = record(&mut streams, turn * 1000..turn * 1000 + 1000)
+            else {
+                panic!("the stream goes on");
+            };
+            let at = turn as usize;
+            // All of the window anew, since the seek dropped what was not begun.
+            assert_eq!(positions.first(), Some(&(at + 1)));
+            assert!(positions.len() >= 4);
+        }
+    }
+
+    #[test]
+    fn reads_out_of_order_are_one_stream() {
+        let mut streams = Streams::default();
+        record(&mut streams, 0..250);
+        record(&mut streams, 250..500);
+        let order = [3, 2, 5, 4, 7, 6, 9, 8, 12, 11, 10, 13];
+        for number in order {
+            let advice = record(&mut streams, number * 250..number * 250 + 250);
+            assert!(matches!(advice, Advice::Ahead(_)), "{number}");
+        }
+        assert_eq!(streams.streams.len(), 1);
+    }
+
+    #[test]
+    fn streams_share_what_is_read_ahead() {
+        let mut streams = Streams::default();
+        for turn in 0..20 {
+            for stream in 0..4 {
+                let start = stream * 1_000_000 + turn * 1000;
+                record(&mut streams, start..start + 1000);
+            }
+        }
+        assert!(streams.streams.iter().all(|stream| stream.window == 4));
+    }
+
+    #[test]
+    fn chunks_that_need_not_be_fetched_do_not_count() {
+        let mut streams = Streams::default();
+        let every_tenth = |position: usize| Some(position.next_multiple_of(10));
+        streams.record(&read(0..1000), MOST, every_tenth);
+        let advice = streams.record(&read(1000..2000), MOST, every_tenth);
+        assert_eq!(advice, Advice::Ahead(vec![10]));
+        let advice = streams.record(&read(2000..3000), MOST, every_tenth);
+        assert_eq!(advice, Advice::Ahead(vec![20]));
+    }
+
+    #[test]
+    fn the_same_chunk_again_and_again_is_no_stream() {
+        let mut streams = Streams::default();
+        record(&mut streams, 500..600);
+        for _ in 0..100 {
+            assert_eq!(record(&mut streams, 500..600), ahead(0..0));
+        }
+        assert_eq!(streams.streams.len(), 1);
+    }
+}

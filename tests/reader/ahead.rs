@@ -1,0 +1,73 @@
+//! What is fetched before somebody waits for it, and what is kept.
+
+use std::thread;
+
+use chunk_restore::Restore;
+use testkit::within;
+
+use crate::support::Script;
+use crate::{CHUNK, LIMIT, full_disk, read, reader_of, with_room_for};
+
+#[test]
+fn reads_in_a_row_are_read_ahead_and_single_reads_are_not() {
+    within(LIMIT, || {
+        let script = Script::of(full_disk(400), CHUNK);
+        let watch = script.watch.clone();
+        let reader = reader_of(script, &Restore::new());
+        let chunk = CHUNK as usize;
+        for position in [300, 20, 100, 250, 7, 180] {
+            read(&reader, position * CHUNK, chunk).unwrap();
+        }
+        assert_eq!(watch.requests(), 6);
+        for position in 40..46 {
+            read(&reader, position * CHUNK, chunk).unwrap();
+        }
+        // One, two and four more, and so on: nobody asks for them.
+        while watch.requests() < 6 + 6 + 4 {
+            thread::yield_now();
+        }
+        let digests = Script::of(full_disk(400), CHUNK).digests();
+        assert_eq!(watch.requests_for(&digests[46]), 1);
+        // Reads that find them wait for no request of their own.
+        let before = reader.report().hits;
+        read(&reader, 46 * CHUNK, chunk).unwrap();
+        assert!(watch.requests_for(&digests[46]) == 1 && reader.report().hits >= before);
+    });
+}
+
+#[test]
+fn a_hint_fetches_what_it_names_and_no_more_than_the_memory_takes() {
+    within(LIMIT, || {
+        let script = Script::of(full_disk(400), CHUNK);
+        let watch = script.watch.clone();
+        let reader = reader_of(script, &with_room_for(12).in_flight(2));
+        reader.prefetch(0..3 * CHUNK);
+        while watch.requests() < 1 {
+            thread::yield_now();
+        }
+        reader.prefetch(0..u64::MAX);
+        reader.prefetch(5..5);
+        reader.prefetch(u64::MAX..u64::MAX);
+        for position in 0..400 {
+            read(&reader, position * CHUNK, 10).unwrap();
+        }
+        drop(reader);
+        assert!(watch.requests() >= 400);
+    });
+}
+
+#[test]
+fn chunks_that_were_read_stay_while_there_is_room() {
+    within(LIMIT, || {
+        let script = Script::of(full_disk(20), CHUNK);
+        let watch = script.watch.clone();
+        let reader = reader_of(script, &Restore::new());
+        for _ in 0..50 {
+            for position in 0..20 {
+                read(&reader, position * CHUNK, 100).unwrap();
+            }
+        }
+        assert_eq!(watch.requests(), 20);
+        assert!(reader.report().hits >= 49 * 20);
+    });
+}
