@@ -9,10 +9,11 @@ use crate::flow;
 use crate::lab::Lab;
 use crate::many;
 use crate::measure::Figures;
+use crate::reads;
 use crate::together;
 
 /// The bars by name.
-pub(crate) const BARS: [(&str, Bar); 14] = [
+pub(crate) const BARS: [(&str, Bar); 15] = [
     ("cpu", cpu),
     ("latency", latency),
     ("small", small),
@@ -27,6 +28,7 @@ pub(crate) const BARS: [(&str, Bar); 14] = [
     ("connections", many::connections),
     ("huge", many::huge),
     ("together", together::compared),
+    ("reads", reads::compared),
 ];
 
 pub(crate) type Bar = fn(&RefCell<Lab>, Scale) -> Vec<Compared>;

@@ -16,6 +16,7 @@ use crate::flow;
 use crate::late;
 use crate::limits;
 use crate::measure::{Figures, Used};
+use crate::reads;
 use crate::support::null::Null;
 use crate::together;
 
@@ -112,6 +113,12 @@ pub(crate) fn work_if_asked() {
         "even" => flow::even(&task),
         "together" => together::together(&task),
         "apart" => together::apart(&task),
+        "row" => reads::row(&task, false),
+        "backwards" => reads::row(&task, true),
+        "mixed" => reads::mixed(&task),
+        "random" => reads::random(&task),
+        "first" => reads::first(&task),
+        "cached" => reads::cached(&task),
         "ordered" => late::ordered(&task),
         "unordered" => late::unordered(&task),
         part => floors::run(&task, part),

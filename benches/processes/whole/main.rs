@@ -4,7 +4,7 @@
 //! `cargo bench --bench whole` measures all there is, in three quarters of an hour or so. Words choose: `cells` or
 //! parts of cells' names (`pbs-typical`), `parts` (of the floor), `first` (the table of the first measurements), `bars`
 //! or one of them (`cpu`, `latency`, `small`, `calls`, `rss`, `memory`, `sparse`, `order`, `choice`, `long-choice`, `rate`,
-//! `connections`, `huge`, `together`). `--rounds N` and `--pairs N` say how often. `--svg FOLDER` writes the tables and
+//! `connections`, `huge`, `together`, `reads`). `--rounds N` and `--pairs N` say how often. `--svg FOLDER` writes the tables and
 //! the curves there, `--readme FILE` puts the figures into the README.
 //!
 //! Page faults after warm-up are those after half of the chunks, as the observer sees them pass.
@@ -25,6 +25,7 @@ mod limits;
 mod machine;
 mod many;
 mod measure;
+mod reads;
 mod results;
 #[path = "../../support/mod.rs"]
 mod support;

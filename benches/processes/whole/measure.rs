@@ -25,6 +25,9 @@ pub(crate) struct Figures {
     pub(crate) peak: f64,
     /// How far the flow of a while is off at the most, as a share of what it should be.
     pub(crate) uneven: f64,
+    /// How long reads took, in seconds: the median, and the 99th percentile.
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
 }
 
 impl Figures {
@@ -40,6 +43,8 @@ impl Figures {
             self.switches,
             self.peak,
             self.uneven,
+            self.p50,
+            self.p99,
         ])
     }
 
@@ -56,6 +61,8 @@ impl Figures {
             switches: at(7),
             peak: at(8),
             uneven: at(9),
+            p50: at(10),
+            p99: at(11),
         }
     }
 
