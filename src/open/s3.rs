@@ -4,7 +4,7 @@ use std::fmt;
 
 use rusty_s3::Credentials;
 
-use crate::backend::s3::{S3, Server};
+use crate::backend::s3::{Keyring, S3, Server};
 use crate::environment::{ProxyRule, aws};
 use crate::error::{Error, ErrorKind, Result};
 use crate::open::OpenOptions;
@@ -30,6 +30,10 @@ impl Settings {
             region: self.server.region.clone().or(said.region),
             virtual_host: self.server.virtual_host,
         };
+        let profile = self.environment.clone().flatten();
+        let is_found = self.credentials.is_none();
+        // Temporary credentials are replaced where they were found.
+        let renew = move || aws::aws(profile.as_deref(), true).ok()?.credentials;
         let credentials = self.credentials.clone().or(said.credentials);
         let credentials = credentials.ok_or_else(|| {
             let message = "there are no credentials for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or choose \
@@ -42,7 +46,8 @@ impl Settings {
             false => ProxyRule::Https,
         };
         let dialer = network.dialer(rule)?;
-        S3::new(place, &server, credentials, dialer, network.retry())
+        let keyring = Keyring::new(credentials, is_found.then(|| Box::new(renew) as _));
+        S3::new(place, &server, keyring, dialer, network.retry())
     }
 }
 
@@ -90,7 +95,7 @@ impl OpenOptions {
     }
 
     /// Takes what no other option sets from where Amazon's own tools find it. It is read when an
-    /// `s3://` place is opened.
+    /// `s3://` place is opened; credentials are read anew once the server says that they have expired.
     ///
     /// Credentials are those of the profile that `profile` names; otherwise those in
     /// AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN; otherwise those of the

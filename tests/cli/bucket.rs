@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use testkit::{Fault, Folder, S3Fault, S3Options, S3Server, When};
 
@@ -97,6 +99,40 @@ fn credentials_come_from_a_profile_too() {
     list("", &variables[..1])
         .expect(2)
         .says("AWS_SECRET_ACCESS_KEY");
+}
+
+#[test]
+fn temporary_credentials_that_expire_are_read_anew() {
+    let home = Home::new();
+    let options = S3Options::new().token("old");
+    let server = server(options.latency(Duration::from_millis(50)));
+    let profile = |token: &str| {
+        let (key, secret) = (S3Server::ACCESS_KEY, S3Server::SECRET_KEY);
+        format!(
+            "[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n\
+             aws_session_token = {token}\nendpoint_url = {}\n",
+            server.endpoint()
+        )
+    };
+    home.write(".aws/credentials", profile("old"));
+    let mut command = home.command("image vm/200 drive-scsi0.img disk.raw");
+    command.env("PBS_REPOSITORY", S3Server::PLACE);
+    let run = thread::spawn(move || finish(&mut command));
+    // With the first request the program has read the file.
+    while server.counts().requests == 0 {
+        thread::yield_now();
+    }
+    home.write(".aws/credentials", profile("new"));
+    server.set_token("new");
+    run.join().unwrap().expect(0);
+    assert_eq!(home.sha256_of("disk.raw"), GOLDEN_RAW);
+    assert!(server.counts().denied > 0, "the old ones were refused");
+    server.set_token("newer");
+    let mut command = home.command("image vm/200 drive-scsi0.img other.raw");
+    command.env("PBS_REPOSITORY", S3Server::PLACE);
+    finish(&mut command)
+        .expect(4)
+        .says("get new temporary credentials");
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use rusty_s3::Bucket;
 use rusty_s3::actions::{ListObjectsV2, ListObjectsV2Response};
+use rusty_s3::{Bucket, Credentials, S3Action};
+use url::Url;
 
 use crate::backend::http::{Client, Want};
 use crate::backend::retry::Retry;
-use crate::backend::s3::{Store, key_of};
+use crate::backend::s3::{EXPIRY, Store, key_of};
 use crate::backend::{FetchError, SnapshotInfo, layout};
 use crate::digest::Digest;
 use crate::error::{BoxError, Error, ErrorKind};
@@ -126,9 +127,9 @@ impl Lister<'_> {
 
     fn has_any(&mut self, folder: &str) -> Result<bool, FetchError> {
         let prefix = format!("{}{folder}", self.store.prefix);
-        let mut action = self.action(&prefix);
-        action.with_max_keys(1);
-        Ok(!self.page(&action)?.contents.is_empty())
+        let mut request = PageRequest::new(&prefix);
+        request.keys_max = Some(1);
+        Ok(!self.page(&request)?.contents.is_empty())
     }
 
     /// Passes all pages of a listing to `see`, each with the prefix of all keys of the datastore.
@@ -144,14 +145,10 @@ impl Lister<'_> {
         // The set holds digests of the tokens, since a token is as long as the server likes.
         let mut tokens = HashSet::new();
         for _ in 0..MAX_PAGES {
-            let mut action = self.action(&prefix);
-            if let Some(delimiter) = delimiter {
-                action.with_delimiter(delimiter.to_owned());
-            }
-            if let Some(token) = token {
-                action.with_continuation_token(token);
-            }
-            let page = self.page(&action)?;
+            let mut request = PageRequest::new(&prefix);
+            request.delimiter = delimiter;
+            request.token = token.as_deref();
+            let page = self.page(&request)?;
             if see(&page, &self.store.prefix) > MAX_FOUND {
                 return Err(self.no_listing(format!("it names more than {MAX_FOUND}")));
             }
@@ -173,22 +170,11 @@ impl Lister<'_> {
         NoListing::new(cause).of(&self.store.bucket)
     }
 
-    fn action<'b>(&self, prefix: &'b str) -> ListObjectsV2<'b>
-    where
-        Self: 'b,
-    {
-        let mut action = self
-            .store
-            .bucket
-            .list_objects_v2(Some(&self.store.credentials));
-        action.with_prefix(prefix);
-        action
-    }
-
-    fn page(&mut self, action: &ListObjectsV2<'_>) -> Result<ListObjectsV2Response, FetchError> {
+    fn page(&mut self, request: &PageRequest<'_>) -> Result<ListObjectsV2Response, FetchError> {
         let (store, client) = (self.store, &mut self.client);
         self.retry.run(|| {
-            let mut answer = store.get(client, action, Want::File)?;
+            let sign = |with: &Credentials| request.sign(&store.bucket, with);
+            let mut answer = store.get(client, sign, Want::File)?;
             let bytes = answer.read_any(MAX_PAGE).map_err(|error| match error {
                 FetchError::TooLong => NoListing::new(error).of(&store.bucket),
                 error => error,
@@ -200,6 +186,41 @@ impl Lister<'_> {
                 store.sort(answer.refused(error, bytes))
             })
         })
+    }
+}
+
+/// A request for a page of a listing.
+struct PageRequest<'a> {
+    prefix: &'a str,
+    delimiter: Option<&'a str>,
+    /// Where the page before it ended, as the server says.
+    token: Option<&'a str>,
+    keys_max: Option<usize>,
+}
+
+impl<'a> PageRequest<'a> {
+    fn new(prefix: &'a str) -> PageRequest<'a> {
+        PageRequest {
+            prefix,
+            delimiter: None,
+            token: None,
+            keys_max: None,
+        }
+    }
+
+    fn sign(&self, bucket: &Bucket, credentials: &Credentials) -> Url {
+        let mut action = bucket.list_objects_v2(Some(credentials));
+        action.with_prefix(self.prefix);
+        if let Some(delimiter) = self.delimiter {
+            action.with_delimiter(delimiter);
+        }
+        if let Some(token) = self.token {
+            action.with_continuation_token(token);
+        }
+        if let Some(keys) = self.keys_max {
+            action.with_max_keys(keys);
+        }
+        action.sign(EXPIRY)
     }
 }
 

@@ -1,5 +1,6 @@
 //! A datastore in an S3 bucket, as PBS 4 keeps it.
 
+mod credentials;
 mod endpoint;
 mod listing;
 mod refusal;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rusty_s3::{Bucket, Credentials, S3Action};
+use url::Url;
 use zeroize::Zeroizing;
 
 use crate::backend::http::{Answer, Client, Unfit, Want, check_still_there, is_dubious};
@@ -26,6 +28,7 @@ use crate::format::name::{GroupName, Namespace, SnapshotPath};
 use crate::net::Dialer;
 use crate::place;
 
+pub(crate) use credentials::Keyring;
 pub(crate) use endpoint::Server;
 
 /// How long a signature is valid. Each request is signed when it is made, so this only bounds how
@@ -50,7 +53,7 @@ struct Store {
     bucket: Bucket,
     /// The prefix of all keys: the datastore's name and a slash.
     prefix: String,
-    credentials: Credentials,
+    keyring: Keyring,
 }
 
 impl S3 {
@@ -61,14 +64,14 @@ impl S3 {
     pub(crate) fn new(
         place: &place::Bucket,
         server: &Server,
-        credentials: Credentials,
+        keyring: Keyring,
         dialer: Dialer,
         retry: Retry,
     ) -> Result<S3> {
         let store = Store {
             bucket: endpoint::bucket(place.name(), server)?,
             prefix: format!("{}/", place.datastore()),
-            credentials,
+            keyring,
         };
         Ok(S3 {
             store,
@@ -109,22 +112,37 @@ impl S3 {
 impl Store {
     fn object(&self, client: &mut Client, key: &str, want: Want) -> Result<Answer, FetchError> {
         let key = format!("{}{key}", self.prefix);
-        let action = self.bucket.get_object(Some(&self.credentials), &key);
-        self.get(client, &action, want)
+        let sign = |with: &Credentials| self.bucket.get_object(Some(with), &key).sign(EXPIRY);
+        self.get(client, sign, want)
     }
 
-    /// Signs a request and sends it.
-    fn get<'a>(
+    /// Sends a request that `sign` signs, and sends it once more if the credentials had expired and
+    /// others are there by now.
+    fn get(
         &self,
         client: &mut Client,
-        action: &impl S3Action<'a>,
+        sign: impl Fn(&Credentials) -> Url,
         want: Want,
     ) -> Result<Answer, FetchError> {
-        let signed = Zeroizing::new(String::from(action.sign(EXPIRY)));
+        let credentials = self.keyring.current();
+        let answer = match self.send(client, sign(&credentials), want) {
+            Err(Unfit::Refused(refused)) if refusal::is_expired(&refused) => {
+                match self.keyring.instead_of(&credentials) {
+                    Some(others) => self.send(client, sign(&others), want),
+                    None => Err(Unfit::Refused(refused)),
+                }
+            }
+            answer => answer,
+        };
+        answer.map_err(|unfit| self.sort(unfit))
+    }
+
+    fn send(&self, client: &mut Client, signed: Url, want: Want) -> Result<Answer, Unfit> {
+        let signed = Zeroizing::new(String::from(signed));
         let (url, query) = signed.split_once('?').unwrap_or((&signed, ""));
         let query = SecretValue::new(Zeroizing::new(query.to_owned()))
             .expect("what is not ASCII is encoded in a URL");
-        (client.get_signed(url, query, want)).map_err(|unfit| self.sort(unfit))
+        client.get_signed(url, query, want)
     }
 
     fn sort(&self, unfit: Unfit) -> FetchError {

@@ -32,6 +32,14 @@ const PASSING: [&str; 5] = [
     "OperationAborted",
 ];
 
+/// The codes by which servers say that temporary credentials are no longer valid.
+const EXPIRED: [&str; 4] = [
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "TokenRefreshRequired",
+    "InvalidToken",
+];
+
 /// Clocks that differ by less than this are not to blame.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
 
@@ -77,14 +85,17 @@ pub(super) fn sort(bucket: &str, refused: Refused) -> FetchError {
     }
 }
 
+/// Whether a server refuses credentials because they have expired.
+pub(super) fn is_expired(refused: &Refused) -> bool {
+    EXPIRED.contains(&code(&refused.text))
+}
+
 /// Advice about credentials that a server refuses with this code.
 fn hint(code: &str) -> Option<&'static str> {
     Some(match code {
         "SignatureDoesNotMatch" => "is the secret access key right?",
         "InvalidAccessKeyId" => "is the access key ID right, and of this server?",
-        "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "InvalidToken" => {
-            "get new temporary credentials"
-        }
+        expired if EXPIRED.contains(&expired) => "get new temporary credentials",
         "RequestTimeTooSkewed" => "set the clock of this machine",
         "AuthorizationHeaderMalformed" | "AuthorizationQueryParametersError" => {
             "is the region right?"

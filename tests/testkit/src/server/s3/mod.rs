@@ -113,6 +113,11 @@ impl S3Server {
         &self.fingerprint
     }
 
+    /// From now on wants this session token with the key: the one before has expired.
+    pub fn set_token(&self, token: &str) {
+        *lock(&self.s3.options.verifier.token) = Some(token.to_owned());
+    }
+
     /// Plans a fault for requests of the object with this key below the datastore, such as `.cnt/vm/1/..`.
     pub fn on_object(&self, key: &str, when: When, fault: S3Fault) {
         self.s3.objects.add(key.to_owned(), when, fault);

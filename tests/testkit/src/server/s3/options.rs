@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::S3Server;
 use super::signature::Verifier;
 use crate::server::certificate::Identity;
+use crate::server::lock;
 use crate::server::source::Source;
 
 /// How an S3 server is set up.
@@ -25,7 +26,7 @@ impl S3Options {
             verifier: Verifier {
                 access_key: S3Server::ACCESS_KEY.to_owned(),
                 secret_key: S3Server::SECRET_KEY.to_owned(),
-                token: None,
+                token: Arc::default(),
                 region: "us-east-1".to_owned(),
                 ahead: 0,
             },
@@ -37,8 +38,8 @@ impl S3Options {
     }
 
     /// Wants this session token with the key.
-    pub fn token(mut self, token: &str) -> S3Options {
-        self.verifier.token = Some(token.to_owned());
+    pub fn token(self, token: &str) -> S3Options {
+        *lock(&self.verifier.token) = Some(token.to_owned());
         self
     }
 

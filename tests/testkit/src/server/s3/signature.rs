@@ -1,10 +1,13 @@
 //! Signature Version 4 of presigned URLs, checked as the documentation of AWS says. Knows nothing of objects.
 
+use std::sync::{Arc, Mutex};
+
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use sha2::Sha256;
 
 use crate::key::{hex, sha256};
+use crate::server::lock;
 use crate::server::url::percent_decoded;
 
 /// Who may ask, and what the server's clock says.
@@ -12,7 +15,7 @@ use crate::server::url::percent_decoded;
 pub(super) struct Verifier {
     pub(super) access_key: String,
     pub(super) secret_key: String,
-    pub(super) token: Option<String>,
+    pub(super) token: Arc<Mutex<Option<String>>>,
     pub(super) region: String,
     /// How many seconds the clock is ahead.
     pub(super) ahead: i64,
@@ -81,7 +84,7 @@ impl Verifier {
                 self.region
             )));
         }
-        if value("X-Amz-Security-Token") != self.token {
+        if value("X-Amz-Security-Token") != *lock(&self.token) {
             let message = "The provided token is malformed or otherwise invalid.";
             return Err(Denial {
                 status: 400,
@@ -196,7 +199,7 @@ mod tests {
         Verifier {
             access_key: "AKIAIOSFODNN7EXAMPLE".to_owned(),
             secret_key: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned(),
-            token: None,
+            token: Arc::default(),
             region: "us-east-1".to_owned(),
             ahead: 0,
         }
