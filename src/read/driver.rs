@@ -89,11 +89,12 @@ impl Driver {
 
     fn apply_memory(&mut self) {
         let mut shelf = self.shared.shelf.lock();
-        self.share.rebalance(shelf.occupied());
+        // Chunks that are only kept make room for other runs.
+        self.share.rebalance(shelf.asked());
         let slots = self.share.slots();
+        shelf.set_slots(slots);
         if slots != self.slots {
             self.slots = slots;
-            shelf.set_slots(slots);
             self.fetcher.pool().set_limit(self.share.buffers());
             self.fetcher.set_slots(slots);
         }

@@ -117,9 +117,9 @@ impl<T> Shelf<T> {
         while self.occupied > self.slots && self.evict() {}
     }
 
-    /// How many chunks are asked for or here.
-    pub(super) fn occupied(&self) -> usize {
-        self.occupied
+    /// How many chunks are asked for. All others can make room.
+    pub(super) fn asked(&self) -> usize {
+        self.asked.len()
     }
 
     /// How many chunks may be read ahead, all together: the others keep chunks that were read.
@@ -531,7 +531,7 @@ mod tests {
         forgotten.sort_unstable();
         let tickets: Vec<u64> = wants[2..].iter().map(|(_, ticket)| *ticket).collect();
         assert_eq!(forgotten, tickets);
-        assert_eq!(shelf.occupied(), 2);
+        assert_eq!(shelf.occupied, 2);
         assert!(shelf.next_step().is_none(), "those without a slot are gone");
     }
 
@@ -580,7 +580,7 @@ mod tests {
         assert!(waiting[0].try_recv().is_ok_and(|of| of.is_err()));
         assert!(waiting[1].try_recv().is_ok_and(|of| of.is_err()));
         assert!(waiting[2].try_recv().is_err());
-        assert_eq!(shelf.occupied(), 1);
+        assert_eq!(shelf.occupied, 1);
         shelf.close(&error);
         assert!(waiting[2].try_recv().is_ok_and(|of| of.is_err()));
         assert!(shelf.wait_for(5, chunk(5), Urgency::Now).is_err());
@@ -643,9 +643,9 @@ mod tests {
                         Step::Hurry(_) => {}
                     }
                 }
-                assert!(shelf.occupied() <= slots);
+                assert!(shelf.occupied <= slots);
                 let here = shelf.used.len() + shelf.unread.len();
-                assert_eq!(shelf.occupied(), here + shelf.asked.len());
+                assert_eq!(shelf.occupied, here + shelf.asked.len());
                 assert!(fetching.len() == shelf.asked.len());
                 // Something is always on its way to those who wait.
                 assert!(waiting.is_empty() || !fetching.is_empty());

@@ -57,6 +57,28 @@ fn a_hint_fetches_what_it_names_and_no_more_than_the_memory_takes() {
 }
 
 #[test]
+fn chunks_that_are_only_kept_make_room_for_another_reader_of_the_same_memory() {
+    within(LIMIT, || {
+        let restore = with_room_for(20);
+        let first = reader_of(Script::of(full_disk(20), CHUNK), &restore);
+        let second = reader_of(Script::of(full_disk(20), CHUNK), &restore);
+        for position in 0..20 {
+            read(&first, position * CHUNK, 10).unwrap();
+        }
+        // The second reader begins with one slot, and gets its half as soon as the first one looks.
+        loop {
+            let before = second.report().hits;
+            for position in [0, 5, 10, 15, 3, 8] {
+                read(&second, position * CHUNK, 10).unwrap();
+            }
+            if second.report().hits == before + 6 {
+                break;
+            }
+        }
+    });
+}
+
+#[test]
 fn chunks_that_were_read_stay_while_there_is_room() {
     within(LIMIT, || {
         let script = Script::of(full_disk(20), CHUNK);
