@@ -16,7 +16,7 @@ use crate::format::index::zeros::ZeroDigests;
 use crate::read::filled::Filled;
 use crate::read::report::ReadReport;
 use crate::read::shelf::{Delivery, Shelf};
-use crate::read::streams::{Advice, Read, Streams};
+use crate::read::streams::{Read, Streams};
 
 /// The next chunk to fetch is looked for among so many at the most: a disk may be nearly empty.
 const LOOK_AHEAD_MAX: usize = 4096;
@@ -124,17 +124,19 @@ impl Shared {
             .lock()
             .record(read, most, |from| self.next_data(from));
         let mut shelf = self.shelf.lock();
-        if advice == Advice::Seek {
-            shelf.withdraw_ahead();
+        for position in advice.dropped {
+            if let Some(chunk) = self.archive.index().chunk(position) {
+                shelf.withdraw(&chunk.digest);
+            }
         }
         if read.last > read.first {
             let last = read.last.min(read.first + most);
             self.want(&mut shelf, read.first..=last, Urgency::Now);
         }
-        if let Advice::Ahead(positions) = advice {
+        if !advice.ahead.is_empty() {
             // The read's own chunk comes first.
             self.want(&mut shelf, [read.first], Urgency::Now);
-            self.want(&mut shelf, positions, Urgency::Ahead);
+            self.want(&mut shelf, advice.ahead, Urgency::Ahead);
         }
     }
 

@@ -214,23 +214,20 @@ impl<T> Shelf<T> {
         Ok(receiver)
     }
 
-    /// Somebody has moved on: chunks that were asked for ahead, and that no worker has begun with,
-    /// are not needed soon.
-    pub(super) fn withdraw_ahead(&mut self) {
-        let entries = &mut self.entries;
-        self.waiting_ahead.retain(|digest| {
-            let Some(entry) = entries.get(digest) else {
-                return false;
-            };
-            let is_ahead = matches!(entry.state, State::Waiting(Urgency::Ahead));
-            if is_ahead && entry.waiters.is_empty() {
-                entries.remove(digest);
-            }
-            is_ahead && entries.contains_key(digest)
-        });
-        self.forgets.clear();
-        if self.asked_ahead > 0 {
-            self.forgets.extend(self.asked.keys().copied());
+    /// A chunk that was asked for ahead is not needed soon: the want is taken back, unless somebody
+    /// waits for the chunk or a worker has begun with it.
+    pub(super) fn withdraw(&mut self, digest: &Digest) {
+        let Some(entry) = self.entries.get(digest) else {
+            return;
+        };
+        match entry.state {
+            _ if !entry.waiters.is_empty() => {}
+            State::Waiting(Urgency::Ahead) => _ = self.entries.remove(digest),
+            State::Asked {
+                ticket,
+                urgency: Urgency::Ahead,
+            } => self.forgets.push(ticket),
+            _ => {}
         }
     }
 
@@ -520,7 +517,9 @@ mod tests {
         let wants = wants(&mut shelf);
         let _waiting = wait(&mut shelf, wants[0].0);
         assert!(matches!(shelf.next_step(), Some(Step::Hurry(_))));
-        shelf.withdraw_ahead();
+        for number in 0..20 {
+            shelf.withdraw(&chunk(number).digest);
+        }
         // One of them is wanted again before it is taken back.
         ahead(&mut shelf, [wants[1].0]);
         let mut forgotten = Vec::new();
@@ -611,7 +610,7 @@ mod tests {
                         }
                     }
                     1 => ahead(&mut shelf, number..number + 5),
-                    2 => shelf.withdraw_ahead(),
+                    2 => shelf.withdraw(&chunk(number).digest),
                     3 if !fetching.is_empty() => {
                         let at = below(fetching.len() as u64) as usize;
                         let (position, ticket) = fetching.swap_remove(at);

@@ -10,6 +10,10 @@ const STREAMS_MAX: usize = 32;
 /// are made at the same time.
 const JITTER_CHUNKS_MAX: usize = 4;
 
+/// Whoever read a stream has moved on when so many reads came that were not of the stream. Then its
+/// chunks are no longer needed.
+const LEFT_READS_MIN: u64 = 5;
+
 /// A stream that was not read while so many reads came has no part of the chunks that are read ahead.
 const IDLE_READS_MIN: u64 = 64;
 
@@ -43,13 +47,13 @@ pub(super) struct Read {
     pub(super) last: usize,
 }
 
-/// What is to be done beside a read.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Advice {
+/// What is to be done beside a read. All chunks are named by their positions.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Advice {
     /// Read these chunks ahead, in this order.
-    Ahead(Vec<usize>),
-    /// The read continues no stream. Whoever made it may need no more of what is read ahead.
-    Seek,
+    pub(super) ahead: Vec<usize>,
+    /// These chunks were to be read ahead, and are no longer needed.
+    pub(super) dropped: Vec<usize>,
 }
 
 impl Streams {
@@ -62,11 +66,8 @@ impl Streams {
         next_data: impl Fn(usize) -> Option<usize>,
     ) -> Advice {
         self.reads += 1;
-        let Some(found) = self.find(read) else {
-            // What is dropped is asked for anew by the next read of a stream that goes on.
-            self.streams
-                .iter_mut()
-                .for_each(|stream| stream.ahead.clear());
+        let dropped = self.leave();
+        let Some(mut stream) = self.find(read).and_then(|found| self.streams.remove(found)) else {
             self.streams.truncate(STREAMS_MAX - 1);
             self.streams.push_front(Stream {
                 end: read.bytes.end,
@@ -75,10 +76,10 @@ impl Streams {
                 ahead: VecDeque::new(),
                 last_read: self.reads,
             });
-            return Advice::Seek;
-        };
-        let Some(mut stream) = self.streams.remove(found) else {
-            return Advice::Ahead(Vec::new());
+            return Advice {
+                ahead: Vec::new(),
+                dropped,
+            };
         };
         let is_sequential = stream.window > 0 || read.bytes.start == stream.end;
         stream.last_read = self.reads;
@@ -93,7 +94,19 @@ impl Streams {
             _ => stream.end.max(read.bytes.end),
         };
         stream.position = stream.position.max(read.last);
-        Advice::Ahead(stream.ask(next_data))
+        Advice {
+            ahead: stream.ask(next_data),
+            dropped,
+        }
+    }
+
+    /// Drops what was to be read ahead of streams that nobody reads any more. A stream that goes on
+    /// all the same asks for it anew.
+    fn leave(&mut self) -> Vec<usize> {
+        let reads = self.reads;
+        let left = self.streams.iter_mut();
+        let left = left.filter(|stream| reads - stream.last_read > LEFT_READS_MIN);
+        left.flat_map(|stream| stream.ahead.drain(..)).collect()
     }
 
     /// The stream that a read continues: the one that ended where the read begins, or else one that
@@ -167,20 +180,22 @@ mod tests {
         }
     }
 
-    fn record(streams: &mut Streams, bytes: Range<u64>) -> Advice {
-        streams.record(&read(bytes), MOST, |position| {
+    fn record(streams: &mut Streams, bytes: Range<u64>) -> Vec<usize> {
+        let advice = streams.record(&read(bytes), MOST, |position| {
             (position < 10_000).then_some(position)
-        })
+        });
+        assert!(advice.dropped.is_empty());
+        advice.ahead
     }
 
-    fn ahead(positions: Range<usize>) -> Advice {
-        Advice::Ahead(positions.collect())
+    fn ahead(positions: Range<usize>) -> Vec<usize> {
+        positions.collect()
     }
 
     #[test]
     fn from_the_second_read_in_a_row_ever_more_chunks_are_read_ahead() {
         let mut streams = Streams::default();
-        assert_eq!(record(&mut streams, 0..1000), Advice::Seek);
+        assert_eq!(record(&mut streams, 0..1000), ahead(0..0));
         assert_eq!(record(&mut streams, 1000..2000), ahead(2..3));
         assert_eq!(record(&mut streams, 2000..3000), ahead(3..5));
         assert_eq!(record(&mut streams, 3000..4000), ahead(5..8));
@@ -208,20 +223,34 @@ mod tests {
         record(&mut streams, 1000..2000);
         record(&mut streams, 2000..3000);
         for turn in 3..20 {
-            let elsewhere = 100_000 + turn * 77_000;
-            assert_eq!(
-                record(&mut streams, elsewhere..elsewhere + 10),
-                Advice::Seek
-            );
-            let Advice::Ahead(positions) = record(&mut streams, turn * 1000..turn * 1000 + 1000)
-            else {
-                panic!("the stream goes on");
-            };
-            let at = turn as usize;
-            // All of the window anew, since the seek dropped what was not begun.
-            assert_eq!(positions.first(), Some(&(at + 1)));
-            assert!(positions.len() >= 4);
+            for other in 0..4 {
+                let elsewhere = 100_000 + (4 * turn + other) * 77_000;
+                assert_eq!(record(&mut streams, elsewhere..elsewhere + 10), ahead(0..0));
+            }
+            let next = record(&mut streams, turn * 1000..turn * 1000 + 1000);
+            assert!(!next.is_empty(), "the stream goes on");
         }
+    }
+
+    #[test]
+    fn who_moves_on_needs_no_more_of_what_was_to_be_read_ahead() {
+        let mut streams = Streams::default();
+        for turn in 0..6 {
+            record(&mut streams, turn * 1000..turn * 1000 + 1000);
+        }
+        let waiting: Vec<usize> = streams.streams[0].ahead.iter().copied().collect();
+        let mut dropped = Vec::new();
+        for turn in 0..=LEFT_READS_MIN {
+            assert!(dropped.is_empty());
+            let start = 500_000 + turn * 1000;
+            let advice = streams.record(&read(start..start + 1000), MOST, Some);
+            dropped = advice.dropped;
+        }
+        assert_eq!(dropped, waiting);
+        // Who comes back goes on at once.
+        let advice = streams.record(&read(6000..7000), MOST, Some);
+        assert_eq!(advice.ahead.first(), Some(&7));
+        assert!(advice.ahead.len() > 4);
     }
 
     #[test]
@@ -231,8 +260,7 @@ mod tests {
         record(&mut streams, 250..500);
         let order = [3, 2, 5, 4, 7, 6, 9, 8, 12, 11, 10, 13];
         for number in order {
-            let advice = record(&mut streams, number * 250..number * 250 + 250);
-            assert!(matches!(advice, Advice::Ahead(_)), "{number}");
+            record(&mut streams, number * 250..number * 250 + 250);
         }
         assert_eq!(streams.streams.len(), 1);
     }
@@ -255,9 +283,9 @@ mod tests {
         let every_tenth = |position: usize| Some(position.next_multiple_of(10));
         streams.record(&read(0..1000), MOST, every_tenth);
         let advice = streams.record(&read(1000..2000), MOST, every_tenth);
-        assert_eq!(advice, Advice::Ahead(vec![10]));
+        assert_eq!(advice.ahead, [10]);
         let advice = streams.record(&read(2000..3000), MOST, every_tenth);
-        assert_eq!(advice, Advice::Ahead(vec![20]));
+        assert_eq!(advice.ahead, [20]);
     }
 
     #[test]

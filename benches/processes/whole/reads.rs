@@ -18,6 +18,9 @@ use crate::measure::{Figures, Used};
 /// The length of a linear reader's reads, in bytes: those of QEMU's block-stream job.
 const LINEAR_LEN: u64 = 4 * MIB;
 
+/// A disk that is long enough for its start not to count, in times of the usual one.
+const LONG: u64 = 4;
+
 /// The length of a random reader's reads, in bytes, and how many such readers there are.
 const RANDOM_LEN: u64 = 64 * KIB;
 const RANDOM_READERS: usize = 4;
@@ -36,6 +39,11 @@ pub(crate) fn compared(lab: &RefCell<Lab>, scale: Scale) -> Vec<Compared> {
     let p50 = |work: &'static str, cell| move || lab.borrow_mut().work(work, cell).p50;
     let mut compared = Vec::new();
     for (latency, bar) in LATENCIES.into_iter().zip(["", "", ">= 0.85"]) {
+        let long = Scale {
+            len: LONG * scale.len,
+            ..scale
+        };
+        let cell = |latency| typical(Place::Pbs, latency, 0, long);
         compared.push(Compared::ratio(
             &format!("speed, pbs, {latency} ms, reads in a row / restore"),
             bar,
