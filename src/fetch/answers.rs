@@ -1,5 +1,6 @@
 //! What becomes of an answer: the chunk is there, is asked for again, or is given up.
 
+use std::mem;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Scope};
@@ -164,6 +165,8 @@ impl Dispatcher {
             return;
         };
         task.hang_ups += u32::from(answered.was_hung_up);
+        let is_stalled = mem::take(&mut task.is_stalled);
+        task.stalls += u32::from(answered.was_hung_up && is_stalled);
         match judge(task, failure, self.rules, &self.breakers, now) {
             Verdict::Again { after, why } => {
                 self.tally.retries += 1;

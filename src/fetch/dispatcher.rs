@@ -93,6 +93,8 @@ pub(super) struct Dispatcher {
     pub(super) latency: LatencyWindow,
     pub(super) hedging: Hedging,
     pub(super) progress: ProgressTimer,
+    /// When slow connections were last looked for while answers came.
+    pub(super) looked: Option<Instant>,
     /// Why a place failed the last time that one did.
     pub(super) last_failure: Option<String>,
     /// The workers whose connections are to be ended: lane and number.
@@ -153,6 +155,7 @@ impl Dispatcher {
             latency: LatencyWindow::default(),
             hedging: Hedging::new(rules.hedge),
             progress: ProgressTimer::new(rules.patience),
+            looked: None,
             last_failure: None,
             hang_ups: Vec::new(),
             outcomes: VecDeque::new(),

@@ -241,9 +241,15 @@ impl Fetcher {
         }
         let waited = begun.elapsed();
         match arrival {
-            Some(arrival) => self.answered(arrival, retried),
+            Some(arrival) => {
+                self.answered(arrival, retried);
+                if self.inbox.is_empty() {
+                    self.dispatcher.look_for_slow_connections(Instant::now());
+                }
+            }
             None => self.record_wait(waited),
         }
+        self.hang_up();
         Ok(waited)
     }
 
@@ -256,6 +262,10 @@ impl Fetcher {
         let received = self.shared.received_bytes.total();
         self.dispatcher
             .record_wait(waited, received, Instant::now());
+    }
+
+    /// Ends the connections that are of no use.
+    fn hang_up(&mut self) {
         for (lane, worker) in self.dispatcher.hang_ups.drain(..) {
             self.lanes[lane].shared.hang_ups[worker].pull();
         }

@@ -32,6 +32,7 @@
 //! | a place fails three times in a row | it is left aside, and tried with one chunk at a time | `health.rs` |
 //! | a chunk is late | a second request, and the first answer counts | `hedge.rs` |
 //! | a connection is far slower than others | it is ended | `stuck.rs` |
+//! | a chunk does not come over three connections, while others do | the want fails | `retry.rs` |
 //! | nothing comes for as long as there is patience | the want fails | `stuck.rs`, `patience.rs` |
 
 mod answers;

@@ -18,6 +18,10 @@ const UNREADABLE_LOOKS: u32 = 3;
 /// How often a chunk may meet a lack of this machine's own, such as of file descriptors.
 const SHORTAGES_MAX: u32 = 4;
 
+/// How many connections are ended because one chunk did not come over them before the chunk is given up: others may come all
+/// the while, so that the patience with the places never ends.
+const STALLS_MAX: u32 = 3;
+
 /// The longest pause for a chunk that a place refuses for now, where the place does not ask for a longer one.
 const REFUSAL_PAUSE_MAX: Duration = Duration::from_secs(16);
 
@@ -61,6 +65,7 @@ pub(super) fn judge(
     let after = match failure.scope() {
         None => None,
         Some(Scope::Ours) => task.after_shortage(),
+        Some(Scope::Place) if task.stalls >= STALLS_MAX => None,
         Some(Scope::Place) if failure.fetch_error().is_some_and(FetchError::may_pass) => {
             Some(task.after_refusal(&failure, places, now))
         }

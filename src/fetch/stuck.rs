@@ -14,6 +14,9 @@ use crate::fetch::task::{Sent, Task, Want};
 const HANG_UP_FACTOR: u32 = 10;
 const HANG_UP_PATIENCE_PART: u32 = 4;
 
+/// How often connections are looked at while answers come.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Where no chunk has come at all in such a part of the patience, the oldest is asked for over a new connection.
 const SILENCE_PATIENCE_PART: u32 = 2;
 
@@ -27,17 +30,36 @@ impl Dispatcher {
         if self.progress.is_over_since(Duration::ZERO) && self.give_up_overdue() {
             return;
         }
+        self.end_slow_connections(now);
         let patience = self.rules.patience;
-        if let Some(usual) = self.latency.usual() {
-            let part = patience / HANG_UP_PATIENCE_PART;
-            self.hang_up_after(part.max(usual.saturating_mul(HANG_UP_FACTOR)), now);
-        }
         // However long chunks took before: where none comes at all, another connection is tried, once until one comes.
         let is_late = self.progress.waited() >= patience / SILENCE_PATIENCE_PART;
         if is_late && !self.progress.tried_another {
             self.progress.tried_another = self.hang_up_on(want.ticket, now);
         }
-        // Each connection is ended once, whatever it carries: the next one of the same worker is another.
+        self.end_each_connection_once();
+    }
+
+    /// Does what [`record_wait`](Dispatcher::record_wait) does about slow connections, from time to time, where answers come all
+    /// the while so that nobody ever waits. All answers that have come must have been told of.
+    pub(super) fn look_for_slow_connections(&mut self, now: Instant) {
+        let is_time = |last: Instant| now.saturating_duration_since(last) >= LOOK_EVERY;
+        if self.looked.is_none_or(is_time) {
+            self.looked = Some(now);
+            self.end_slow_connections(now);
+            self.end_each_connection_once();
+        }
+    }
+
+    fn end_slow_connections(&mut self, now: Instant) {
+        if let Some(usual) = self.latency.usual() {
+            let part = self.rules.patience / HANG_UP_PATIENCE_PART;
+            self.hang_up_after(part.max(usual.saturating_mul(HANG_UP_FACTOR)), now);
+        }
+    }
+
+    /// The next connection of the same worker is another, whatever the first one carried.
+    fn end_each_connection_once(&mut self) {
         self.hang_ups.sort_unstable();
         self.hang_ups.dedup();
     }
@@ -68,17 +90,20 @@ impl Dispatcher {
     /// Ends the connections over which a chunk has not come for so long, and for twice as long after each time that a
     /// connection was ended for its sake. Others may wait behind a chunk that nobody wants any more.
     fn hang_up_after(&mut self, limit: Duration, now: Instant) {
-        let wanted = self.tasks.values();
-        let wanted = wanted.filter_map(|task| Some((task.sent.as_ref()?, task.hang_ups)));
-        let unwanted = self.unwanted.iter().map(|sent| (sent, 0));
-        for (sent, hang_ups) in wanted.chain(unwanted) {
-            let limit = limit.saturating_mul(1 << hang_ups.min(16));
-            if sent.stage.age(now).is_some_and(|age| age > limit)
-                && let Some(worker) = sent.stage.worker()
-            {
-                self.hang_ups.push((sent.lane, worker));
+        let stalled = |sent: &Sent, limit: Duration| {
+            let is_late = sent.stage.age(now).is_some_and(|age| age > limit);
+            Some((sent.lane, sent.stage.worker()?)).filter(|_| is_late)
+        };
+        for task in self.tasks.values_mut() {
+            let limit = limit.saturating_mul(1 << task.hang_ups.min(16));
+            if let Some(connection) = task.sent.as_ref().and_then(|sent| stalled(sent, limit)) {
+                task.is_stalled = true;
+                self.hang_ups.push(connection);
             }
         }
+        let unwanted = self.unwanted.iter();
+        self.hang_ups
+            .extend(unwanted.filter_map(|sent| stalled(sent, limit)));
     }
 
     /// Ends the connection over which a chunk was asked for; where the chunk waits for a worker, the one over which the longest

@@ -54,6 +54,10 @@ pub(super) struct Task {
     pub(super) shortages: u32,
     /// How many connections were ended because it did not come over them.
     pub(super) hang_ups: u32,
+    /// How many of them because this very chunk was slow, and whether the one that it was last asked for over is to be ended for
+    /// that.
+    pub(super) stalls: u32,
+    pub(super) is_stalled: bool,
     /// Whether the last answer was corrupt, so that the same connection is not to be used again.
     pub(super) fresh_connection: bool,
 }
@@ -87,6 +91,8 @@ impl Task {
             refusals: 0,
             shortages: 0,
             hang_ups: 0,
+            stalls: 0,
+            is_stalled: false,
             fresh_connection: false,
         }
     }

@@ -153,6 +153,7 @@ impl Restore {
     /// Single connections are given up sooner. A connection is made anew when a chunk takes ten
     /// times as long over it as nine in ten others did, and at least a quarter of this time. When
     /// no chunk came over any connection in half of this time, one of the connections is made anew.
+    /// A chunk that does not come over three connections, while others do, is given up.
     #[must_use]
     pub fn patience(self, limit: Duration) -> Restore {
         Restore {

@@ -27,6 +27,7 @@ pub(super) enum Ending {
 pub(super) struct Known {
     pub(super) want: Want,
     pub(super) ending: Ending,
+    pub(super) asked_at: Option<Instant>,
     /// The unanswered first request.
     pub(super) sent: Option<(u64, Arc<Stage>)>,
     /// How often each place said that the chunk is missing or corrupt, and that it can't be read.
@@ -132,6 +133,7 @@ impl Checks {
         let known = Known {
             want,
             ending: Ending::Open,
+            asked_at: None,
             sent: None,
             damaged: vec![0; self.places.len()],
             unreadable: vec![0; self.places.len()],
@@ -188,6 +190,7 @@ impl Checks {
             known.is_hedged = true;
         } else {
             known.asked += 1;
+            known.asked_at.get_or_insert(now);
             known.sent = Some((job.id, Arc::clone(&job.stage)));
         }
     }

@@ -219,6 +219,31 @@ fn each_want_has_the_whole_patience_also_after_a_long_silence() {
 }
 
 #[test]
+fn a_chunk_that_is_never_answered_is_given_up_although_others_come_all_the_while() {
+    let mut place = Place::well(1000);
+    place.stock[3] = Stock::Silent;
+    let mut world = World::new(setup(vec![place]), 21);
+    let silent = world.want(3, Urgency::Now);
+    for chunk in (4..1000).cycle() {
+        if !world.checks.is_open(silent) {
+            break;
+        }
+        let other = world.want(chunk, Urgency::Now);
+        while world.checks.is_open(other) {
+            world.step();
+        }
+        world.be_away(SECOND);
+        assert!(world.elapsed() < 10 * PATIENCE, "it is waited for for ever");
+    }
+    let ending = &world.checks.wants[&silent].ending;
+    assert!(
+        matches!(ending, Ending::Failed(_, Some(Scope::Place))),
+        "{ending:?}"
+    );
+    world.end();
+}
+
+#[test]
 fn a_place_that_lies_about_every_third_chunk_costs_none_of_them() {
     let mut places = vec![Place::well(60), Place::well(60)];
     for chunk in (0..60).step_by(3) {

@@ -29,6 +29,8 @@ pub(super) enum Stock {
     Missing,
     Corrupt,
     Unreadable,
+    /// A request for it is never answered.
+    Silent,
     /// Corrupt the first time, as after damage on the way.
     Slip,
 }
@@ -121,6 +123,7 @@ impl Place {
             Stock::Unreadable => {
                 Reply::Failed(Failure::Fetch(FetchError::Unreadable("bad sector".into())))
             }
+            Stock::Silent => Reply::Later(None),
             Stock::Slip => {
                 self.stock[chunk] = Stock::Good;
                 Reply::Failed(corrupt())

@@ -102,6 +102,11 @@ impl Checks {
                 let silence = now - self.progress;
                 assert!(silence >= self.rules.patience, "{silence:?}: {error:?}");
             }
+            // Its connections were ended one after the other, after ever longer times.
+            Some(Scope::Place) if known.refused.is_empty() => {
+                let since = known.asked_at.expect("it was asked for");
+                assert!(now - since > self.rules.patience * 3 / 2, "{error:?}");
+            }
             Some(Scope::Place) => {
                 let refused = known.refused.len();
                 assert!(refused > 0, "{want:?}: {error:?}");

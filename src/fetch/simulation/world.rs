@@ -181,6 +181,12 @@ impl World {
     fn answered(&mut self, arrival: Arrival) {
         self.checks.returned(&arrival, self.now);
         (self.dispatcher).answered(arrival, self.received, self.now, &mut |_| {});
+        if self.inbox.is_empty() {
+            self.dispatcher.look_for_slow_connections(self.now);
+        }
+        for (lane, worker) in std::mem::take(&mut self.dispatcher.hang_ups) {
+            self.hang_up(lane, worker);
+        }
         self.take_outcomes();
         self.checks.compare(&self.dispatcher, self.now);
     }
