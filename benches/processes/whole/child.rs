@@ -117,6 +117,7 @@ pub(crate) fn work_if_asked() {
         "backwards" => reads::row(&task, true),
         "mixed" => reads::mixed(&task),
         "random" => reads::random(&task),
+        "filled" => reads::filled(&task),
         "first" => reads::first(&task),
         "cached" => reads::cached(&task),
         "ordered" => late::ordered(&task),

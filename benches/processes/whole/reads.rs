@@ -1,11 +1,12 @@
 //! Random reads: what a reader brings in a row, at random, both at once, and from memory.
 
 use std::cell::RefCell;
+use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chunk_restore::Reader;
+use chunk_restore::{FileTarget, Reader};
 use testkit::Prng;
 
 use crate::bars::{figure, typical};
@@ -71,6 +72,13 @@ pub(crate) fn compared(lab: &RefCell<Lab>, scale: Scale) -> Vec<Compared> {
         "<= 1.5",
         scale.pairs,
         p50("mixed", cell(50)),
+        p50("random", cell(50)),
+    ));
+    compared.push(Compared::ratio(
+        "median time of a random read, pbs, 50 ms, while a file is filled / without",
+        "<= 1.5",
+        scale.pairs,
+        p50("filled", cell(50)),
         p50("random", cell(50)),
     ));
     let first: Vec<f64> = (0..scale.pairs)
@@ -152,7 +160,23 @@ pub(crate) fn mixed(task: &Task) -> Figures {
 
 /// Random readers alone.
 pub(crate) fn random(task: &Task) -> Figures {
-    let reader = &reader(task);
+    random_readers(&reader(task))
+}
+
+/// Random readers while a file is filled behind them.
+pub(crate) fn filled(task: &Task) -> Figures {
+    let reader = reader(task);
+    let target = FileTarget::create(task.text("output")).expect("the folder is there");
+    let fill = reader.fill(target).expect("there is room");
+    let figures = random_readers(&reader);
+    drop((fill, reader));
+    // It is not whole, so that it has its name only by chance.
+    let partial = format!("{}.partial", task.text("output"));
+    drop(fs::remove_file(partial));
+    figures
+}
+
+fn random_readers(reader: &Reader) -> Figures {
     let used = Used::now();
     let times = thread::scope(|scope| {
         let random: Vec<_> = (0..RANDOM_READERS)
