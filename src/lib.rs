@@ -110,6 +110,8 @@
 //! - `pbs` (on): running PBS, over an HTTP/2 client of our own on rustls.
 //! - `https` (on): datastores that a web server publishes.
 //! - `s3` (on): datastores in S3 buckets.
+//! - `nbd` (on): an NBD server ([`nbd::Server`]), which lets QEMU, libnbd and the Linux kernel read
+//!   archives at any offset.
 //! - `master-key` (off): `format::recover_key`, which needs the `rsa` crate.
 //!
 //! Folders need none of these. The feature `tls` is what the first three share; it is of no use by
@@ -125,6 +127,8 @@ mod error;
 mod fetch;
 pub mod format;
 mod memory;
+#[cfg(feature = "nbd")]
+pub mod nbd;
 #[cfg(feature = "tls")]
 mod net;
 mod open;

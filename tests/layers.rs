@@ -97,6 +97,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "environment",
         ],
     ),
+    ("nbd", &["error", "cancel", "reading", "read"]),
     ("lib", &[]),
 ];
 
@@ -132,6 +133,24 @@ const INNER_ORDER: &[(&str, &[&str])] = &[
         "restore",
         &[
             "repeats", "cache", "plan", "scan", "window", "writer", "commit", "run",
+        ],
+    ),
+    (
+        "nbd",
+        &[
+            "codec",
+            "tally",
+            "buffers",
+            "link",
+            "listener",
+            "peers",
+            "tls",
+            "service",
+            "channel",
+            "answer",
+            "transmission",
+            "connection",
+            "server",
         ],
     ),
     (
@@ -267,6 +286,7 @@ fn no_async_runtime_is_among_the_normal_dependencies() {
         ("pbs", cfg!(feature = "pbs")),
         ("https", cfg!(feature = "https")),
         ("s3", cfg!(feature = "s3")),
+        ("nbd", cfg!(feature = "nbd")),
         ("tls", cfg!(feature = "tls")),
         ("master-key", cfg!(feature = "master-key")),
     ];

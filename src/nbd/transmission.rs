@@ -1,0 +1,209 @@
+//! The requests of a connection: one thread reads them, and a few workers answer them.
+
+use std::io;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread::{self, Scope};
+
+use crossbeam_channel::{Receiver, bounded};
+
+use super::answer::{Answers, PIECE_LEN_MAX};
+use super::buffers::Buffers;
+use super::channel::Channel;
+use super::codec::{Agreement, Command, HEADER_LEN, REQUEST_LEN_MAX, Request, Rules};
+use super::tally::Tally;
+use crate::cancel::Cancel;
+use crate::read::Reader;
+
+/// How many requests may wait for a worker. When there are as many, no further request is read.
+const QUEUE_LEN_MAX: usize = 64;
+
+/// How many requests of a connection are answered at once.
+const WORKERS_MAX: usize = 8;
+
+/// The buffers of a connection, in bytes: for two large pieces, or a small one for each worker.
+const BUFFERS_LEN: usize = 2 * PIECE_LEN_MAX;
+
+/// The stack of a worker, in bytes.
+const STACK_LEN: usize = 512 << 10;
+
+/// A connection after its handshake.
+pub(super) struct Transmission<'a> {
+    pub(super) channel: &'a Channel<'a>,
+    pub(super) reader: &'a Reader,
+    pub(super) agreement: Agreement,
+    pub(super) tally: &'a Tally,
+    pub(super) cancel: &'a Cancel,
+}
+
+/// A request that waits for a worker.
+#[derive(Clone, Copy, Debug)]
+struct Job {
+    cookie: u64,
+    command: Command,
+}
+
+/// Serves requests until the client disconnects, and answers those that are outstanding then. `rest`
+/// holds bytes that came already.
+pub(super) fn transmit(transmission: &Transmission<'_>, rest: Vec<u8>) {
+    let buffers = Buffers::new(BUFFERS_LEN);
+    let answers = Answers {
+        channel: transmission.channel,
+        reader: transmission.reader,
+        is_structured: transmission.agreement.is_structured,
+        buffers: &buffers,
+        tally: transmission.tally,
+        cancel: transmission.cancel,
+    };
+    let mut requests = Requests {
+        transmission,
+        input: rest,
+    };
+    let (sender, receiver) = bounded(QUEUE_LEN_MAX);
+    let idle = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let workers = Workers {
+            receiver,
+            answers: &answers,
+            idle: &idle,
+        };
+        let mut started = 0;
+        // A connection that broke has no more requests.
+        while let Ok(Some(job)) = requests.next() {
+            prefetch(transmission.reader, job.command);
+            if sender.send(job).is_err() {
+                break;
+            }
+            if started < WORKERS_MAX && sender.len() > idle.load(SeqCst) {
+                let is_started = workers.start(scope).is_ok();
+                started += usize::from(is_started);
+            }
+            if started == 0 {
+                // This machine has no threads left, so nobody would answer.
+                transmission.channel.abort();
+                break;
+            }
+        }
+        // The workers end when the queue is empty.
+        drop(sender);
+    });
+}
+
+/// Has the data of a request fetched, so that requests don't wait for one another.
+fn prefetch(reader: &Reader, command: Command) {
+    if let Command::Read { offset, len, .. } | Command::Cache { offset, len } = command {
+        reader.prefetch(range(offset, len));
+    }
+}
+
+pub(super) fn range(offset: u64, len: u32) -> Range<u64> {
+    offset..offset + u64::from(len)
+}
+
+/// Reads requests.
+struct Requests<'a> {
+    transmission: &'a Transmission<'a>,
+    /// Bytes that were received and are not yet taken.
+    input: Vec<u8>,
+}
+
+impl Requests<'_> {
+    /// The next request; `None` if there is no further one.
+    fn next(&mut self) -> io::Result<Option<Job>> {
+        while self.input.len() < HEADER_LEN {
+            if self.receive()? == 0 {
+                return Ok(None);
+            }
+        }
+        let request = self.input.first_chunk().and_then(Request::parse);
+        let Some(request) = request else {
+            // These bytes are no request, so the next ones can't be found.
+            return Ok(None);
+        };
+        self.input.drain(..HEADER_LEN);
+        self.transmission.tally.record_request();
+        if request.payload_len() > REQUEST_LEN_MAX {
+            return Ok(None);
+        }
+        if !self.skip(request.payload_len() as usize)? {
+            return Ok(None);
+        }
+        let agreement = self.transmission.agreement;
+        let command = request.check(Rules {
+            export_len: self.transmission.reader.len(),
+            request_max: agreement.request_max,
+            is_structured: agreement.is_structured,
+            has_allocation: agreement.has_allocation,
+        });
+        let cookie = request.cookie;
+        let is_last = matches!(command, Command::Disconnect);
+        Ok((!is_last).then_some(Job { cookie, command }))
+    }
+
+    /// Throws away the data of a write. Says whether all of it came.
+    fn skip(&mut self, mut len: usize) -> io::Result<bool> {
+        loop {
+            let count = len.min(self.input.len());
+            self.input.drain(..count);
+            len -= count;
+            if len == 0 {
+                return Ok(true);
+            }
+            if self.receive()? == 0 {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn receive(&mut self) -> io::Result<usize> {
+        self.transmission.channel.receive(&mut self.input, None)
+    }
+}
+
+/// What the workers of a connection share.
+struct Workers<'a> {
+    receiver: Receiver<Job>,
+    answers: &'a Answers<'a>,
+    /// How many workers wait for a request.
+    idle: &'a AtomicUsize,
+}
+
+impl<'a> Workers<'a> {
+    fn start<'scope>(&self, scope: &'scope Scope<'scope, '_>) -> io::Result<()>
+    where
+        'a: 'scope,
+    {
+        let (receiver, answers, idle) = (self.receiver.clone(), self.answers, self.idle);
+        let thread = thread::Builder::new()
+            .name("nbd-worker".to_owned())
+            .stack_size(STACK_LEN);
+        thread.spawn_scoped(scope, move || work(&receiver, answers, idle))?;
+        Ok(())
+    }
+}
+
+/// Answers requests until there are no more.
+fn work(receiver: &Receiver<Job>, answers: &Answers<'_>, idle: &AtomicUsize) {
+    let mut panic = None;
+    loop {
+        idle.fetch_add(1, SeqCst);
+        let job = receiver.recv();
+        idle.fetch_sub(1, SeqCst);
+        let Ok(Job { cookie, command }) = job else {
+            break;
+        };
+        let answer = AssertUnwindSafe(|| answers.answer(cookie, command));
+        let answered = catch_unwind(answer);
+        if !matches!(answered, Ok(Ok(()))) {
+            // The replies of a broken connection reach nobody. The other workers and the thread
+            // that reads requests see the end too.
+            answers.channel.abort();
+        }
+        // The queue is emptied even so: the thread that reads requests may wait for room in it.
+        panic = panic.or(answered.err());
+    }
+    if let Some(panic) = panic {
+        resume_unwind(panic);
+    }
+}
