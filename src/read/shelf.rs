@@ -604,10 +604,8 @@ mod tests {
             for _ in 0..20_000 {
                 let number = below(12) as usize;
                 match below(6) {
-                    0 if waiting.len() < 10 => {
-                        if shelf.take(&chunk(number).digest).is_none() {
-                            waiting.push((number, wait(&mut shelf, number)));
-                        }
+                    0 if waiting.len() < 10 && shelf.take(&chunk(number).digest).is_none() => {
+                        waiting.push((number, wait(&mut shelf, number)));
                     }
                     1 => ahead(&mut shelf, number..number + 5),
                     2 => shelf.withdraw(&chunk(number).digest),
