@@ -162,8 +162,13 @@ impl Prng {
 
     /// The next number.
     pub fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.0 = self.0.wrapping_add(STEP);
         mix(self.0)
+    }
+
+    /// Leaves out that many numbers.
+    pub fn skip(&mut self, numbers: u64) {
+        self.0 = self.0.wrapping_add(STEP.wrapping_mul(numbers));
     }
 
     /// Fills a slice.
@@ -176,6 +181,8 @@ impl Prng {
         rest.copy_from_slice(&last[..rest.len()]);
     }
 }
+
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 fn mix(mut x: u64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -14,6 +14,9 @@
 //! assert_eq!(testkit::sha256(&data), archive.sha256);
 //! ```
 //!
+//! File archives are in [`pxar`]: trees, their archives in all layouts, a reader that is slow and strict, and archives
+//! that attack who extracts them.
+//!
 //! It is for tests: whatever goes wrong is a panic that says what was wrong, and keys and IVs are made from seeds.
 
 #![allow(
@@ -22,11 +25,13 @@
 )]
 
 mod blob;
+mod chunks;
 mod image;
 mod index;
 mod key;
 mod manifest;
 mod model;
+pub mod pxar;
 mod server;
 mod snapshot;
 mod store;

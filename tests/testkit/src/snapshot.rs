@@ -1,13 +1,14 @@
 //! Whole snapshots: images, archives and small files, with indexes and manifest. Knows nothing of where they are put.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::blob::encode_auto;
+use crate::chunks::{cut, put_chunks};
 use crate::image::{Image, IntoImage};
 use crate::index::{DynamicIndex, FixedIndex};
-use crate::key::{TestKey, chunk_digest, sha256};
+use crate::key::{TestKey, sha256};
 use crate::manifest::{CryptMode, Manifest, ManifestFile, unix_time};
+use crate::pxar::{self, Content};
 use crate::store::Store;
 
 /// A snapshot in the making.
@@ -23,7 +24,7 @@ pub struct SnapshotBuilder {
 #[derive(Clone, Debug)]
 enum Entry {
     Image(Image),
-    Archive { bytes: Vec<u8>, ends: Vec<u64> },
+    Archive { bytes: Content, ends: Vec<u64> },
     Blob(Vec<u8>),
 }
 
@@ -91,7 +92,8 @@ impl SnapshotBuilder {
         self
     }
 
-    /// The chunk size of the images that are given as bytes after this. Other images have one of their own.
+    /// The chunk size of the images that are given as bytes after this, and that of file archives on the average. Other
+    /// images have one of their own.
     pub fn chunk_size(mut self, chunk_size: u64) -> SnapshotBuilder {
         self.chunk_size = chunk_size;
         self
@@ -118,7 +120,29 @@ impl SnapshotBuilder {
             rises && ends.last().unwrap_or(&0) == &len,
             "the cuts of {name} are wrong"
         );
-        let bytes = bytes.to_vec();
+        let bytes = Content::from(bytes);
+        self.entry(name, Entry::Archive { bytes, ends })
+    }
+
+    /// Adds a file archive under a name such as `root.pxar`, in chunks of random lengths that follow from the seed. A
+    /// split one becomes `root.mpxar` and `root.ppxar`.
+    ///
+    /// # Panics
+    /// The name does not end in `.pxar`.
+    pub fn files(self, name: &str, archive: &pxar::Archive, seed: u64) -> SnapshotBuilder {
+        let stem = name.strip_suffix(".pxar");
+        let stem = stem.unwrap_or_else(|| panic!("{name} does not end in .pxar"));
+        match &archive.payload {
+            None => self.cut(name, &archive.stream, seed),
+            Some(payload) => self
+                .cut(&format!("{stem}.mpxar"), &archive.stream, seed)
+                .cut(&format!("{stem}.ppxar"), payload, seed ^ 1),
+        }
+    }
+
+    fn cut(self, name: &str, bytes: &Content, seed: u64) -> SnapshotBuilder {
+        let ends = cut(bytes, self.chunk_size, seed);
+        let bytes = bytes.clone();
         self.entry(name, Entry::Archive { bytes, ends })
     }
 
@@ -149,7 +173,7 @@ impl SnapshotBuilder {
                 Entry::Archive { bytes, ends } => {
                     let (index, info) = self.write_archive(name, bytes, ends, store);
                     archives.push(info);
-                    ("didx", bytes.len() as u64, index.csum(), index.bytes())
+                    ("didx", bytes.len(), index.csum(), index.bytes())
                 }
                 Entry::Blob(data) => {
                     let blob = encode_auto(data, self.encryption_key());
@@ -184,7 +208,11 @@ impl SnapshotBuilder {
         let (sha256, digests) = thread::scope(|scope| {
             // The image is made a second time for its own hash: that needs order, and making it is cheap.
             let sha256 = scope.spawn(|| image.sha256());
-            let digests = put_chunks(image, key, store);
+            let fill = |position: usize, chunk: &mut Vec<u8>| {
+                chunk.resize(image.chunk_len(position), 0);
+                image.fill(position, chunk);
+            };
+            let digests = put_chunks(image.count(), &fill, key, store);
             (sha256.join().expect("hashing does not panic"), digests)
         });
         let mut index = FixedIndex::new(image.len(), image.chunk_size(), digests.clone());
@@ -203,24 +231,29 @@ impl SnapshotBuilder {
     fn write_archive(
         &self,
         name: &str,
-        bytes: &[u8],
+        bytes: &Content,
         ends: &[u64],
         store: &dyn Store,
     ) -> (DynamicIndex, ArchiveInfo) {
-        let starts = [0].iter().chain(ends);
-        let chunks = starts
-            .zip(ends)
-            .map(|(start, end)| &bytes[*start as usize..*end as usize]);
+        let fill = |position: usize, chunk: &mut Vec<u8>| {
+            let start = position.checked_sub(1).map_or(0, |before| ends[before]);
+            chunk.resize((ends[position] - start) as usize, 0);
+            bytes.read_at(start, chunk);
+        };
         let key = self.encryption_key();
-        let digests: Vec<[u8; 32]> = chunks.map(|data| put_chunk(data, key, store)).collect();
+        let (sha256, digests) = thread::scope(|scope| {
+            let sha256 = scope.spawn(|| bytes.sha256());
+            let digests = put_chunks(ends.len(), &fill, key, store);
+            (sha256.join().expect("hashing does not panic"), digests)
+        });
         let entries = ends.iter().copied().zip(digests.iter().copied()).collect();
         let mut index = DynamicIndex::new(entries);
         index.ctime = self.time();
         let info = ArchiveInfo {
             name: name.to_owned(),
             file: format!("{name}.didx"),
-            len: bytes.len() as u64,
-            sha256: sha256(bytes),
+            len: bytes.len(),
+            sha256,
             digests,
             index: index.bytes(),
         };
@@ -243,43 +276,6 @@ impl SnapshotBuilder {
         let time = self.snapshot.rsplit('/').next();
         unix_time(time.expect("a split has at least one part"))
     }
-}
-
-/// Puts all chunks of an image, with some threads; gives their digests by position.
-fn put_chunks(image: &Image, key: Option<&TestKey>, store: &dyn Store) -> Vec<[u8; 32]> {
-    let next = AtomicUsize::new(0);
-    let put_some = || {
-        let mut chunk = Vec::new();
-        let mut done = Vec::new();
-        loop {
-            let position = next.fetch_add(1, Ordering::Relaxed);
-            if position >= image.count() {
-                return done;
-            }
-            chunk.resize(image.chunk_len(position), 0);
-            image.fill(position, &mut chunk);
-            done.push((position, put_chunk(&chunk, key, store)));
-        }
-    };
-    let threads = thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8));
-    let mut digests = vec![[0; 32]; image.count()];
-    thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(put_some)).collect();
-        for thread in threads {
-            for (position, digest) in thread.join().expect("a chunk can be put") {
-                digests[position] = digest;
-            }
-        }
-    });
-    digests
-}
-
-fn put_chunk(data: &[u8], key: Option<&TestKey>, store: &dyn Store) -> [u8; 32] {
-    let digest = chunk_digest(data, key);
-    if !store.has_chunk(&digest) {
-        store.put_chunk(&digest, &encode_auto(data, key));
-    }
-    digest
 }
 
 #[cfg(test)]
