@@ -1,52 +1,23 @@
 //! The command line. Knows what can be said, and nothing of what is done then.
 
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chunk_restore::target::Zeros;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{exit, size};
+use crate::{help, size};
 
-const EXAMPLES: &str = "\
-Examples:
-  restore list --repository /mnt/datastore
-  restore image vm/100 drive-scsi0.img disk.raw --repository /mnt/datastore
-  restore image vm/100 drive-scsi0.img - | zstd > disk.raw.zst
-  restore image vm/100 drive-scsi0.img /dev/vg/vm-100-disk-0 --reuse
-  restore verify vm/100/2026-11-23T00:00:00Z --keyfile backup.key
-  restore list --repository 'backup@pbs!restore@pbs.example.org:store'
-  restore get vm/100/2026-11-23T00:00:00Z disks --repository https://example.org/store/
-  restore list --repository s3://bucket/store --region eu-central-1
-  restore get vm/100 disks --repository s3://bucket/store --endpoint https://minio.example.org:9000
-  restore get vm/100 disks --repository pbs.example.org:store --repository /mnt/old-copy";
-
-const ENVIRONMENT: &str = "\
-Environment:
-  PBS_REPOSITORY           the datastore, where --repository is not given; or in parts:
-  PBS_DATASTORE            its name, with PBS_SERVER, PBS_PORT and PBS_AUTH_ID
-  PBS_NAMESPACE            the namespace, where --ns is not given
-  PBS_PASSWORD             the password, or a token's secret; else, the first that is set:
-                           _FD, _FILE, _CMD: read from a descriptor, a file, a command
-  PBS_FINGERPRINT          the server's, where --fingerprint is not given
-  PBS_ENCRYPTION_PASSWORD  the passphrase of key files; else _FD, _FILE, _CMD
-  ALL_PROXY                an HTTP proxy to servers, http://[user:password@]host:port; to web
-                           servers and S3 HTTPS_PROXY comes first; each also in lower case
-  NO_PROXY                 the hosts that are reached without it: names with all below them,
-                           addresses, networks such as 10.0.0.0/8, or *; also in lower case
-  AWS_ACCESS_KEY_ID        the access key for s3:// places, where --profile is not given,
-                           with AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN if it is temporary
-  AWS_PROFILE              else a profile of ~/.aws/credentials and ~/.aws/config, or of the files
-                           that AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE name; `default`
-                           if not set
-  AWS_ENDPOINT_URL         the S3 server, where --endpoint is not given; else the profile's
-  AWS_REGION               the region, where --region is not given; else the profile's";
+/// How many seconds places may give nothing, unless an option says otherwise.
+const PATIENCE_SECONDS: u64 = 120;
 
 /// Restores Proxmox Backup Server backups: in order, every byte verified.
 ///
 /// SNAPSHOT is a snapshot as `list` shows it, or a group such as vm/100: its last finished snapshot.
 #[derive(Debug, Parser)]
-#[command(name = "restore", version, after_long_help = after_long_help())]
+#[command(name = "restore", version, after_long_help = help::after())]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -86,6 +57,23 @@ pub(crate) enum Command {
     /// Verifies the beginning of the archive with each setting, at most 256 MiB of it as stored. It is read once before
     /// that, so the server's disks count for little where its memory holds so much.
     Bench(Bench),
+    /// Serve disks over NBD, so that QEMU and others read any byte of them without a restore
+    ///
+    /// Each disk is an export with its own name, such as drive-scsi0.img; they are read-only. The program prints where they
+    /// are, and commands to use them, and serves until it is stopped: by Ctrl-C, or by SIGTERM as service managers send it.
+    /// That is its normal end, and the exit code is 0. What can't be read is an I/O error for the client that asked.
+    ///
+    /// Without --socket and --listen, the socket lies in a new folder that only you can enter, below $XDG_RUNTIME_DIR or the
+    /// folder for temporary files. A socket that a service manager or a client hands over (LISTEN_FDS) is used instead, as in
+    /// `nbdcopy -- [ restore serve vm/100 drive-scsi0.img ] disk.raw`.
+    Serve(Serve),
+    /// Mount a snapshot by FUSE: a folder with its disks and small files, read-only
+    ///
+    /// Disks are raw images, with holes where they have zeros; small files such as qemu-server.conf are decoded. File archives
+    /// (pxar) are left out. The program shows them until it is stopped, by Ctrl-C or SIGTERM, or until the folder is
+    /// unmounted: the exit code is 0 then. What can't be read is an I/O error for the program that reads, and the reason is
+    /// told here.
+    Mount(Mount),
 }
 
 impl Command {
@@ -214,6 +202,53 @@ pub(crate) struct Bench {
     pub(crate) seconds: u64,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// The snapshot
+    pub(crate) snapshot: String,
+    /// What to serve of it; all its disks if nothing is named
+    #[arg(value_name = "ARCHIVE")]
+    pub(crate) archives: Vec<String>,
+    /// Where to make the unix socket, for you alone (mode 0600)
+    ///
+    /// A socket of yours that nobody answers any more is replaced. Anything else at the path is refused.
+    #[arg(long, value_name = "PATH", conflicts_with = "listen")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Let the members of this group use the socket too (mode 0660), such as the group of libvirt's QEMU
+    #[arg(long, value_name = "GROUP", requires = "socket")]
+    pub(crate) socket_group: Option<String>,
+    /// Listen for TCP connections, such as on 127.0.0.1:10809 or [::1]:10809; port 0 is a free one
+    ///
+    /// NBD has no passwords. So all users of this machine can read the disks, and beyond loopback everybody who reaches the
+    /// port could: there, --tls-client-ca or --allow-unauthenticated must be given.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Force clients to use TLS; the server's certificate, with those of the authorities between it and the root, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key of the certificate, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Serve only clients with a certificate of an authority in this PEM file
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+    /// Serve everybody who reaches the address of --listen
+    #[arg(long)]
+    pub(crate) allow_unauthenticated: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Mount {
+    /// The snapshot
+    pub(crate) snapshot: String,
+    /// The folder to mount it on
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// Let all users of this machine read what is mounted
+    #[arg(long)]
+    pub(crate) allow_other: bool,
+}
+
 /// What may be given before or after the subcommand.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Options for all commands")]
@@ -313,9 +348,9 @@ pub(crate) struct Options {
     /// How many seconds places may give nothing before the program gives up
     ///
     /// A place that can't be reached is tried each second meanwhile. Where nothing was ever had of a server, a refused
-    /// connection or an unknown name is a failure at once.
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86400))]
-    pub(crate) patience: u64,
+    /// connection or an unknown name is a failure at once. [default: 120; for reads through serve and mount: 60]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub(crate) patience: Option<u64>,
 
     /// Ask for a chunk that others wait for once more when it is late: of the next place, or over another connection
     ///
@@ -333,14 +368,17 @@ pub(crate) struct Options {
     pub(crate) quiet: bool,
 }
 
+impl Options {
+    /// How long places may give nothing.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_secs(self.patience.unwrap_or(PATIENCE_SECONDS))
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// Lines for people; progress and errors go to standard error
     Text,
     /// One JSON object a line, with its sort under `event`; all go to standard output
     Json,
-}
-
-fn after_long_help() -> String {
-    format!("{EXAMPLES}\n\n{ENVIRONMENT}\n\n{}", exit::HELP)
 }

@@ -70,8 +70,9 @@ pub(crate) fn run(
         )?;
     }
     let limit = Duration::from_secs(bench.seconds);
-    let patience = Duration::from_secs(options.patience);
-    let mut restore = Restore::new().threads(options.threads).patience(patience);
+    let mut restore = Restore::new()
+        .threads(options.threads)
+        .patience(options.patience());
     if let Some(bytes) = options.memory {
         restore = restore.memory(bytes);
     }

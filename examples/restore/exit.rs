@@ -32,7 +32,7 @@ Exit codes:
   5    no such datastore, namespace, snapshot or archive
   6    a key is missing, wrong or locked, or a snapshot is not signed by it
   7    stored data itself is damaged, missing or unreadable
-  8    the target can't be created or written
+  8    the target, the socket or the mount can't be created, or the target can't be written
   130  interrupted";
 
 impl Exit {

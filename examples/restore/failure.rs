@@ -142,6 +142,12 @@ impl Failure {
         self
     }
 
+    /// The same failure with another exit code.
+    pub(crate) fn with_exit(mut self, exit: Exit) -> Failure {
+        self.0.exit = exit;
+        self
+    }
+
     /// Adds the path of a file that is left incomplete.
     pub(crate) fn leaves(mut self, path: &Path) -> Failure {
         self.0.left = Some(path.to_owned());

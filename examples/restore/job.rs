@@ -5,7 +5,6 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use chunk_restore::target::{PollWriter, Target};
 use chunk_restore::{Error, ErrorKind, Report, Restore, Seed, StreamTarget};
@@ -23,6 +22,22 @@ use crate::output::Output;
 use crate::progress::{Progress, numbers};
 use crate::size::Size;
 
+/// What the options say about how chunks are fetched, all but the patience.
+pub(crate) fn settings(options: &Options, interrupt: &Interrupt) -> Restore {
+    let mut restore = Restore::new()
+        .threads(options.threads)
+        .in_flight(options.streams)
+        .race(options.race)
+        .cancel(interrupt.cancel());
+    if let Some(bytes) = options.rate {
+        restore = restore.rate(bytes);
+    }
+    if let Some(bytes) = options.memory {
+        restore = restore.memory(bytes);
+    }
+    restore
+}
+
 /// Restores one thing after the other, until it is interrupted.
 #[derive(Debug)]
 pub(crate) struct Job<'a> {
@@ -36,20 +51,8 @@ pub(crate) struct Job<'a> {
 
 impl<'a> Job<'a> {
     pub(crate) fn new(options: &Options, interrupt: &'a Interrupt, output: &'a Output) -> Job<'a> {
-        let mut restore = Restore::new()
-            .threads(options.threads)
-            .in_flight(options.streams)
-            .race(options.race)
-            .patience(Duration::from_secs(options.patience))
-            .cancel(interrupt.cancel());
-        if let Some(bytes) = options.rate {
-            restore = restore.rate(bytes);
-        }
-        if let Some(bytes) = options.memory {
-            restore = restore.memory(bytes);
-        }
         Job {
-            restore,
+            restore: settings(options, interrupt).patience(options.patience()),
             range: 0..u64::MAX,
             salvages: false,
             interrupt,

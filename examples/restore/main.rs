@@ -6,27 +6,36 @@
 mod arguments;
 mod bench;
 mod closed;
+mod commands;
 mod content;
 mod damage;
 mod damage_map;
 mod destination;
+mod disks;
 mod exit;
 mod failure;
+mod files;
 mod get;
+mod help;
 mod image;
 mod interrupt;
 mod job;
 mod keys;
 mod list;
+mod listen;
 mod listing;
+mod mount;
+mod mounted;
 mod output;
 mod place;
 mod progress;
 mod prompt;
 mod reading;
 mod repository;
+mod serve;
 mod shown;
 mod size;
+mod socket;
 mod table;
 mod trust;
 mod usage;
@@ -72,5 +81,7 @@ fn run(arguments: &Arguments, interrupt: &Interrupt, output: &Output) -> Result<
             verify::run(snapshot, archives, options, interrupt, output)
         }
         Command::Bench(arguments) => bench::run(arguments, options, interrupt, output),
+        Command::Serve(arguments) => serve::run(arguments, options, interrupt, output),
+        Command::Mount(arguments) => mount::run(arguments, options, interrupt, output),
     }
 }

@@ -1,7 +1,5 @@
 //! Opens the datastore that the command line or the environment names.
 
-use std::time::Duration;
-
 use chunk_restore::format::GroupName;
 use chunk_restore::{Datastore, Fingerprint, Key, Place, Snapshot};
 use serde_json::json;
@@ -190,7 +188,7 @@ fn open<T>(
     let place = repository.place()?;
     let mut known = None;
     if !matches!(place, Place::Folder(_)) {
-        opening = reach(options, opening).patience(Duration::from_secs(options.patience));
+        opening = reach(options, opening).patience(options.patience());
         if let Some(given) = fingerprint(options)? {
             opening = opening.fingerprint(given);
         } else if let (Some(server), Some(file)) = (repository.server(&place), Known::file()) {

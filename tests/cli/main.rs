@@ -1,5 +1,5 @@
 //! The program `restore`, as its users meet it: run as a program, against a datastore that a real PBS wrote.
-#![cfg(all(feature = "pbs", feature = "https", feature = "s3"))]
+#![cfg(all(feature = "pbs", feature = "https", feature = "s3", feature = "nbd"))]
 #![allow(
     clippy::unwrap_used,
     reason = "a test that panics has failed, which is what it is for; also in what it calls"
@@ -16,6 +16,7 @@ mod home;
 mod interrupt;
 mod keys;
 mod listing;
+mod mount;
 mod naming;
 mod network;
 mod prompt;
@@ -24,7 +25,9 @@ mod reach;
 mod reading;
 mod restoring;
 mod reuse;
+mod running;
 mod salvage;
+mod serve;
 mod stdout;
 mod targets;
 

@@ -90,6 +90,11 @@ impl Identity {
         &self.pem
     }
 
+    /// The private key of the certificate.
+    pub fn key_pem(&self) -> String {
+        self.key.serialize_pem()
+    }
+
     fn authority(mut params: CertificateParams) -> Identity {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Identity::of_itself(params)

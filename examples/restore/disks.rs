@@ -1,0 +1,126 @@
+//! The disks of a snapshot, opened for reads at any offset: what `serve` exports and `mount` shows.
+
+use std::fmt;
+
+use chunk_restore::{Reader, Restore, Snapshot};
+use serde_json::{Value, json};
+
+use crate::content::{self, Content};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::size::Size;
+
+/// The ending of the files in a datastore that are the indexes of disks.
+const DISK_ENDING: &str = ".fidx";
+
+/// Whether the file of a snapshot with this name is the index of a disk.
+pub(crate) fn is_disk(file: &str) -> bool {
+    file.ends_with(DISK_ENDING)
+}
+
+/// An archive that any bytes can be read of.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    /// The archive's name as people type it.
+    pub(crate) name: String,
+    pub(crate) reader: Reader,
+}
+
+/// Opens the archives that were asked for; if none were asked for, all disks of the snapshot. A disk
+/// of them all whose index is damaged is told and left out, and the exit code says so.
+pub(crate) fn open(
+    snapshot: &Snapshot,
+    asked: &[String],
+    restore: &Restore,
+    output: &Output,
+) -> Result<(Vec<Disk>, Exit), Failure> {
+    let mut names = content::select(snapshot, asked)?;
+    if asked.is_empty() {
+        names.retain(|name| is_disk(name));
+    }
+    let (mut disks, mut exit) = (Vec::new(), Exit::Done);
+    for name in &names {
+        match open_one(snapshot, name, restore) {
+            Ok(disk) => disks.push(disk),
+            Err(failure) if failure.exit() == Exit::Integrity && asked.is_empty() => {
+                output.fail(&failure);
+                exit = Exit::Integrity;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok((disks, exit))
+}
+
+/// Opens one archive. Whatever keeps what was read, or fetches ahead of it, belongs here.
+fn open_one(snapshot: &Snapshot, name: &str, restore: &Restore) -> Result<Disk, Failure> {
+    match Content::open(snapshot, name)? {
+        Content::Archive { name, archive } => {
+            let reader = restore.reader(&archive)?;
+            Ok(Disk { name, reader })
+        }
+        Content::Small { name, .. } => Err(Failure::usage(format!(
+            "{name} is a small file, and no disk"
+        ))
+        .advises(format!(
+            "`restore image {} {name} -` shows it",
+            snapshot.name()
+        ))),
+    }
+}
+
+/// What was read of disks so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reads {
+    reads: u64,
+    bytes: u64,
+    chunks: u64,
+    hits: u64,
+    fetched: u64,
+    retries: u64,
+}
+
+impl Reads {
+    pub(crate) fn of(disks: &[Disk]) -> Reads {
+        disks.iter().fold(Reads::default(), |sum, disk| {
+            let report = disk.reader.report();
+            Reads {
+                reads: sum.reads + report.reads,
+                bytes: sum.bytes + report.bytes,
+                chunks: sum.chunks + report.chunks,
+                hits: sum.hits + report.hits,
+                fetched: sum.fetched + report.fetched,
+                retries: sum.retries + report.retries,
+            }
+        })
+    }
+
+    /// The numbers as JSON for programs.
+    pub(crate) fn json(&self) -> Value {
+        json!({
+            "reads": self.reads,
+            "bytes": self.bytes,
+            "chunks": self.chunks,
+            "hits": self.hits,
+            "fetched": self.fetched,
+            "retries": self.retries,
+        })
+    }
+}
+
+/// `812 reads of 101 MiB, 203 chunks needed (180 were in memory), 38.2 MiB fetched`.
+impl fmt::Display for Reads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (bytes, fetched) = (Size::of(self.bytes), Size::of(self.fetched));
+        write!(
+            f,
+            "{} reads of {bytes}, {} chunks needed ({} were in memory), {fetched} fetched",
+            self.reads, self.chunks, self.hits
+        )?;
+        match self.retries {
+            0 => Ok(()),
+            retries => write!(f, ", {retries} retries"),
+        }
+    }
+}
