@@ -78,6 +78,8 @@ enum Kind {
     /// A file that holds the day before, changed in place.
     Reused,
     Device(Loop),
+    /// A file that is filled while the disk is served.
+    Filled,
 }
 
 impl Place {
@@ -130,9 +132,18 @@ impl Place {
     fn start(&self, target: &Path, kind: &Kind) -> Child {
         let memory = (WINDOW + THREADS) * ChunkDecoder::blob_limit(CHUNK as u32) as u64;
         let mut command = Command::new(program());
+        match kind {
+            Kind::Filled => {
+                let folder = target.parent().unwrap();
+                command
+                    .args(["serve", "vm/100", DISK, "--fill"])
+                    .arg(folder);
+                // A socket that a killed server has left is replaced.
+                command.arg("--socket").arg(folder.with_extension("sock"))
+            }
+            _ => command.args(["image", "vm/100", DISK]).arg(target),
+        };
         command
-            .args(["image", "vm/100", DISK])
-            .arg(target)
             .args(["--quiet", "--threads", &THREADS.to_string()])
             .args(["--memory", &memory.to_string()]);
         if matches!(kind, Kind::Reused) {
@@ -193,8 +204,14 @@ impl Chance {
 }
 
 /// Kills it at a moment; `false` if it had ended by then.
-fn kill(mut child: Child, place: &Place, asked: u64, jitter: Duration) -> bool {
-    while place.asked() < asked && child.try_wait().unwrap().is_none() {
+fn kill(
+    mut child: Child,
+    place: &Place,
+    asked: u64,
+    jitter: Duration,
+    is_over: impl Fn() -> bool,
+) -> bool {
+    while place.asked() < asked && child.try_wait().unwrap().is_none() && !is_over() {
         // The server's counter rings no bell.
         thread::sleep(Duration::from_micros(200));
     }
@@ -238,6 +255,7 @@ fn restore(place: &Place, kind: &Kind, chance: &mut Chance, most: u64) -> u64 {
             fs::write(device.path(), vec![0xff; DEVICE]).unwrap();
             device.path().to_owned()
         }
+        Kind::Filled => folder.path().join(DISK),
         _ => folder.path().join("disk.raw"),
     };
     if matches!(kind, Kind::Reused) {
@@ -251,7 +269,9 @@ fn restore(place: &Place, kind: &Kind, chance: &mut Chance, most: u64) -> u64 {
         let asked = place.asked();
         let (requests, jitter) =
             chance.moment((asked_before + needed.chunks).saturating_sub(asked));
-        if !kill(place.start(&target, kind), place, asked + requests, jitter) {
+        let is_over = || matches!(kind, Kind::Filled) && target.exists();
+        let child = place.start(&target, kind);
+        if !kill(child, place, asked + requests, jitter, is_over) {
             break;
         }
         kills += 1;
@@ -261,7 +281,16 @@ fn restore(place: &Place, kind: &Kind, chance: &mut Chance, most: u64) -> u64 {
         }
     }
     if !is_there(kind, &target) {
-        let last = place.start(&target, kind).wait_with_output().unwrap();
+        let mut last = place.start(&target, kind);
+        if matches!(kind, Kind::Filled) {
+            while !target.exists() && last.try_wait().unwrap().is_none() {
+                // A name that appears rings no bell.
+                thread::sleep(Duration::from_millis(1));
+            }
+            let id = rustix::process::Pid::from_child(&last);
+            rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+        }
+        let last = last.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&last.stderr);
         assert!(last.status.success(), "{said}");
     }
@@ -288,7 +317,7 @@ fn restore(place: &Place, kind: &Kind, chance: &mut Chance, most: u64) -> u64 {
 
 /// Whether there is nothing to go on with: only what follows the last name of a new file was killed.
 fn is_there(kind: &Kind, target: &Path) -> bool {
-    matches!(kind, Kind::File) && target.exists()
+    matches!(kind, Kind::File | Kind::Filled) && target.exists()
 }
 
 /// What has its final name after a kill is whole: as it is to be, or as it was.
@@ -305,7 +334,7 @@ fn looks_right(place: &Place, kind: &Kind, target: &Path) {
 }
 
 fn kill_often(kind: &Kind, number_of_kind: u64) {
-    let kills = number("CHUNK_RESTORE_KILLS", 20).div_ceil(3);
+    let kills = number("CHUNK_RESTORE_KILLS", 20).div_ceil(4);
     let seed = number("CHUNK_RESTORE_SEED", 1);
     let place = Place::new();
     let mut chance = Chance(Prng::new(seed ^ (number_of_kind << 32)));
@@ -336,6 +365,11 @@ fn a_file_survives_kills() {
 #[test]
 fn a_file_that_is_changed_in_place_survives_kills() {
     within(limit(), || kill_often(&Kind::Reused, 2));
+}
+
+#[test]
+fn a_file_that_is_filled_survives_kills() {
+    within(limit(), || kill_often(&Kind::Filled, 4));
 }
 
 #[test]

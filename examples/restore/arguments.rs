@@ -235,6 +235,11 @@ pub(crate) struct Serve {
     /// Serve everybody who reaches the address of --listen
     #[arg(long)]
     pub(crate) allow_unauthenticated: bool,
+    /// Make files of the disks in this folder meanwhile: what is read is kept, and the rest is fetched behind the reads
+    ///
+    /// A file has the name of its archive, and gets it when it is whole. The same command goes on with a file that is not.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) fill: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

@@ -1,6 +1,7 @@
 //! The disks of a snapshot, opened for reads at any offset: what `serve` exports and `mount` shows.
 
 use std::fmt;
+use std::path::Path;
 
 use chunk_restore::{Reader, Restore, Snapshot};
 use serde_json::{Value, json};
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 use crate::content::{self, Content};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::filling::Filling;
 use crate::output::Output;
 use crate::size::Size;
 
@@ -25,14 +27,18 @@ pub(crate) struct Disk {
     /// The archive's name as people type it.
     pub(crate) name: String,
     pub(crate) reader: Reader,
+    /// The file that becomes the disk meanwhile.
+    pub(crate) filling: Option<Filling>,
 }
 
 /// Opens the archives that were asked for; if none were asked for, all disks of the snapshot. A disk
-/// of them all whose index is damaged is told and left out, and the exit code says so.
+/// of them all whose index is damaged is told and left out, and the exit code says so. Files of the
+/// disks are filled in the folder `fill`.
 pub(crate) fn open(
     snapshot: &Snapshot,
     asked: &[String],
     restore: &Restore,
+    fill: Option<&Path>,
     output: &Output,
 ) -> Result<(Vec<Disk>, Exit), Failure> {
     let mut names = content::select(snapshot, asked)?;
@@ -41,7 +47,7 @@ pub(crate) fn open(
     }
     let (mut disks, mut exit) = (Vec::new(), Exit::Done);
     for name in &names {
-        match open_one(snapshot, name, restore) {
+        match open_one(snapshot, name, restore, fill) {
             Ok(disk) => disks.push(disk),
             Err(failure) if failure.exit() == Exit::Integrity && asked.is_empty() => {
                 output.fail(&failure);
@@ -53,12 +59,27 @@ pub(crate) fn open(
     Ok((disks, exit))
 }
 
-/// Opens one archive. Whatever keeps what was read, or fetches ahead of it, belongs here.
-fn open_one(snapshot: &Snapshot, name: &str, restore: &Restore) -> Result<Disk, Failure> {
+/// Opens one archive, and fills a file of it where a folder for that is given.
+fn open_one(
+    snapshot: &Snapshot,
+    name: &str,
+    restore: &Restore,
+    fill: Option<&Path>,
+) -> Result<Disk, Failure> {
     match Content::open(snapshot, name)? {
         Content::Archive { name, archive } => {
-            let reader = restore.reader(&archive)?;
-            Ok(Disk { name, reader })
+            let (reader, filling) = match fill {
+                None => (restore.reader(&archive)?, None),
+                Some(folder) => {
+                    let (reader, filling) = Filling::open(folder, &name, &archive, restore)?;
+                    (reader, Some(filling))
+                }
+            };
+            Ok(Disk {
+                name,
+                reader,
+                filling,
+            })
         }
         Content::Small { name, .. } => Err(Failure::usage(format!(
             "{name} is a small file, and no disk"

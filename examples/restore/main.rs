@@ -15,6 +15,7 @@ mod disks;
 mod exit;
 mod failure;
 mod files;
+mod filling;
 mod get;
 mod help;
 mod image;

@@ -24,7 +24,7 @@ pub(crate) fn run(
     mounted::check(&mount.folder)?;
     let snapshot = place::snapshot(options, &mount.snapshot, output)?;
     let restore = job::settings(options, interrupt);
-    let (disks, mut exit) = disks::open(&snapshot, &[], &restore, output)?;
+    let (disks, mut exit) = disks::open(&snapshot, &[], &restore, None, output)?;
     let mut files: Vec<File> = disks.iter().map(File::of).collect();
     small_files(&snapshot, &mut files, &mut exit, output)?;
     tell_left_out(&snapshot, output);

@@ -12,6 +12,7 @@ use crate::commands;
 use crate::disks::{self, Disk, Reads};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::filling::Filling;
 use crate::interrupt::Interrupt;
 use crate::job;
 use crate::listen::{Endpoint, Wish};
@@ -38,7 +39,8 @@ pub(crate) fn run(
     let tls = tls(serve)?;
     let snapshot = place::snapshot(options, &serve.snapshot, output)?;
     let restore = job::settings(options, interrupt);
-    let (disks, exit) = disks::open(&snapshot, &serve.archives, &restore, output)?;
+    let fill = serve.fill.as_deref();
+    let (disks, exit) = disks::open(&snapshot, &serve.archives, &restore, fill, output)?;
     if disks.is_empty() {
         return match exit {
             Exit::Done => Err(
@@ -62,7 +64,24 @@ pub(crate) fn run(
     let served = progress.show_while(|| server.run(listener, interrupt.cancel()));
     progress.tell("served", &progress.served());
     served?;
-    Ok(exit)
+    let fillings = fillings(&disks).map(|(name, filling)| filling.end(name, output));
+    let failed = fillings.fold(exit, |exit, filled| match exit {
+        Exit::Done => filled,
+        exit => exit,
+    });
+    Ok(failed)
+}
+
+fn clients(count: u64) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} client{ending}")
+}
+
+/// The files that are filled, with the names of their disks.
+fn fillings(disks: &[Disk]) -> impl Iterator<Item = (&str, &Filling)> {
+    disks
+        .iter()
+        .filter_map(|disk| Some((disk.name.as_str(), disk.filling.as_ref()?)))
 }
 
 fn tls(serve: &Serve) -> Result<Option<Tls>, Failure> {
@@ -130,6 +149,8 @@ struct Served {
     clients_total: u64,
     failures: u64,
     reads: Reads,
+    /// How many bytes the files that are filled hold, and how many they will; `None` where none are.
+    filled: Option<(u64, u64)>,
 }
 
 impl Progress<'_> {
@@ -147,6 +168,9 @@ impl Progress<'_> {
                 };
                 let mut shown = Served::default();
                 while is_working.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+                    for (name, filling) in fillings(self.disks) {
+                        filling.tell_end(name, self.output);
+                    }
                     let served = self.served();
                     if served != shown {
                         self.tell("progress", &served);
@@ -165,6 +189,9 @@ impl Progress<'_> {
             clients_total: report.connections_total,
             failures: report.failures,
             reads: Reads::of(self.disks),
+            filled: fillings(self.disks)
+                .map(|(_, filling)| filling.progress())
+                .reduce(|sum, file| (sum.0 + file.0, sum.1 + file.1)),
         }
     }
 
@@ -175,12 +202,16 @@ impl Progress<'_> {
         json["clients_total"] = served.clients_total.into();
         json["failures"] = served.failures.into();
         let clients = match event {
-            "served" => format!("served {} clients", served.clients_total),
-            _ => format!("{} clients", served.clients),
+            "served" => format!("served {}", clients(served.clients_total)),
+            _ => clients(served.clients),
         };
         let mut text = format!("{clients}, {}", served.reads);
         if served.failures > 0 {
             text += &format!(", {} requests failed", served.failures);
+        }
+        if let Some((filled, len)) = served.filled {
+            text += &format!(", {} of {} filled", Size::of(filled), Size::of(len));
+            (json["filled"], json["to_fill"]) = (filled.into(), len.into());
         }
         self.output.remark(text, &json);
     }
