@@ -288,7 +288,7 @@ fn restore(place: &Place, kind: &Kind, chance: &mut Chance, most: u64) -> u64 {
                 thread::sleep(Duration::from_millis(1));
             }
             let id = rustix::process::Pid::from_child(&last);
-            rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+            rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
         }
         let last = last.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&last.stderr);

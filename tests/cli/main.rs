@@ -12,6 +12,7 @@ mod devices;
 #[path = "../disks/mod.rs"]
 mod disks;
 mod failures;
+mod filling;
 mod home;
 mod interrupt;
 mod keys;

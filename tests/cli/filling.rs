@@ -1,0 +1,53 @@
+//! `restore serve --fill`: the disk becomes a file while it is served.
+
+use std::fs;
+
+use crate::home::{GOLDEN_LEN, GOLDEN_RAW, Home, chunk_file};
+use crate::interrupt::{NEVER, within};
+use crate::running::Running;
+
+const SERVE: &str = "serve vm/200 drive-scsi0.img --socket nbd.sock --fill files";
+
+#[test]
+fn the_file_gets_its_name_when_it_is_whole_and_is_read_from_then_on() {
+    within(NEVER, || {
+        let home = Home::new();
+        let mut serving = Running::start(&home, SERVE);
+        let filled = serving.hear("filled");
+        assert_eq!(filled["archive"], "drive-scsi0.img");
+        assert_eq!(home.sha256_of("files/drive-scsi0.img"), GOLDEN_RAW);
+        let ended = serving.end("INT");
+        assert_eq!(ended.code, Some(0));
+        assert_eq!(ended.last("served")["filled"], GOLDEN_LEN);
+        assert_eq!(home.names_in("files"), ["drive-scsi0.img"]);
+
+        // The second time nothing is left to do.
+        let serving = Running::start(&home, SERVE);
+        let ended = serving.end("INT");
+        assert_eq!(ended.code, Some(0));
+        assert_eq!(ended.last("served")["fetched"], 0);
+        assert_eq!(home.sha256_of("files/drive-scsi0.img"), GOLDEN_RAW);
+    });
+}
+
+#[test]
+fn a_disk_with_a_lost_chunk_is_served_and_its_file_gets_no_name() {
+    within(NEVER, || {
+        let home = Home::new();
+        fs::remove_file(chunk_file(&home.datastore(), 5)).unwrap();
+        let mut serving = Running::start(&home, &format!("{SERVE} --repository dir:datastore"));
+        let warning = serving.hear("warning");
+        assert_eq!(warning["error"]["kind"], "missing");
+        assert_eq!(warning["error"]["position"], 5);
+        let ended = serving.end("INT");
+        assert_eq!(ended.code, Some(7));
+        assert_eq!(home.names_in("files"), ["drive-scsi0.img.partial"]);
+    });
+}
+
+#[test]
+fn a_folder_that_can_not_be_made_is_a_failure_of_the_target() {
+    let home = Home::new();
+    fs::write(home.path("files"), "not a folder").unwrap();
+    home.run(SERVE).expect(8).says("files");
+}
