@@ -7,16 +7,16 @@ use std::ops::Range;
 use super::buffers::Buffers;
 use super::channel::Channel;
 use super::codec::{
-    Command, DATA_HEADER_LEN, DESCRIPTOR_LEN, ErrorCode, SIMPLE_LEN, STATUS_HEADER_LEN, data,
-    descriptor, done, error, error_at, hole, simple, status,
+    Command, DATA_HEADER_LEN, DESCRIPTOR_LEN, ErrorCode, SIMPLE_LEN, STATUS_HEADER_LEN,
+    UNFRAGMENTED_LEN_MAX, data, descriptor, done, error, error_at, hole, simple, status,
 };
 use super::tally::Tally;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind};
 use crate::read::{Extent, Reader};
 
-/// The most data that is read and sent at once, in bytes.
-const DATA_LEN_MAX: u32 = 256 << 10;
+/// The most data that is read and sent at once, in bytes. Most reads of a guest are no longer.
+const DATA_LEN_MAX: u32 = UNFRAGMENTED_LEN_MAX;
 
 /// The largest buffer for one piece of a reply, in bytes.
 pub(super) const PIECE_LEN_MAX: usize = DATA_HEADER_LEN + DATA_LEN_MAX as usize;
@@ -118,8 +118,8 @@ impl Answers<'_> {
         self.send_piece(cookie, range, end).map(drop)
     }
 
-    /// Sends a piece of data; `end` is the end of the whole read. Returns `false` if the piece can't
-    /// be read: then the reply is over.
+    /// Sends a piece of data; `end` is the end of the whole read. Returns `false` if the piece
+    /// can't be read: then the reply is over.
     fn send_piece(&self, cookie: u64, piece: Range<u64>, end: u64) -> io::Result<bool> {
         let len = piece_len(&piece);
         let mut buffer = self.buffers.take(DATA_HEADER_LEN + len);

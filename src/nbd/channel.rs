@@ -89,8 +89,8 @@ impl<'a> Channel<'a> {
         })
     }
 
-    /// Waits for bytes, and appends them to `into`. Returns 0 at the end of the connection. Only one
-    /// thread may call this at a time.
+    /// Waits for bytes, and appends them to `into`. Returns 0 at the end of the connection. Only
+    /// one thread may call this at a time.
     ///
     /// # Errors
     /// The connection is broken, or nothing came until the deadline.

@@ -48,9 +48,9 @@ fn shake_hands<'a>(service: &Service, peer: &'a Peer) -> io::Result<Option<Agree
     loop {
         output.clear();
         let step = negotiation.advance(&mut output);
-        if let Step::Transmit(_) = step {
-            // From now on, the connection is not closed for another one.
-            peer.record_handshake();
+        // From then on, the connection is not closed for another one.
+        if matches!(step, Step::Transmit(_)) && !peer.record_handshake() {
+            return Ok(None);
         }
         if !output.is_empty() {
             channel.send(&output, deadline)?;

@@ -29,7 +29,8 @@
 //! | a handshake | [`Server::handshake_limit`], 10 s by default; 64 KiB for one option |
 //! | one read | [`Server::block_max`], 32 MiB by default and at the most |
 //! | requests of a connection that are not answered yet | 64 that wait, and 8 that are served |
-//! | buffers of a connection | 512 KiB, in pieces of up to 256 KiB |
+//! | outstanding reads of a connection whose chunks are fetched before their turn | 4 MiB |
+//! | buffers of a connection | 256 KiB, in pieces of up to 128 KiB |
 //! | extents in one reply | 16,384 |
 //!
 //! Chunks take memory of the [`Reader`](crate::Reader) only. A reply is copied out of the reader
@@ -40,11 +41,11 @@
 //!
 //! Clients that understand structured replies get an error at the offset where it happened, after
 //! the pieces before it. A simple reply, such as the Linux kernel's client expects, says first
-//! whether the whole read succeeded. For a read of more than 256 KiB, the server therefore reads the
-//! range twice: once to see that all of it can be read, and once to send it. The second time, the
-//! chunks are normally still in memory. If a chunk is not, and can't be read any more, the server
-//! must close the connection, as the protocol demands. A structured reply that must not be split
-//! (the flag DF) may have 256 KiB.
+//! whether the whole read succeeded. For a read of more than 128 KiB, the server therefore reads
+//! the range twice: once to see that all of it can be read, and once to send it. The second time,
+//! the chunks are normally still in memory. If a chunk is not, and can't be read any more, the
+//! server must close the connection, as the protocol demands. A structured reply that must not be
+//! split (the flag DF) may have 128 KiB.
 
 mod answer;
 mod buffers;

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
@@ -15,11 +15,15 @@ use super::link::Link;
 /// The stack of a connection's thread, in bytes.
 const STACK_LEN: usize = 512 << 10;
 
+const IN_HANDSHAKE: u8 = 0;
+const TRANSMITTING: u8 = 1;
+const LEAVING: u8 = 2;
+
 /// One connection, as the thread that accepts connections sees it.
 #[derive(Debug)]
 pub(super) struct Peer {
     link: Link,
-    has_shaken_hands: AtomicBool,
+    phase: AtomicU8,
 }
 
 impl Peer {
@@ -27,9 +31,17 @@ impl Peer {
         &self.link
     }
 
-    /// The handshake is over.
-    pub(super) fn record_handshake(&self) {
-        self.has_shaken_hands.store(true, SeqCst);
+    /// Records the end of the handshake. Returns `false` if the connection was closed for another
+    /// one meanwhile.
+    pub(super) fn record_handshake(&self) -> bool {
+        self.leave_handshake(TRANSMITTING)
+    }
+
+    fn leave_handshake(&self, next: u8) -> bool {
+        let changed = self
+            .phase
+            .compare_exchange(IN_HANDSHAKE, next, SeqCst, SeqCst);
+        changed.is_ok()
     }
 }
 
@@ -73,12 +85,13 @@ impl<'scope> Peers<'scope> {
         if self.open.len() < self.max {
             return Ok(Room::Free);
         }
-        let is_new = |open: &Open<'_>| !open.peer.has_shaken_hands.load(SeqCst);
-        let Some(position) = self.open.iter().position(is_new) else {
+        let leaves = |open: &Open<'_>| open.peer.leave_handshake(LEAVING);
+        let Some(position) = self.open.iter().position(leaves) else {
             return Ok(Room::None);
         };
         let open = self.open.remove(position);
         open.peer.link.stop();
+        // A thread in a handshake waits for its client alone, so it ends at once.
         open.thread.join()?;
         Ok(Room::Made)
     }
@@ -92,7 +105,7 @@ impl<'scope> Peers<'scope> {
     ) -> io::Result<()> {
         let peer = Arc::new(Peer {
             link: Link::new(socket)?,
-            has_shaken_hands: AtomicBool::new(false),
+            phase: AtomicU8::new(IN_HANDSHAKE),
         });
         let (its_own, alive) = (Arc::clone(&peer), self.alive.clone());
         let thread = Builder::new()

@@ -70,8 +70,8 @@ impl Server {
     /// the reader's own cancel.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if the name is empty, longer than 4096 bytes, holds a NUL, or
-    /// is taken.
+    /// [`Invalid`](ErrorKind::Invalid) if the name is empty, longer than 4096 bytes, holds a NUL,
+    /// or is taken.
     pub fn export(mut self, name: impl Into<String>, reader: Reader) -> Result<Server> {
         let name = name.into();
         let exports = &mut self.service.exports;
@@ -118,10 +118,10 @@ impl Server {
         self
     }
 
-    /// The longest read that clients are told of, in bytes; 32 MiB by default and at the most, 1 MiB
-    /// at the least, and rounded down to a multiple of 4096. A fraction of the memory for chunks
-    /// ([`Restore::memory`](crate::Restore::memory)) is a good choice. A client that does not ask
-    /// for the maximum may read 32 MiB at once.
+    /// The longest read that clients are told of, in bytes; 32 MiB by default and at the most, 1
+    /// MiB at the least, and rounded down to a multiple of 4096. A fraction of the memory for
+    /// chunks ([`Restore::memory`](crate::Restore::memory)) is a good choice. A client that does
+    /// not ask for the maximum may read 32 MiB at once.
     #[must_use]
     pub fn block_max(mut self, bytes: u64) -> Server {
         let bytes = bytes.clamp(BLOCK_MAX_MIN, u64::from(REQUEST_LEN_MAX));

@@ -1,9 +1,8 @@
 //! The requests of a connection: one thread reads them, and a few workers answer them.
 
 use std::io;
-use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::thread::{self, Scope};
 
 use crossbeam_channel::{Receiver, bounded};
@@ -25,6 +24,10 @@ const WORKERS_MAX: usize = 8;
 /// The buffers of a connection, in bytes: for two large pieces, or a small one for each worker.
 const BUFFERS_LEN: usize = 2 * PIECE_LEN_MAX;
 
+/// How many bytes of outstanding reads are fetched before their turn. A client with many long reads
+/// would otherwise have more chunks fetched than there is memory for, and each several times.
+const HINTED_LEN_MAX: u64 = 4 << 20;
+
 /// The stack of a worker, in bytes.
 const STACK_LEN: usize = 512 << 10;
 
@@ -44,8 +47,8 @@ struct Job {
     command: Command,
 }
 
-/// Serves requests until the client disconnects, and answers those that are outstanding then. `rest`
-/// holds bytes that came already.
+/// Serves requests until the client disconnects, and answers those that are outstanding then.
+/// `rest` holds bytes that came already.
 pub(super) fn transmit(transmission: &Transmission<'_>, rest: Vec<u8>) {
     let buffers = Buffers::new(BUFFERS_LEN);
     let answers = Answers {
@@ -62,16 +65,18 @@ pub(super) fn transmit(transmission: &Transmission<'_>, rest: Vec<u8>) {
     };
     let (sender, receiver) = bounded(QUEUE_LEN_MAX);
     let idle = AtomicUsize::new(0);
+    let hints = Hints::default();
     thread::scope(|scope| {
         let workers = Workers {
             receiver,
             answers: &answers,
             idle: &idle,
+            hints: &hints,
         };
         let mut started = 0;
         // A connection that broke has no more requests.
         while let Ok(Some(job)) = requests.next() {
-            prefetch(transmission.reader, job.command);
+            hints.give(transmission.reader, job.command);
             if sender.send(job).is_err() {
                 break;
             }
@@ -90,15 +95,35 @@ pub(super) fn transmit(transmission: &Transmission<'_>, rest: Vec<u8>) {
     });
 }
 
-/// Has the data of a request fetched, so that requests don't wait for one another.
-fn prefetch(reader: &Reader, command: Command) {
-    if let Command::Read { offset, len, .. } | Command::Cache { offset, len } = command {
-        reader.prefetch(range(offset, len));
+/// Has the data of requests fetched before their turn, so that requests don't wait for one another.
+#[derive(Debug, Default)]
+struct Hints {
+    /// The bytes of all outstanding reads.
+    outstanding: AtomicU64,
+}
+
+impl Hints {
+    fn give(&self, reader: &Reader, command: Command) {
+        let before = self.outstanding.fetch_add(read_len(command), SeqCst);
+        match command {
+            Command::Read { offset, len, .. } if before < HINTED_LEN_MAX => {
+                reader.prefetch(offset..offset + u64::from(len));
+            }
+            Command::Cache { offset, len } => reader.prefetch(offset..offset + u64::from(len)),
+            _ => {}
+        }
+    }
+
+    fn record_answer(&self, command: Command) {
+        self.outstanding.fetch_sub(read_len(command), SeqCst);
     }
 }
 
-pub(super) fn range(offset: u64, len: u32) -> Range<u64> {
-    offset..offset + u64::from(len)
+fn read_len(command: Command) -> u64 {
+    match command {
+        Command::Read { len, .. } => u64::from(len),
+        _ => 0,
+    }
 }
 
 /// Reads requests.
@@ -167,6 +192,7 @@ struct Workers<'a> {
     answers: &'a Answers<'a>,
     /// How many workers wait for a request.
     idle: &'a AtomicUsize,
+    hints: &'a Hints,
 }
 
 impl<'a> Workers<'a> {
@@ -174,17 +200,18 @@ impl<'a> Workers<'a> {
     where
         'a: 'scope,
     {
-        let (receiver, answers, idle) = (self.receiver.clone(), self.answers, self.idle);
+        let (receiver, answers) = (self.receiver.clone(), self.answers);
+        let (idle, hints) = (self.idle, self.hints);
         let thread = thread::Builder::new()
             .name("nbd-worker".to_owned())
             .stack_size(STACK_LEN);
-        thread.spawn_scoped(scope, move || work(&receiver, answers, idle))?;
+        thread.spawn_scoped(scope, move || work(&receiver, answers, idle, hints))?;
         Ok(())
     }
 }
 
 /// Answers requests until there are no more.
-fn work(receiver: &Receiver<Job>, answers: &Answers<'_>, idle: &AtomicUsize) {
+fn work(receiver: &Receiver<Job>, answers: &Answers<'_>, idle: &AtomicUsize, hints: &Hints) {
     let mut panic = None;
     loop {
         idle.fetch_add(1, SeqCst);
@@ -195,6 +222,7 @@ fn work(receiver: &Receiver<Job>, answers: &Answers<'_>, idle: &AtomicUsize) {
         };
         let answer = AssertUnwindSafe(|| answers.answer(cookie, command));
         let answered = catch_unwind(answer);
+        hints.record_answer(command);
         if !matches!(answered, Ok(Ok(()))) {
             // The replies of a broken connection reach nobody. The other workers and the thread
             // that reads requests see the end too.

@@ -85,6 +85,9 @@ fn connects_without_a_request_lock_nobody_out() {
         let report = served.report();
         assert!(report.connections <= 8);
         assert_eq!(report.turned_away, 301 - 8);
+        for _ in 0..10_000 {
+            drop(UnixStream::connect(served.path()).unwrap());
+        }
         let mut other = Client::structured(&served);
         assert!(other.read(0, 4096).unwrap() == bytes[..4096]);
         assert!(reading.read(0, 4096).unwrap() == bytes[..4096]);

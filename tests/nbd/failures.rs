@@ -61,8 +61,8 @@ fn the_pieces_before_a_lost_chunk_are_sent_and_the_error_lies_behind_them() {
                 }
             }
         };
-        // The pieces have 4 chunks each.
-        assert_eq!(sent, 8 * CHUNK as usize);
+        // The pieces have 2 chunks each.
+        assert_eq!(sent, 10 * CHUNK as usize);
         assert!(data[..sent] == bytes[..sent]);
         assert_eq!(failure.offset, Some(10 * CHUNK));
     });
@@ -87,7 +87,7 @@ fn a_reply_that_must_not_be_split_fails_as_a_whole() {
     within(LIMIT, || {
         let (served, _) = damaged(Fault::Missing);
         let mut client = Client::structured(&served);
-        client.request(READ, DF, 1, 9 * CHUNK, 3 * CHUNK as u32);
+        client.request(READ, DF, 1, 9 * CHUNK, 2 * CHUNK as u32);
         assert_eq!(client.outcome().unwrap_err().error, EIO);
     });
 }

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::thread;
 
 use chunk_restore::Cancel;
 use chunk_restore::nbd::Server;
@@ -50,11 +52,11 @@ fn zeros_are_sent_as_holes_and_data_in_pieces() {
             }
         }
         // The first piece ends at a multiple of 4096.
-        let first = (256 << 10) - 100;
-        let second = 6 * CHUNK as usize - 100 - first;
+        let piece = 2 * CHUNK as usize;
         let expected = [
-            (1, 100, 8 + first),
-            (1, 256 << 10, 8 + second),
+            (1, 100, 8 + piece - 100),
+            (1, 2 * CHUNK, 8 + piece),
+            (1, 4 * CHUNK, 8 + piece),
             (2, 6 * CHUNK, 12),
         ];
         assert_eq!(seen, expected);
@@ -71,15 +73,15 @@ fn a_reply_that_must_not_be_split_has_one_piece_or_is_refused() {
         let served = Served::image(Image::from_bytes(bytes.clone(), CHUNK));
         let mut client = Client::structured(&served);
         // Data and zeros.
-        client.request(READ, DF, 1, 512, 4 * CHUNK as u32);
+        client.request(READ, DF, 1, 512, 2 * CHUNK as u32);
         let chunk = client.chunk();
         assert_eq!((chunk.is_last, chunk.kind), (true, 1));
-        assert!(chunk.payload[8..] == bytes[512..512 + 4 * CHUNK as usize]);
+        assert!(chunk.payload[8..] == bytes[512..512 + 2 * CHUNK as usize]);
         // Zeros alone.
-        client.request(READ, DF, 1, 4 * CHUNK, 4 * CHUNK as u32);
+        client.request(READ, DF, 1, 4 * CHUNK, 2 * CHUNK as u32);
         let chunk = client.chunk();
         assert_eq!((chunk.is_last, chunk.kind), (true, 2));
-        client.request(READ, DF, 1, 0, 4 * CHUNK as u32 + 1);
+        client.request(READ, DF, 1, 0, 2 * CHUNK as u32 + 1);
         assert_eq!(client.outcome().unwrap_err().error, EOVERFLOW);
         assert!(client.read(0, 512).unwrap() == bytes[..512]);
     });
@@ -124,10 +126,18 @@ fn a_reply_lists_at_most_16384_extents() {
 }
 
 #[test]
-fn a_hint_is_answered_without_data() {
+fn a_hint_is_answered_without_data_and_has_the_chunks_fetched() {
     within(LIMIT, || {
         let (image, bytes) = disk();
-        let served = Served::image(image);
+        let script = Script::of(image, CHUNK);
+        let watch = Arc::clone(&script.watch);
+        let served = Served::script(script);
+        let mut client = Client::simple(&served);
+        client.request(CACHE, 0, 1, 0, 8 * CHUNK as u32);
+        client.outcome().unwrap();
+        while watch.requests() == 0 {
+            thread::yield_now();
+        }
         for mut client in [Client::simple(&served), Client::structured(&served)] {
             client.request(CACHE, 0, 1, 0, 1 << 20);
             client.outcome().unwrap();

@@ -3,6 +3,7 @@
 
 mod negotiation;
 mod option;
+mod option_reply;
 mod reply;
 mod request;
 #[cfg(test)]
@@ -22,4 +23,4 @@ pub(crate) const REQUEST_LEN_MAX: u32 = 32 << 20;
 
 /// The longest read that is answered in one piece if the client asks for that, in bytes. The
 /// protocol demands at least 64 KiB.
-pub(crate) const UNFRAGMENTED_LEN_MAX: u32 = 256 << 10;
+pub(crate) const UNFRAGMENTED_LEN_MAX: u32 = 128 << 10;

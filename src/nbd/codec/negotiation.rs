@@ -2,9 +2,10 @@
 
 use super::REQUEST_LEN_MAX;
 use super::option::{ContextQueries, InfoRequest};
+use super::option_reply::{Answer, len_of};
 use super::wire::{
-    ALLOCATION, ALLOCATION_ID, ALLOCATION_WILDCARD, Fields, OPTION_MAGIC, OPTION_REPLY_MAGIC,
-    SERVER_MAGIC, export_flag, handshake_flag, info, option, reply,
+    ALLOCATION, ALLOCATION_ID, ALLOCATION_WILDCARD, Fields, OPTION_MAGIC, SERVER_MAGIC,
+    export_flag, handshake_flag, info, option, reply,
 };
 
 /// The longest data of an option that is kept, in bytes. Longer data is skipped.
@@ -373,73 +374,4 @@ impl<'a> Negotiation<'a> {
             request_max,
         }
     }
-}
-
-/// The replies to one option.
-struct Answer<'a> {
-    option: u32,
-    output: &'a mut Vec<u8>,
-}
-
-impl Answer<'_> {
-    fn reply(&mut self, kind: u32, data: &[&[u8]]) {
-        let len: usize = data.iter().map(|part| part.len()).sum();
-        self.output.extend(OPTION_REPLY_MAGIC.to_be_bytes());
-        self.output.extend(self.option.to_be_bytes());
-        self.output.extend(kind.to_be_bytes());
-        self.output.extend(u32_of(len).to_be_bytes());
-        for part in data {
-            self.output.extend_from_slice(part);
-        }
-    }
-
-    fn acknowledge(&mut self) -> Step {
-        self.reply(reply::ACK, &[]);
-        Step::Reply
-    }
-
-    fn end(&mut self) -> Step {
-        self.reply(reply::ACK, &[]);
-        Step::End
-    }
-
-    fn context(&mut self, id: u32) {
-        self.reply(
-            reply::META_CONTEXT,
-            &[&id.to_be_bytes(), ALLOCATION.as_bytes()],
-        );
-    }
-
-    fn refuse(&mut self, error: u32, message: &str) -> Step {
-        self.reply(error, &[message.as_bytes()]);
-        Step::Reply
-    }
-
-    fn unknown(&mut self) -> Step {
-        self.refuse(reply::ERR_UNSUP, "this server does not know the option")
-    }
-
-    fn malformed(&mut self) -> Step {
-        self.refuse(
-            reply::ERR_INVALID,
-            "the option is malformed or comes at a wrong time",
-        )
-    }
-
-    fn needs_tls(&mut self) -> Step {
-        self.refuse(reply::ERR_TLS_REQD, "this server requires TLS")
-    }
-
-    fn no_export(&mut self) -> Step {
-        self.refuse(reply::ERR_UNKNOWN, "there is no export of this name")
-    }
-}
-
-fn len_of(text: &str) -> [u8; 4] {
-    u32_of(text.len()).to_be_bytes()
-}
-
-/// Names and messages are far shorter than 4 GiB.
-fn u32_of(len: usize) -> u32 {
-    u32::try_from(len).unwrap_or(u32::MAX)
 }

@@ -220,10 +220,10 @@ mod tests {
     }
 
     #[test]
-    fn one_piece_may_have_256_kib_and_no_more() {
+    fn one_piece_may_have_128_kib_and_no_more() {
         let read = |len| refusal(request(0, command_flag::DF, 0, len).check(RULES));
-        assert_eq!(read(256 << 10), None);
-        assert_eq!(read((256 << 10) + 1), Some(ErrorCode::Overflow));
+        assert_eq!(read(128 << 10), None);
+        assert_eq!(read((128 << 10) + 1), Some(ErrorCode::Overflow));
     }
 
     #[test]
