@@ -80,6 +80,13 @@
 //! there or the place is out of reach. With [`Restore::race`], it asks a second time for a chunk
 //! that is late, and takes the first answer.
 //!
+//! # Files
+//!
+//! Backups of containers and hosts are *file archives* (`root.pxar`, or `root.mpxar` with
+//! `root.ppxar`). `files::Files` opens one: it lists the entries, looks up a path, and reads single
+//! files, and fetches only the chunks that it needs. `files::pxar` decodes such an archive from any
+//! stream of bytes.
+//!
 //! # Guarantees
 //!
 //! - A target gets only bytes whose digest was verified, each once, in order, without gaps.
@@ -110,12 +117,13 @@
 //! - `pbs` (on): running PBS, over an HTTP/2 client of our own on rustls.
 //! - `https` (on): datastores that a web server publishes.
 //! - `s3` (on): datastores in S3 buckets.
+//! - `files` (on): the files in the archives of containers and hosts, one by one.
 //! - `nbd` (on): an NBD server ([`nbd::Server`]), which lets QEMU, libnbd and the Linux kernel read
 //!   archives at any offset.
 //! - `master-key` (off): `format::recover_key`, which needs the `rsa` crate.
 //!
-//! Folders need none of these. The feature `tls` is what the first three share; it is of no use by
-//! itself.
+//! Datastores in folders need none of these. The feature `tls` is what the first three share; it is
+//! of no use by itself.
 #![forbid(unsafe_code)]
 
 pub mod backend;
@@ -125,6 +133,8 @@ mod digest;
 pub mod environment;
 mod error;
 mod fetch;
+#[cfg(feature = "files")]
+pub mod files;
 pub mod format;
 mod memory;
 #[cfg(feature = "nbd")]

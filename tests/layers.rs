@@ -81,6 +81,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "restore",
         ],
     ),
+    ("files", &["error", "datastore", "restore", "read"]),
     ("environment", &["digest", "error", "reading", "format"]),
     (
         "open",
@@ -286,6 +287,7 @@ fn no_async_runtime_is_among_the_normal_dependencies() {
         ("pbs", cfg!(feature = "pbs")),
         ("https", cfg!(feature = "https")),
         ("s3", cfg!(feature = "s3")),
+        ("files", cfg!(feature = "files")),
         ("nbd", cfg!(feature = "nbd")),
         ("tls", cfg!(feature = "tls")),
         ("master-key", cfg!(feature = "master-key")),

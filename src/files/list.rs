@@ -1,0 +1,91 @@
+//! The entries of one directory, by its table.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::vec::IntoIter;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::files::FileEntry;
+use crate::files::pxar::{Problem, Shown, TABLE_ITEM_LEN, TableItem};
+use crate::files::tree::{Table, Tree};
+
+/// How many items of a table are read at once.
+const ITEMS_READ: usize = 1024;
+
+/// The entries of one directory, in the order of the archive. Made by
+/// [`Files::list`](super::Files::list).
+pub struct List {
+    tree: Arc<Tree>,
+    path: PathBuf,
+    table: Table,
+    items: IntoIter<TableItem>,
+}
+
+impl List {
+    pub(super) fn new(tree: Arc<Tree>, path: &Path) -> Result<List> {
+        let (entry, directory) = tree.lookup(path)?;
+        let shown = Shown(path.as_os_str().as_bytes());
+        let Some(directory) = directory else {
+            let message = format!("{shown} of {} is no directory", tree.name());
+            return Err(Error::new(ErrorKind::Invalid, message));
+        };
+        let path = entry.path;
+        let table = tree.table(directory, &path)?;
+        let items = items(&tree, &table, &path)?;
+        Ok(List {
+            tree,
+            path,
+            table,
+            items: items.into_iter(),
+        })
+    }
+}
+
+/// The items of a table, in the order of the archive.
+fn items(tree: &Tree, table: &Table, path: &Path) -> Result<Vec<TableItem>> {
+    let corrupt = |problem| tree.corrupt(problem, table.goodbye(), path.as_os_str().as_bytes());
+    let limit = tree.limits().open_entries;
+    let count = usize::try_from(table.count).unwrap_or(usize::MAX);
+    if count > limit {
+        return Err(corrupt(Problem::TooManyEntries { limit }));
+    }
+    let mut items = Vec::new();
+    let mut buffer = vec![0; count.min(ITEMS_READ) * TABLE_ITEM_LEN as usize];
+    while items.len() < count {
+        let len = (count - items.len()).min(ITEMS_READ) * TABLE_ITEM_LEN as usize;
+        tree.read_items(table, items.len() as u64, &mut buffer[..len])?;
+        for item in buffer[..len].chunks_exact(TABLE_ITEM_LEN as usize) {
+            items.push(tree.parse_item(table, item, path)?);
+        }
+    }
+    items.sort_unstable_by_key(|item| item.start);
+    let is_doubled = |pair: &[TableItem]| pair[0].start == pair[1].start;
+    if items.windows(2).any(is_doubled) {
+        return Err(corrupt(Problem::Table));
+    }
+    Ok(items)
+}
+
+impl Iterator for List {
+    type Item = Result<FileEntry>;
+
+    fn next(&mut self) -> Option<Result<FileEntry>> {
+        let item = self.items.next()?;
+        let node = self.tree.child(&self.table, &item, &self.path);
+        Some(node.map(|node| FileEntry {
+            path: self.path.join(OsStr::from_bytes(node.name())),
+            node,
+        }))
+    }
+}
+
+impl fmt::Debug for List {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("List")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}

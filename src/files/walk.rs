@@ -1,0 +1,131 @@
+//! The entries of an archive, or of a part of it, one after the other.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::files::pxar::{Decoder, EntryKind, Item, Problem, PxarError};
+use crate::files::tree::Tree;
+use crate::files::{FileEntry, Node};
+
+/// How much of the archive is read at once.
+const READ_LEN: usize = 64 << 10;
+
+/// The entries of an archive, or of a part of it, in the order of the archive. Made by
+/// [`Files::entries`](super::Files::entries) and [`Files::walk`](super::Files::walk). After an error
+/// there are no more.
+pub struct Walk {
+    tree: Arc<Tree>,
+    decoder: Decoder,
+    /// The path of the directory around the entry that the walk begins with.
+    above: PathBuf,
+    is_whole: bool,
+    is_over: bool,
+    buffer: Vec<u8>,
+    /// The part of the buffer that the decoder has not taken yet.
+    unread: Range<usize>,
+}
+
+impl Walk {
+    /// Walks over the whole archive.
+    pub(super) fn new(tree: Arc<Tree>) -> Walk {
+        let decoder = tree.decoder();
+        Walk {
+            tree,
+            decoder,
+            above: PathBuf::new(),
+            is_whole: true,
+            is_over: false,
+            buffer: vec![0; READ_LEN],
+            unread: 0..0,
+        }
+    }
+
+    /// Walks over an entry and everything in it.
+    pub(super) fn of(tree: Arc<Tree>, entry: &FileEntry) -> Walk {
+        let Some(above) = entry.path.parent() else {
+            return Walk::new(tree);
+        };
+        Walk {
+            decoder: tree.decoder_at(entry.node.offset()),
+            above: above.to_owned(),
+            is_whole: false,
+            ..Walk::new(tree)
+        }
+    }
+
+    fn find_next(&mut self) -> Result<Option<FileEntry>> {
+        loop {
+            // What follows the part that is walked over is of no concern.
+            if !self.is_whole && self.decoder.is_complete() {
+                return Ok(None);
+            }
+            let mut input = &self.buffer[self.unread.clone()];
+            let item = self.decoder.decode(&mut input);
+            let above = self.above.as_os_str().as_bytes();
+            let node = match item.map_err(|error| self.tree.wrap(error.below(above)))? {
+                Some(Item::Entry(entry)) => Some(Node::Entry(entry)),
+                Some(Item::HardLink(link)) => Some(Node::HardLink(link)),
+                Some(_) => None,
+                None => {
+                    if !self.read_on()? {
+                        return Ok(None);
+                    }
+                    continue;
+                }
+            };
+            self.unread.start = self.unread.end - input.len();
+            let Some(node) = node else {
+                continue;
+            };
+            if matches!(&node, Node::Entry(entry) if matches!(entry.kind, EntryKind::File(_))) {
+                let skipped = usize::try_from(self.decoder.skip_payload());
+                let left = self.unread.len();
+                self.unread.start += skipped.map_or(left, |skipped| skipped.min(left));
+            }
+            let path = self.above.join(OsStr::from_bytes(self.decoder.path()));
+            return Ok(Some(FileEntry { path, node }));
+        }
+    }
+
+    /// Fills the buffer again; `false` if the walk is over.
+    fn read_on(&mut self) -> Result<bool> {
+        let position = self.decoder.position();
+        if self.decoder.is_complete() && position >= self.tree.reader().len() {
+            return Ok(false);
+        }
+        let len = self.tree.reader().read_at(&mut self.buffer, position)?;
+        if len == 0 {
+            let error = PxarError::new(Problem::CutShort, position, self.decoder.path());
+            let error = error.below(self.above.as_os_str().as_bytes());
+            return Err(self.tree.wrap(error));
+        }
+        self.unread = 0..len;
+        Ok(true)
+    }
+}
+
+impl Iterator for Walk {
+    type Item = Result<FileEntry>;
+
+    fn next(&mut self) -> Option<Result<FileEntry>> {
+        if self.is_over {
+            return None;
+        }
+        let found = self.find_next().transpose();
+        self.is_over = !matches!(found, Some(Ok(_)));
+        found
+    }
+}
+
+impl fmt::Debug for Walk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Walk")
+            .field("decoder", &self.decoder)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,12 @@
+//! File archives: what a real PBS wrote comes out as it was backed up, and hostile archives are refused.
+#![allow(clippy::unwrap_used, reason = "a test that can't be set up has failed")]
+
+mod catalog;
+mod decode;
+mod decoding;
+mod describe;
+mod golden;
+mod lookup;
+mod made;
+#[path = "../support/mod.rs"]
+mod support;
