@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::filling::Filling;
 use crate::output::Output;
-use crate::size::Size;
+use crate::size::{Size, count};
 
 /// The ending of the files in a datastore that are the indexes of disks.
 const DISK_ENDING: &str = ".fidx";
@@ -130,17 +130,20 @@ impl Reads {
     }
 }
 
-/// `812 reads of 101 MiB, 203 chunks needed (180 were in memory), 38.2 MiB fetched`.
+/// `812 reads of 101 MiB, 203 chunks needed (180 in memory already), 38.2 MiB fetched`.
 impl fmt::Display for Reads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (bytes, fetched) = (Size::of(self.bytes), Size::of(self.fetched));
         write!(
             f,
-            "{} reads of {bytes}, {} chunks needed ({} were in memory), {fetched} fetched",
-            self.reads, self.chunks, self.hits
+            "{} of {bytes}, {} needed ({} in memory already), {fetched} fetched",
+            count(self.reads, "read"),
+            count(self.chunks, "chunk"),
+            self.hits
         )?;
         match self.retries {
             0 => Ok(()),
+            1 => f.write_str(", 1 retry"),
             retries => write!(f, ", {retries} retries"),
         }
     }

@@ -1,25 +1,24 @@
 //! The files that a mount shows: what the kernel asks about them, and its answers.
 
-use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::io;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use chunk_restore::{Error, ErrorKind, Reader};
+use chunk_restore::Reader;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use fuser::{
     Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
     KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEntry,
     ReplyLseek, ReplyOpen, ReplyStatfs, Request,
 };
-use parking_lot::Mutex;
 use rustix::process::{getegid, geteuid};
 
 use crate::disks::Disk;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::read_failures::ReadFailures;
 
 /// How many reads of disks are answered at once. A read that waits for its chunk holds up only those
 /// that come when so many wait already.
@@ -138,7 +137,7 @@ impl Files {
         output: &Output,
     ) -> Result<Files, Failure> {
         let (jobs, receiver) = unbounded();
-        let failures = Arc::new(Failures::new(output));
+        let failures = Arc::new(ReadFailures::new(output));
         for _ in 0..READS_MAX {
             let (receiver, failures) = (receiver.clone(), Arc::clone(&failures));
             let started = thread::Builder::new()
@@ -326,7 +325,7 @@ impl Filesystem for Files {
 }
 
 /// Answers reads of disks until the folder is gone.
-fn answer(jobs: &Receiver<Job>, failures: &Failures) {
+fn answer(jobs: &Receiver<Job>, failures: &ReadFailures) {
     let mut buffer = Vec::new();
     for Job {
         file,
@@ -347,36 +346,5 @@ fn answer(jobs: &Receiver<Job>, failures: &Failures) {
                 reply.error(Errno::EIO);
             }
         }
-    }
-}
-
-/// Tells why reads failed: programs only learn that they did.
-struct Failures {
-    output: Output,
-    /// The chunks whose failures were told.
-    told: Mutex<HashSet<(String, Option<usize>)>>,
-}
-
-impl Failures {
-    fn new(output: &Output) -> Failures {
-        Failures {
-            output: *output,
-            told: Mutex::default(),
-        }
-    }
-
-    /// Tells it once for each chunk, since programs try again.
-    fn tell(&self, name: &str, error: &Error) {
-        if error.kind() == ErrorKind::Cancelled {
-            return;
-        }
-        if !self.told.lock().insert((name.to_owned(), error.position())) {
-            return;
-        }
-        let failure = Failure::from_library(error).about(name);
-        let mut json = failure.facts();
-        json["event"] = "read_failed".into();
-        json["archive"] = name.into();
-        self.output.warn(failure.text("a read failed"), &json);
     }
 }

@@ -31,6 +31,7 @@ mod output;
 mod place;
 mod progress;
 mod prompt;
+mod read_failures;
 mod reading;
 mod repository;
 mod serve;

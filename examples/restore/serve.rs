@@ -18,7 +18,8 @@ use crate::job;
 use crate::listen::{Endpoint, Wish};
 use crate::output::Output;
 use crate::place;
-use crate::size::Size;
+use crate::read_failures::ReadFailures;
+use crate::size::{Size, count};
 
 /// Clients are told of this part of `--memory` as the longest read.
 const BLOCKS_IN_MEMORY: u64 = 8;
@@ -50,7 +51,9 @@ pub(crate) fn run(
             exit => Ok(exit),
         };
     }
-    let server = server(&disks, tls, options)?;
+    let failures = ReadFailures::new(output);
+    let server =
+        server(&disks, tls, options)?.on_failure(move |export, error| failures.tell(export, error));
     // From here on, a signal ends the server in good order.
     let _running = interrupt.run()?;
     let (listener, endpoint) = wish.listen()?;
@@ -70,11 +73,6 @@ pub(crate) fn run(
         exit => exit,
     });
     Ok(failed)
-}
-
-fn clients(count: u64) -> String {
-    let ending = if count == 1 { "" } else { "s" };
-    format!("{count} client{ending}")
 }
 
 /// The files that are filled, with the names of their disks.
@@ -202,12 +200,12 @@ impl Progress<'_> {
         json["clients_total"] = served.clients_total.into();
         json["failures"] = served.failures.into();
         let clients = match event {
-            "served" => format!("served {}", clients(served.clients_total)),
-            _ => clients(served.clients),
+            "served" => format!("served {}", count(served.clients_total, "client")),
+            _ => count(served.clients, "client"),
         };
         let mut text = format!("{clients}, {}", served.reads);
         if served.failures > 0 {
-            text += &format!(", {} requests failed", served.failures);
+            text += &format!(", {} failed", count(served.failures, "request"));
         }
         if let Some((filled, len)) = served.filled {
             text += &format!(", {} of {} filled", Size::of(filled), Size::of(len));

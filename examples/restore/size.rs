@@ -30,6 +30,12 @@ impl fmt::Display for Size {
     }
 }
 
+/// A number of things, such as `1 read` or `812 reads`.
+pub(crate) fn count(number: u64, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
 /// Reads a range such as `1GiB+512MiB`: its offset and its length.
 pub(crate) fn parse_range(text: &str) -> Result<Range<u64>, String> {
     let (offset, len) = text

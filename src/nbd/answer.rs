@@ -10,6 +10,7 @@ use super::codec::{
     Command, DATA_HEADER_LEN, DESCRIPTOR_LEN, ErrorCode, SIMPLE_LEN, STATUS_HEADER_LEN,
     UNFRAGMENTED_LEN_MAX, data, descriptor, done, error, error_at, hole, simple, status,
 };
+use super::service::FailureHook;
 use super::tally::Tally;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind};
@@ -34,7 +35,10 @@ pub(super) struct Answers<'a> {
     pub(super) reader: &'a Reader,
     pub(super) is_structured: bool,
     pub(super) buffers: &'a Buffers,
+    /// The name of the export.
+    pub(super) export: &'a str,
     pub(super) tally: &'a Tally,
+    pub(super) failure_hook: &'a FailureHook,
     pub(super) cancel: &'a Cancel,
 }
 
@@ -185,7 +189,10 @@ impl Answers<'_> {
         match self.reader.read_at(space, offset) {
             Ok(count) if count == space.len() => Ok(()),
             Ok(_) => Err(Failure::new(ErrorCode::Io, "the archive is too short")),
-            Err(error) => Err(Failure::of_read(&error, offset, space.len())),
+            Err(error) => {
+                self.failure_hook.call(self.export, &error);
+                Err(Failure::of_read(&error, offset, space.len()))
+            }
         }
     }
 

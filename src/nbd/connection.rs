@@ -22,7 +22,9 @@ pub(super) fn serve(service: &Service, peer: &Peer, cancel: &Cancel) {
         channel: &agreed.channel,
         reader: &service.readers[agreed.agreement.export],
         agreement: agreed.agreement,
+        export: &service.exports[agreed.agreement.export].name,
         tally: &service.tally,
+        failure_hook: &service.failure_hook,
         cancel,
     };
     transmit(&transmission, agreed.rest);

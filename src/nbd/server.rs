@@ -13,7 +13,7 @@ use super::codec::{ExportInfo, REQUEST_LEN_MAX, STRING_LEN_MAX};
 use super::connection::serve;
 use super::listener::Listener;
 use super::peers::{Panic, Peers, Room};
-use super::service::Service;
+use super::service::{FailureHook, Service};
 use super::tally::{ServerReport, Tally};
 use super::tls::Tls;
 use crate::cancel::Cancel;
@@ -56,6 +56,7 @@ impl Server {
             handshake_limit: HANDSHAKE_LIMIT,
             block_max: REQUEST_LEN_MAX,
             tally: Tally::default(),
+            failure_hook: FailureHook::default(),
         };
         Server {
             service,
@@ -127,6 +128,16 @@ impl Server {
         let bytes = bytes.clamp(BLOCK_MAX_MIN, u64::from(REQUEST_LEN_MAX));
         let bytes = bytes - bytes % BLOCK_ALIGNMENT;
         self.service.block_max = u32::try_from(bytes).unwrap_or(REQUEST_LEN_MAX);
+        self
+    }
+
+    /// Calls `hook` with the name of the export and the reason whenever the reader fails a read, since
+    /// many clients show their users only that there was an I/O error. The threads of connections
+    /// call the hook, several at once, and before the client hears of the failure. Reads that fail
+    /// because of the cancel are among them.
+    #[must_use]
+    pub fn on_failure(mut self, hook: impl Fn(&str, &Error) + Send + Sync + 'static) -> Server {
+        self.service.failure_hook = FailureHook::new(hook);
         self
     }
 

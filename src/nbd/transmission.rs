@@ -11,6 +11,7 @@ use super::answer::{Answers, PIECE_LEN_MAX};
 use super::buffers::Buffers;
 use super::channel::Channel;
 use super::codec::{Agreement, Command, HEADER_LEN, REQUEST_LEN_MAX, Request, Rules};
+use super::service::FailureHook;
 use super::tally::Tally;
 use crate::cancel::Cancel;
 use crate::read::Reader;
@@ -36,7 +37,10 @@ pub(super) struct Transmission<'a> {
     pub(super) channel: &'a Channel<'a>,
     pub(super) reader: &'a Reader,
     pub(super) agreement: Agreement,
+    /// The name of the export.
+    pub(super) export: &'a str,
     pub(super) tally: &'a Tally,
+    pub(super) failure_hook: &'a FailureHook,
     pub(super) cancel: &'a Cancel,
 }
 
@@ -56,7 +60,9 @@ pub(super) fn transmit(transmission: &Transmission<'_>, rest: Vec<u8>) {
         reader: transmission.reader,
         is_structured: transmission.agreement.is_structured,
         buffers: &buffers,
+        export: transmission.export,
         tally: transmission.tally,
+        failure_hook: transmission.failure_hook,
         cancel: transmission.cancel,
     };
     let mut requests = Requests {

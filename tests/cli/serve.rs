@@ -386,7 +386,7 @@ fn a_chunk_that_is_lost_fails_its_reads_and_no_others() {
     within(NEVER, || {
         let home = Home::new();
         fs::remove_file(chunk_file(&home.datastore(), 5)).unwrap();
-        let (serving, uri) = serve(&home, "--socket nbd.sock --repository dir:datastore");
+        let (mut serving, uri) = serve(&home, "--socket nbd.sock --repository dir:datastore");
         let read = |offset: u64| {
             shell(
                 &home,
@@ -397,6 +397,11 @@ fn a_chunk_that_is_lost_fails_its_reads_and_no_others() {
         assert!(!is_done && said.contains("Input/output error"), "{said}");
         let (is_done, said) = read(4 << 20);
         assert!(is_done, "{said}");
+        let told = serving.hear("read_failed");
+        assert_eq!(
+            (&told["archive"], &told["position"]),
+            (&"drive-scsi0.img".into(), &5.into())
+        );
         let ended = serving.end("INT");
         assert_eq!(ended.code, Some(0));
         assert!(ended.last("served")["failures"].as_u64() > Some(0));
