@@ -30,6 +30,10 @@ pub(super) enum Step {
     Forget(u64),
 }
 
+/// A chunk that was read ahead will hardly be read any more once so many times as many chunks have come
+/// as may be read ahead.
+const STALE_AFTER: u64 = 4;
+
 /// Which chunks are here.
 #[derive(Clone, Copy)]
 enum Kept {
@@ -62,6 +66,8 @@ pub(super) struct Shelf<T> {
     asked_ahead: usize,
     next_ticket: u64,
     next_use: i64,
+    /// How many chunks have come.
+    arrivals: u64,
     /// Why nothing can be read any more.
     closed: Option<Error>,
 }
@@ -85,6 +91,8 @@ enum State<T> {
     Here {
         data: Arc<T>,
         last_use: i64,
+        /// How many chunks had come before.
+        arrived: u64,
     },
 }
 
@@ -104,6 +112,7 @@ impl<T> Default for Shelf<T> {
             asked_ahead: 0,
             next_ticket: 0,
             next_use: 0,
+            arrivals: 0,
             closed: None,
         }
     }
@@ -130,7 +139,7 @@ impl<T> Shelf<T> {
     /// The data of a chunk, if it is here.
     pub(super) fn take(&mut self, digest: &Digest) -> Option<Arc<T>> {
         let entry = self.entries.get_mut(digest)?;
-        let State::Here { data, last_use } = &mut entry.state else {
+        let State::Here { data, last_use, .. } = &mut entry.state else {
             return None;
         };
         let data = Arc::clone(data);
@@ -287,7 +296,8 @@ impl<T> Shelf<T> {
                 waiting.pop_front();
                 continue;
             }
-            if !self.has_slot(urgency) {
+            let is_waited_for = entry.is_some_and(|entry| !entry.waiters.is_empty());
+            if !self.has_slot(urgency, is_waited_for) {
                 return None;
             }
             match urgency {
@@ -299,16 +309,28 @@ impl<T> Shelf<T> {
     }
 
     /// Whether one more chunk may be asked for. Another chunk may have to make room for it.
-    fn has_slot(&mut self, urgency: Urgency) -> bool {
+    fn has_slot(&mut self, urgency: Urgency, is_waited_for: bool) -> bool {
         match urgency {
             Urgency::Now => self.occupied < self.slots || self.evict(),
-            // The one that was read ahead longest ago will hardly be read any more.
+            // Streams must not push one another's chunks out before these are read.
             Urgency::Ahead if self.asked_ahead + self.unread.len() >= self.ahead_max() => {
-                self.evict_from(Kept::Unread)
+                (is_waited_for || self.is_unread_stale()) && self.evict_from(Kept::Unread)
             }
             // One slot is left to those who wait.
             Urgency::Ahead => self.occupied + 1 < self.slots || self.evict_from(Kept::Used),
         }
+    }
+
+    /// Whether the chunk that was read ahead longest ago will hardly be read any more.
+    fn is_unread_stale(&self) -> bool {
+        let oldest = self.unread.values().next();
+        let oldest = oldest.and_then(|digest| self.entries.get(digest));
+        let arrived = oldest.map(|entry| match entry.state {
+            State::Here { arrived, .. } => arrived,
+            _ => self.arrivals,
+        });
+        let later = arrived.map_or(0, |arrived| self.arrivals - arrived);
+        later > STALE_AFTER * self.ahead_max() as u64
     }
 
     fn ask(&mut self, digest: &Digest, urgency: Urgency) -> Option<Want> {
@@ -381,7 +403,9 @@ impl<T> Shelf<T> {
         entry.state = State::Here {
             data: Arc::clone(&data),
             last_use,
+            arrived: self.arrivals,
         };
+        self.arrivals += 1;
         Some((entry.position, data))
     }
 
@@ -549,6 +573,37 @@ mod tests {
         assert!(shelf.peek(&chunk(1).digest).is_none(), "used before 0");
         assert!(shelf.peek(&chunk(0).digest).is_some());
         assert!(shelf.peek(&chunk(10).digest).is_some());
+    }
+
+    #[test]
+    fn chunks_that_were_read_ahead_push_one_another_out_only_when_they_are_stale() {
+        let mut shelf = shelf(4);
+        ahead(&mut shelf, 0..10);
+        let first = wants(&mut shelf);
+        assert_eq!(positions(&first), [0, 1, 2]);
+        all_come(&mut shelf, &first);
+        assert!(wants(&mut shelf).is_empty());
+        // One that is read makes room for the next.
+        shelf.take(&chunk(0).digest);
+        assert_eq!(positions(&wants(&mut shelf)), [3]);
+        // The fill waits for chunks that come behind all others.
+        let mut shelf = super::tests::shelf(4);
+        ahead(&mut shelf, 0..3);
+        let first = wants(&mut shelf);
+        all_come(&mut shelf, &first);
+        let _filling = shelf.wait_for(20, chunk(20), Urgency::Ahead);
+        assert_eq!(positions(&wants(&mut shelf)), [20]);
+        let mut shelf = super::tests::shelf(4);
+        ahead(&mut shelf, 0..4);
+        let first = wants(&mut shelf);
+        all_come(&mut shelf, &first);
+        for number in 100..120 {
+            let waiting = wait(&mut shelf, number);
+            let next = wants(&mut shelf);
+            all_come(&mut shelf, &next);
+            drop(waiting);
+        }
+        assert!(shelf.peek(&chunk(0).digest).is_none() && shelf.peek(&chunk(3).digest).is_some());
     }
 
     #[test]
