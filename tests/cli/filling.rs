@@ -22,7 +22,8 @@ fn the_file_gets_its_name_when_it_is_whole_and_is_read_from_then_on() {
         assert_eq!(home.names_in("files"), ["drive-scsi0.img"]);
 
         // The second time nothing is left to do.
-        let serving = Running::start(&home, SERVE);
+        let mut serving = Running::start(&home, SERVE);
+        serving.hear("serving");
         let ended = serving.end("INT");
         assert_eq!(ended.code, Some(0));
         assert_eq!(ended.last("served")["fetched"], 0);
