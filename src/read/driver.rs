@@ -79,7 +79,7 @@ impl Driver {
         }
         self.apply_memory();
         self.take_steps();
-        // It isn't lost where it is not told of: a chunk that can't be had tells its readers.
+        // Nobody hears of retries: a chunk that can't be had tells those who wait for it.
         self.fetcher.wait(&self.bell, GLANCE, &mut |_| ())?;
         self.fetcher.take_answers(&mut |_| ());
         let taken = self.take_outcomes();
