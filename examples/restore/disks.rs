@@ -1,15 +1,13 @@
 //! The disks of a snapshot, opened for reads at any offset: what `serve` exports and `mount` shows.
 
 use std::fmt;
-use std::path::Path;
 
-use chunk_restore::{Reader, Restore, Snapshot};
+use chunk_restore::{Archive, Reader, Restore, Snapshot};
 use serde_json::{Value, json};
 
 use crate::content::{self, Content};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::filling::Filling;
 use crate::output::Output;
 use crate::size::{Size, count};
 
@@ -27,18 +25,15 @@ pub(crate) struct Disk {
     /// The archive's name as people type it.
     pub(crate) name: String,
     pub(crate) reader: Reader,
-    /// The file that becomes the disk meanwhile.
-    pub(crate) filling: Option<Filling>,
 }
 
-/// Opens the archives that were asked for; if none were asked for, all disks of the snapshot. A disk
-/// of them all whose index is damaged is told and left out, and the exit code says so. Files of the
-/// disks are filled in the folder `fill`.
+/// Opens the archives that were asked for; if none were asked for, all disks of the snapshot. If no
+/// archives were named, a disk whose index is damaged is reported and left out, and the exit code says so. `settings` says
+/// how an archive is read.
 pub(crate) fn open(
     snapshot: &Snapshot,
     asked: &[String],
-    restore: &Restore,
-    fill: Option<&Path>,
+    settings: &dyn Fn(&str, &Archive) -> Result<Restore, Failure>,
     output: &Output,
 ) -> Result<(Vec<Disk>, Exit), Failure> {
     let mut names = content::select(snapshot, asked)?;
@@ -47,7 +42,7 @@ pub(crate) fn open(
     }
     let (mut disks, mut exit) = (Vec::new(), Exit::Done);
     for name in &names {
-        match open_one(snapshot, name, restore, fill) {
+        match open_one(snapshot, name, settings) {
             Ok(disk) => disks.push(disk),
             Err(failure) if failure.exit() == Exit::Integrity && asked.is_empty() => {
                 output.fail(&failure);
@@ -59,27 +54,16 @@ pub(crate) fn open(
     Ok((disks, exit))
 }
 
-/// Opens one archive, and fills a file of it where a folder for that is given.
+/// Opens one archive.
 fn open_one(
     snapshot: &Snapshot,
     name: &str,
-    restore: &Restore,
-    fill: Option<&Path>,
+    settings: &dyn Fn(&str, &Archive) -> Result<Restore, Failure>,
 ) -> Result<Disk, Failure> {
     match Content::open(snapshot, name)? {
         Content::Archive { name, archive } => {
-            let (reader, filling) = match fill {
-                None => (restore.reader(&archive)?, None),
-                Some(folder) => {
-                    let (reader, filling) = Filling::open(folder, &name, &archive, restore)?;
-                    (reader, Some(filling))
-                }
-            };
-            Ok(Disk {
-                name,
-                reader,
-                filling,
-            })
+            let reader = settings(&name, &archive)?.reader(&archive)?;
+            Ok(Disk { name, reader })
         }
         Content::Small { name, .. } => Err(Failure::usage(format!(
             "{name} is a small file, and no disk"

@@ -22,7 +22,8 @@ use crate::output::Output;
 use crate::progress::{Progress, numbers};
 use crate::size::Size;
 
-/// What the options say about how chunks are fetched, all but the patience.
+/// What the options say about how chunks are fetched. The patience is that of the library, unless an
+/// option names one.
 pub(crate) fn settings(options: &Options, interrupt: &Interrupt) -> Restore {
     let mut restore = Restore::new()
         .threads(options.threads)
@@ -34,6 +35,9 @@ pub(crate) fn settings(options: &Options, interrupt: &Interrupt) -> Restore {
     }
     if let Some(bytes) = options.memory {
         restore = restore.memory(bytes);
+    }
+    if options.patience.is_some() {
+        restore = restore.patience(options.patience());
     }
     restore
 }

@@ -1,6 +1,6 @@
 //! `restore mount`: shows the disks and small files of a snapshot in a folder, until it is stopped.
 
-use chunk_restore::Snapshot;
+use chunk_restore::{Archive, Snapshot};
 use serde_json::json;
 
 use crate::arguments::{Mount, Options};
@@ -24,7 +24,8 @@ pub(crate) fn run(
     mounted::check(&mount.folder)?;
     let snapshot = place::snapshot(options, &mount.snapshot, output)?;
     let restore = job::settings(options, interrupt);
-    let (disks, mut exit) = disks::open(&snapshot, &[], &restore, None, output)?;
+    let settings = |_: &str, _: &Archive| Ok(restore.clone());
+    let (disks, mut exit) = disks::open(&snapshot, &[], &settings, output)?;
     let mut files: Vec<File> = disks.iter().map(File::of).collect();
     small_files(&snapshot, &mut files, &mut exit, output)?;
     tell_left_out(&snapshot, output);

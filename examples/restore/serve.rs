@@ -4,6 +4,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use chunk_restore::Archive;
 use chunk_restore::nbd::{Server, Tls};
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ use crate::commands;
 use crate::disks::{self, Disk, Reads};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::filling::Filling;
+use crate::filling::{Filling, Folder};
 use crate::interrupt::Interrupt;
 use crate::job;
 use crate::listen::{Endpoint, Wish};
@@ -40,8 +41,15 @@ pub(crate) fn run(
     let tls = tls(serve)?;
     let snapshot = place::snapshot(options, &serve.snapshot, output)?;
     let restore = job::settings(options, interrupt);
-    let fill = serve.fill.as_deref();
-    let (disks, exit) = disks::open(&snapshot, &serve.archives, &restore, fill, output)?;
+    let folder = serve.fill.as_deref().map(|path| Folder {
+        path,
+        overwrites: options.overwrite,
+    });
+    let settings = |name: &str, archive: &Archive| match folder {
+        Some(folder) => folder.settings(name, archive, &restore),
+        None => Ok(restore.clone()),
+    };
+    let (disks, exit) = disks::open(&snapshot, &serve.archives, &settings, output)?;
     if disks.is_empty() {
         return match exit {
             Exit::Done => Err(
@@ -58,28 +66,36 @@ pub(crate) fn run(
     let _running = interrupt.run()?;
     let (listener, endpoint) = wish.listen()?;
     endpoint.warn(serve.tls_client_ca.is_some(), output);
+    let fillings = fill(&disks, folder, output)?;
     tell(&disks, &endpoint, serve, output);
     let progress = Progress {
         server: &server,
         disks: &disks,
+        fillings: &fillings,
         output,
     };
     let served = progress.show_while(|| server.run(listener, interrupt.cancel()));
     progress.tell("served", &progress.served());
-    served?;
-    let fillings = fillings(&disks).map(|(name, filling)| filling.end(name, output));
-    let failed = fillings.fold(exit, |exit, filled| match exit {
-        Exit::Done => filled,
+    let ends = fillings.into_iter().map(|filling| filling.end(output));
+    let exit = ends.fold(exit, |exit, end| match exit {
+        Exit::Done => end,
         exit => exit,
     });
-    Ok(failed)
+    served?;
+    Ok(exit)
 }
 
-/// The files that are filled, with the names of their disks.
-fn fillings(disks: &[Disk]) -> impl Iterator<Item = (&str, &Filling)> {
-    disks
-        .iter()
-        .filter_map(|disk| Some((disk.name.as_str(), disk.filling.as_ref()?)))
+/// Starts to fill the files of the disks.
+fn fill(
+    disks: &[Disk],
+    folder: Option<Folder<'_>>,
+    output: &Output,
+) -> Result<Vec<Filling>, Failure> {
+    let started = folder.into_iter().flat_map(|folder| {
+        let disks = disks.iter();
+        disks.filter_map(move |disk| folder.fill(disk, output).transpose())
+    });
+    started.collect()
 }
 
 fn tls(serve: &Serve) -> Result<Option<Tls>, Failure> {
@@ -137,6 +153,7 @@ fn tell(disks: &[Disk], endpoint: &Endpoint, serve: &Serve, output: &Output) {
 struct Progress<'a> {
     server: &'a Server,
     disks: &'a [Disk],
+    fillings: &'a [Filling],
     output: &'a Output,
 }
 
@@ -166,8 +183,8 @@ impl Progress<'_> {
                 };
                 let mut shown = Served::default();
                 while is_working.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-                    for (name, filling) in fillings(self.disks) {
-                        filling.tell_end(name, self.output);
+                    for filling in self.fillings {
+                        filling.tell_outcome(self.output);
                     }
                     let served = self.served();
                     if served != shown {
@@ -187,8 +204,8 @@ impl Progress<'_> {
             clients_total: report.connections_total,
             failures: report.failures,
             reads: Reads::of(self.disks),
-            filled: fillings(self.disks)
-                .map(|(_, filling)| filling.progress())
+            filled: (self.fillings.iter())
+                .map(Filling::progress)
                 .reduce(|sum, file| (sum.0 + file.0, sum.1 + file.1)),
         }
     }

@@ -208,8 +208,12 @@ impl Dispatcher {
         if !is_queued {
             return false;
         }
-        if let Some(sent) = self.remove(ticket).and_then(|task| task.sent) {
+        if let Some(task) = self.remove(ticket)
+            && let Some(sent) = task.sent
+        {
             self.lanes[sent.lane].has_unwanted = true;
+            // Its first request was counted, and is not made.
+            self.asked -= usize::from(task.attempt == 1);
         }
         true
     }
@@ -237,6 +241,8 @@ impl Dispatcher {
             self.fresh.insert((Urgency::Now, ticket));
         } else if self.fresh.remove(&(Urgency::Ahead, ticket)) {
             self.fresh.insert((Urgency::Now, ticket));
+        } else if let Some(sent) = &task.sent {
+            sent.stage.hurry();
         }
     }
 

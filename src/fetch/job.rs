@@ -48,6 +48,8 @@ struct State {
     requested: Option<Requested>,
     /// The chunk came another way, or nobody wants it any more.
     is_unwanted: bool,
+    /// Somebody waits for the chunk since the job was given to a worker.
+    is_hurried: bool,
 }
 
 #[derive(Debug)]
@@ -87,6 +89,15 @@ impl Stage {
         let is_queued = state.requested.is_none() && !state.is_unwanted;
         state.is_unwanted |= is_queued;
         is_queued
+    }
+
+    /// From now on somebody waits for the chunk.
+    pub(super) fn hurry(&self) {
+        self.0.lock().is_hurried = true;
+    }
+
+    pub(super) fn is_hurried(&self) -> bool {
+        self.0.lock().is_hurried
     }
 
     pub(super) fn is_unwanted(&self) -> bool {

@@ -66,6 +66,12 @@ impl Seeds {
         self.0.write().push((seed, None));
     }
 
+    /// An image that was added is of no more use.
+    pub(crate) fn remove(&self, image: &Arc<dyn ReadAt>) {
+        let mut seeds = self.0.write();
+        seeds.retain(|(seed, _)| !Arc::ptr_eq(&seed.image, image));
+    }
+
     /// The images that may hold a chunk, each with the offset at which the chunk would begin.
     pub(super) fn candidates(&self, chunk: &Chunk) -> Vec<(Arc<dyn ReadAt>, u64)> {
         let candidate = |(seed, occurrences): &(Seed, Option<Occurrences>)| {

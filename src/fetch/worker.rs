@@ -24,8 +24,9 @@ use crate::rate_limit::RateLimit;
 /// How long a connection is left alone while there is nothing to fetch. Proxies forget one after half a minute or more.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
-/// How long the worker that keeps a connection open waits before it tries again to make one.
-const RECONNECT: Duration = Duration::from_secs(1);
+/// How long the worker that keeps a connection open waits at first before it tries again to make one; then twice as long
+/// each time.
+const RECONNECT_MIN: Duration = Duration::from_secs(1);
 
 /// How long a worker that may have nothing in flight sleeps until it looks again.
 const IDLE: Duration = Duration::from_millis(200);
@@ -54,6 +55,7 @@ pub(super) struct Worker<'a> {
     is_urgent: bool,
     /// Hears what came of its first connection.
     opened: Sender<bool>,
+    reconnect_after: Duration,
     jobs: Jobs,
     /// Counts how long it holds back this worker.
     rate_limit: &'a RateLimit,
@@ -100,6 +102,7 @@ pub(super) fn run(
         number,
         is_urgent: lane.settings.keeps_urgent_worker && number == 0,
         opened,
+        reconnect_after: RECONNECT_MIN,
         jobs,
         rate_limit: &rate_limit,
         held: Held::new(arrivals),
@@ -131,7 +134,7 @@ impl<'a> Worker<'a> {
     {
         if self.is_urgent {
             let is_open = self.connect(&mut link).is_ok();
-            // Only the first is waited for; and nobody waits for it who has no use for it.
+            // Whoever opened the reader waits for this once, and may have given up.
             let _ = self.opened.send(is_open);
         }
         // The next is requested before the last is decoded, so the line never waits for the CPU.
@@ -200,13 +203,17 @@ impl<'a> Worker<'a> {
                 Err(TryRecvError::Disconnected) => return None,
                 Err(TryRecvError::Empty) => {}
             }
+            if self.is_hung_up(link) {
+                // Another connection is made.
+                return None;
+            }
             let mut ready = Select::new();
             ready.recv(&self.jobs.now);
             if !self.is_urgent {
                 ready.recv(&self.jobs.ahead);
             }
             let pause = match &link.connection {
-                None if self.is_urgent => RECONNECT,
+                None if self.is_urgent => self.reconnect_after,
                 _ => KEEP_ALIVE,
             };
             if ready.ready_timeout(pause).is_err() {
@@ -223,8 +230,10 @@ impl<'a> Worker<'a> {
     {
         link.connection.take_if(|open| open.keep_alive().is_err());
         if self.is_urgent {
-            // Where it fails, another try follows.
-            let _ = self.connect(link);
+            self.reconnect_after = match self.connect(link) {
+                Ok(_) => RECONNECT_MIN,
+                Err(_) => (2 * self.reconnect_after).min(KEEP_ALIVE),
+            };
         }
     }
 
@@ -384,7 +393,8 @@ impl<'a> Worker<'a> {
         if job.stage.is_unwanted() {
             return self.held.answer(id, Some(fetched), Err(Failure::Overtaken));
         }
-        let leaves_one = job.urgency == Urgency::Ahead && self.lane.settings.keeps_urgent_worker;
+        let is_ahead = job.urgency == Urgency::Ahead && !job.stage.is_hurried();
+        let leaves_one = is_ahead && self.lane.settings.keeps_urgent_worker;
         let permit = match leaves_one {
             true => self.shared.permits.acquire_ahead(),
             false => self.shared.permits.acquire(),

@@ -8,24 +8,35 @@ use parking_lot::{Condvar, Mutex};
 pub(crate) struct DecodePermits {
     /// How many permits there are.
     count: usize,
-    acquired: Mutex<usize>,
+    acquired: Mutex<Acquired>,
+    /// Wakes those that take any permit, and those that leave one to others.
     released: Condvar,
-    /// Wakes those that leave no permit to others: they come first.
-    released_to_urgent: Condvar,
+    released_ahead: Condvar,
+}
+
+/// How many permits are acquired.
+#[derive(Debug, Default)]
+struct Acquired {
+    all: usize,
+    /// Those of chunks that nobody waits for.
+    ahead: usize,
 }
 
 /// The right to decode one chunk. Dropping the permit releases it.
 #[derive(Debug)]
-pub(crate) struct DecodePermit<'a>(&'a DecodePermits);
+pub(crate) struct DecodePermit<'a> {
+    permits: &'a DecodePermits,
+    is_ahead: bool,
+}
 
 impl DecodePermits {
     /// `count` permits, but at least 1.
     pub(super) fn new(count: usize) -> DecodePermits {
         DecodePermits {
             count: count.max(1),
-            acquired: Mutex::new(0),
+            acquired: Mutex::default(),
             released: Condvar::new(),
-            released_to_urgent: Condvar::new(),
+            released_ahead: Condvar::new(),
         }
     }
 
@@ -37,11 +48,14 @@ impl DecodePermits {
     /// Waits until fewer chunks are being decoded than there are permits, and takes a permit.
     pub(crate) fn acquire(&self) -> DecodePermit<'_> {
         let mut acquired = self.acquired.lock();
-        while *acquired >= self.count {
-            self.released_to_urgent.wait(&mut acquired);
+        while acquired.all >= self.count {
+            self.released.wait(&mut acquired);
         }
-        *acquired += 1;
-        DecodePermit(self)
+        acquired.all += 1;
+        DecodePermit {
+            permits: self,
+            is_ahead: false,
+        }
     }
 
     /// Does the same as [`acquire`](DecodePermits::acquire), but leaves one permit, where there are
@@ -49,20 +63,27 @@ impl DecodePermits {
     pub(crate) fn acquire_ahead(&self) -> DecodePermit<'_> {
         let most = (self.count - 1).max(1);
         let mut acquired = self.acquired.lock();
-        while *acquired >= most {
-            self.released.wait(&mut acquired);
+        while acquired.all >= self.count || acquired.ahead >= most {
+            self.released_ahead.wait(&mut acquired);
         }
-        *acquired += 1;
-        DecodePermit(self)
+        acquired.all += 1;
+        acquired.ahead += 1;
+        DecodePermit {
+            permits: self,
+            is_ahead: true,
+        }
     }
 }
 
 impl Drop for DecodePermit<'_> {
     fn drop(&mut self) {
-        *self.0.acquired.lock() -= 1;
-        if !self.0.released_to_urgent.notify_one() {
-            self.0.released.notify_one();
-        }
+        let mut acquired = self.permits.acquired.lock();
+        acquired.all -= 1;
+        acquired.ahead -= usize::from(self.is_ahead);
+        drop(acquired);
+        // Either may be the one that can go on.
+        self.permits.released.notify_one();
+        self.permits.released_ahead.notify_one();
     }
 }
 
@@ -79,10 +100,27 @@ mod tests {
         let permit = permits.acquire();
         thread::scope(|scope| {
             let waiting = scope.spawn(|| drop(permits.acquire()));
-            assert_eq!(*permits.acquired.lock(), 1);
+            assert_eq!(permits.acquired.lock().all, 1);
             drop(permit);
             waiting.join().expect("the permit was released");
         });
-        assert_eq!(*permits.acquired.lock(), 0);
+        assert_eq!(permits.acquired.lock().all, 0);
+    }
+
+    #[test]
+    fn one_permit_is_left_to_chunks_that_somebody_waits_for() {
+        let permits = DecodePermits::new(3);
+        let first = permits.acquire_ahead();
+        let _second = permits.acquire_ahead();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| drop(permits.acquire_ahead()));
+            drop(permits.acquire());
+            assert_eq!(permits.acquired.lock().ahead, 2);
+            drop(first);
+            waiting.join().expect("a permit was released");
+        });
+        // Those that somebody waits for don't count among the others.
+        let _urgent = [permits.acquire(), permits.acquire()];
+        assert_eq!(permits.acquired.lock().all, 3);
     }
 }

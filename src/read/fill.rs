@@ -75,11 +75,12 @@ impl Fill {
         let (filled, arrived) = Filled::new(archive.index().count());
         let filled = Arc::new(filled);
         let outcome = Arc::new(Mutex::default());
-        shared.seeds.add(Arc::new(Held {
+        let held: Arc<dyn ReadAt> = Arc::new(Held {
             archive: archive.clone(),
             filled: Arc::clone(&filled),
             file: found,
-        }));
+        });
+        shared.seeds.add(Arc::clone(&held));
         let filler = Filler {
             shared: Arc::clone(shared),
             filled: Arc::clone(&filled),
@@ -87,6 +88,7 @@ impl Fill {
             scan,
             target,
             arrived,
+            held,
             stop: stop.clone(),
             lost: None,
         };
@@ -114,6 +116,21 @@ impl Fill {
     /// others are in the file; [`ErrorKind::Cancelled`]. The unfinished file stays.
     pub fn outcome(&self) -> Option<Result<()>> {
         self.outcome.lock().clone()
+    }
+
+    /// Ends the fill, and returns what came of it. A sync of the file that has begun is waited for, and
+    /// the file may then be whole.
+    ///
+    /// # Errors
+    /// As [`outcome`](Fill::outcome).
+    pub fn end(mut self) -> Result<()> {
+        self.stop.cancel();
+        self.threads.join();
+        let outcome = self.outcome.lock().take();
+        outcome.unwrap_or_else(|| {
+            let message = "the thread that fills the file has ended";
+            Err(Error::new(ErrorKind::Resources, message))
+        })
     }
 }
 
@@ -151,6 +168,8 @@ struct Filler {
     scan: Option<Arc<Scan>>,
     target: FileTarget,
     arrived: Receiver<Arrival>,
+    /// The seed that the file is for the workers.
+    held: Arc<dyn ReadAt>,
     stop: Cancel,
     /// The first chunk that can't be had.
     lost: Option<Error>,
@@ -159,8 +178,14 @@ struct Filler {
 impl Filler {
     fn run(mut self) {
         let outcome = self.fill();
-        // From now on nothing is kept any more; what the file holds is still read.
-        *self.shared.fill.lock() = None;
+        // From now on nothing is kept any more. A whole file is still read; another fill may go on with an
+        // unfinished one.
+        if outcome.is_err() {
+            self.shared.seeds.remove(&self.held);
+        }
+        let mut keeps = self.shared.fill.lock();
+        keeps.take_if(|other| Arc::ptr_eq(other, &self.filled));
+        drop(keeps);
         *self.outcome.lock() = Some(outcome);
     }
 
@@ -201,8 +226,9 @@ impl Filler {
                     self.lost.get_or_insert(error);
                     return Ok(());
                 }
-                // The place may come back.
-                Err(_) => self.pause()?,
+                // The place may come back, and this machine may have what it lacks.
+                Err(error) if may_pass(&error) => self.pause()?,
+                Err(error) => return Err(error),
             }
             if self.filled.holds(position) {
                 return Ok(());
@@ -244,7 +270,8 @@ impl Filler {
         let delivery = match delivery {
             Ok(Behind::Coming(delivery)) => delivery,
             Ok(Behind::Here(data)) => return Ok(Ok(data)),
-            Err(error) => return Ok(Err(error)),
+            // Nothing can be read any more.
+            Err(error) => return Err(error),
         };
         loop {
             select! {
@@ -285,6 +312,8 @@ impl Filler {
     }
 
     fn write(&mut self, position: usize, chunk: &Chunk, data: &Verified) -> Result<()> {
+        // What is written need not be kept for the fill.
+        self.shared.shelf.lock().let_go(&chunk.digest);
         // It may have come for somebody else meanwhile.
         if self.filled.holds(position) {
             return Ok(());
@@ -310,6 +339,11 @@ impl Filler {
         }
         Ok(())
     }
+}
+
+/// Whether the same chunk may be had later.
+fn may_pass(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Resources)
 }
 
 fn target_error(verb: &str, offset: u64, error: io::Error) -> Error {

@@ -145,12 +145,13 @@ impl Reader {
             let count = (chunk.len as usize - from).min(len as usize - done);
             let piece = &mut buffer[done..][..count];
             done += count;
+            // While this chunk is waited for, the others come.
+            let also = Some(position + ahead).filter(|also| *also <= read.last);
             if shared.is_zero(&chunk) {
                 piece.fill(0);
+                shared.want_now(also);
                 continue;
             }
-            // While this one is waited for, the others come.
-            let also = Some(position + ahead).filter(|also| *also <= read.last);
             let data = shared.chunk(position, &chunk, also)?;
             piece.copy_from_slice(&data.data()[from..][..count]);
             shared.release(data);

@@ -151,6 +151,14 @@ impl Shared {
         self.ring();
     }
 
+    /// Asks for a chunk that a read which is under way needs soon.
+    pub(super) fn want_now(&self, position: Option<usize>) {
+        if position.is_some() {
+            self.want(&mut self.shelf.lock(), position, Urgency::Now);
+            self.ring();
+        }
+    }
+
     fn want(
         &self,
         shelf: &mut Shelf<Verified>,
@@ -211,15 +219,10 @@ impl Shared {
         let next = (position + 1..count.min(position + LOOK_AHEAD_MAX))
             .filter(|at| is_lacking(*at) && self.data_chunk(*at).is_some());
         let next: Vec<usize> = next.take(ahead_max / FILL_AHEAD_DIVISOR).collect();
-        // With room for one chunk alone, all have to wait for one another.
-        let urgency = match ahead_max {
-            0 => Urgency::Now,
-            _ => Urgency::Ahead,
-        };
         let mut shelf = self.shelf.lock();
         let found = match shelf.peek(&chunk.digest) {
             Some(data) => Behind::Here(data),
-            None => Behind::Coming(shelf.wait_for(position, *chunk, urgency)?),
+            None => Behind::Coming(shelf.wait_for(position, *chunk, Urgency::Ahead)?),
         };
         self.want(&mut shelf, next, Urgency::Ahead);
         drop(shelf);

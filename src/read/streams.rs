@@ -104,8 +104,10 @@ impl Streams {
     /// all the same asks for it anew.
     fn leave(&mut self) -> Vec<usize> {
         let reads = self.reads;
+        // Streams that are read in turn lie as many reads apart.
+        let most = LEFT_READS_MIN.max(2 * self.active() as u64);
         let left = self.streams.iter_mut();
-        let left = left.filter(|stream| reads - stream.last_read > LEFT_READS_MIN);
+        let left = left.filter(|stream| reads - stream.last_read > most);
         left.flat_map(|stream| stream.ahead.drain(..)).collect()
     }
 
@@ -263,6 +265,18 @@ mod tests {
             record(&mut streams, number * 250..number * 250 + 250);
         }
         assert_eq!(streams.streams.len(), 1);
+    }
+
+    #[test]
+    fn streams_that_are_read_in_turn_are_not_left() {
+        let mut streams = Streams::default();
+        for turn in 0..20 {
+            for stream in 0..8 {
+                let start = stream * 1_000_000 + turn * 1000;
+                // Nothing is dropped, which `record` checks.
+                record(&mut streams, start..start + 1000);
+            }
+        }
     }
 
     #[test]

@@ -294,7 +294,8 @@ impl Restore {
             salvage: false,
             patience: self.patience.unwrap_or(READ_PATIENCE_DEFAULT),
             advice: "the same bytes can be read once the place answers again",
-            hedge: self.hedge_rules(archive.index().count()),
+            // A reader may fetch a chunk again and again.
+            hedge: self.hedge_rules(usize::MAX),
         };
         let (mut settings, share) = self.choose(archive, rules);
         for lane in settings.lanes.iter_mut().filter(|lane| !lane.is_hedging) {

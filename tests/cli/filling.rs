@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::home::{GOLDEN_LEN, GOLDEN_RAW, Home, chunk_file};
 use crate::interrupt::{NEVER, within};
-use crate::running::Running;
+use crate::running::{Running, has, shell};
 
 const SERVE: &str = "serve vm/200 drive-scsi0.img --socket nbd.sock --fill files";
 
@@ -21,12 +21,42 @@ fn the_file_gets_its_name_when_it_is_whole_and_is_read_from_then_on() {
         assert_eq!(ended.last("served")["filled"], GOLDEN_LEN);
         assert_eq!(home.names_in("files"), ["drive-scsi0.img"]);
 
-        // The second time nothing is left to do.
+        // The second time the file is read, and nothing is fetched.
         let mut serving = Running::start(&home, SERVE);
+        assert_eq!(serving.hear("exists")["archive"], "drive-scsi0.img");
         serving.hear("serving");
+        if has(&["qemu-img"]) {
+            let command = "qemu-img compare -f raw -F raw \
+                           'nbd+unix:///?socket=nbd.sock' files/drive-scsi0.img";
+            let (is_same, said) = shell(&home, command);
+            assert!(is_same, "{said}");
+        }
         let ended = serving.end("INT");
         assert_eq!(ended.code, Some(0));
         assert_eq!(ended.last("served")["fetched"], 0);
+        assert!(ended.last("served")["filled"].is_null());
+    });
+}
+
+#[test]
+fn a_file_of_something_else_is_never_taken_for_the_disk() {
+    within(NEVER, || {
+        let home = Home::new();
+        fs::create_dir(home.path("files")).unwrap();
+        let path = home.path("files/drive-scsi0.img");
+        fs::write(&path, b"of somebody").unwrap();
+        home.run(SERVE).expect(8).says("--overwrite");
+        assert_eq!(fs::read(&path).unwrap(), b"of somebody");
+        // The disk of another day has the same length: it is read where it is right, and stays.
+        let other = vec![7; usize::try_from(GOLDEN_LEN).unwrap()];
+        fs::write(&path, &other).unwrap();
+        let mut serving = Running::start(&home, SERVE);
+        serving.hear("exists");
+        assert_eq!(serving.end("INT").code, Some(0));
+        assert!(fs::read(&path).unwrap() == other);
+        let mut serving = Running::start(&home, &format!("{SERVE} --overwrite"));
+        serving.hear("filled");
+        assert_eq!(serving.end("INT").code, Some(0));
         assert_eq!(home.sha256_of("files/drive-scsi0.img"), GOLDEN_RAW);
     });
 }

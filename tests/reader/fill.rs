@@ -141,6 +141,56 @@ fn a_changed_byte_of_the_file_is_never_read() {
 }
 
 #[test]
+fn a_reader_that_breaks_ends_its_fill() {
+    within(LIMIT, || {
+        let folder = tempfile::tempdir().unwrap();
+        let script = Script::of(full_disk(40), CHUNK);
+        let digest = script.digests()[9];
+        let (reader, _) = reader_of(script.fault(digest, Fault::Panic));
+        let filling = fill(&reader, folder.path());
+        assert!(outcome(&filling).is_err());
+        assert!(!file_in(folder.path()).exists());
+        let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(reader)));
+        assert!(dropped.is_err(), "the panic is raised again");
+    });
+}
+
+#[test]
+fn a_fill_says_what_came_of_it_when_it_is_ended() {
+    within(LIMIT, || {
+        let folder = tempfile::tempdir().unwrap();
+        let (reader, _) = reader_of(Script::of(full_disk(10), CHUNK));
+        let filling = fill(&reader, folder.path());
+        outcome(&filling).unwrap();
+        filling.end().unwrap();
+        let script = Script::of(full_disk(10), CHUNK);
+        let digest = script.digests()[3];
+        let (reader, watch) = reader_of(script.fault(digest, Fault::Stall));
+        let other = tempfile::tempdir().unwrap();
+        let filling = fill(&reader, other.path());
+        while !watch.has_stalled() {
+            thread::yield_now();
+        }
+        assert_eq!(filling.end().unwrap_err().kind(), ErrorKind::Cancelled);
+    });
+}
+
+#[test]
+fn a_fill_beside_random_reads_fetches_no_chunk_twice_while_there_is_room() {
+    within(LIMIT, || {
+        let folder = tempfile::tempdir().unwrap();
+        let (archive, watch) = Script::of(full_disk(200), CHUNK).archive();
+        let reader = with_room_for(300).reader(&archive).unwrap();
+        let filling = fill(&reader, folder.path());
+        for turn in 0..100 {
+            read(&reader, turn * 7 % 200 * CHUNK, 10).unwrap();
+        }
+        outcome(&filling).unwrap();
+        assert_eq!(watch.requests(), 200);
+    });
+}
+
+#[test]
 fn a_reader_that_ends_ends_its_fill() {
     within(LIMIT, || {
         let folder = tempfile::tempdir().unwrap();

@@ -12,6 +12,8 @@ pub(crate) type Renew = Box<dyn Fn() -> Option<Credentials> + Send + Sync>;
 /// Credentials that can be replaced while others sign with them.
 pub(crate) struct Keyring {
     current: Mutex<Arc<Credentials>>,
+    /// Held while credentials are read anew, which may take long: others sign meanwhile.
+    renewing: Mutex<()>,
     /// `None` for credentials that a caller gave: they are nowhere to be read from.
     renew: Option<Renew>,
 }
@@ -20,6 +22,7 @@ impl Keyring {
     pub(crate) fn new(credentials: Credentials, renew: Option<Renew>) -> Keyring {
         Keyring {
             current: Mutex::new(Arc::new(credentials)),
+            renewing: Mutex::new(()),
             renew,
         }
     }
@@ -31,17 +34,20 @@ impl Keyring {
     /// The server says that these credentials have expired. Returns others, if there are any by now.
     pub(super) fn instead_of(&self, expired: &Arc<Credentials>) -> Option<Arc<Credentials>> {
         // Whoever comes second finds what the first has read.
-        let mut current = self.current.lock();
-        if Arc::ptr_eq(&current, expired) {
-            let read = self.renew.as_ref().and_then(|renew| renew())?;
-            let is_same = (read.key(), read.secret(), read.token())
-                == (expired.key(), expired.secret(), expired.token());
-            if is_same {
-                return None;
-            }
-            *current = Arc::new(read);
+        let _renewing = self.renewing.lock();
+        let current = self.current();
+        if !Arc::ptr_eq(&current, expired) {
+            return Some(current);
         }
-        Some(Arc::clone(&current))
+        let read = self.renew.as_ref().and_then(|renew| renew())?;
+        let is_same = (read.key(), read.secret(), read.token())
+            == (expired.key(), expired.secret(), expired.token());
+        if is_same {
+            return None;
+        }
+        let read = Arc::new(read);
+        *self.current.lock() = Arc::clone(&read);
+        Some(read)
     }
 }
 

@@ -34,6 +34,9 @@ pub(super) enum Step {
 /// as may be read ahead.
 const STALE_AFTER: u64 = 4;
 
+/// No more chunks that nobody waits for wait for a slot than this many times as many as may be read ahead.
+const WAITING_AHEAD_FACTOR: usize = 4;
+
 /// Which chunks are here.
 #[derive(Clone, Copy)]
 enum Kept {
@@ -165,18 +168,8 @@ impl<T> Shelf<T> {
             return;
         }
         let Some(entry) = self.entries.get_mut(&chunk.digest) else {
-            self.entries.insert(
-                chunk.digest,
-                Entry {
-                    position,
-                    chunk,
-                    state: State::Waiting(urgency),
-                    waiters: Vec::new(),
-                },
-            );
-            match urgency {
-                Urgency::Now => self.waiting_now.push_back(chunk.digest),
-                Urgency::Ahead => self.waiting_ahead.push_back(chunk.digest),
+            if urgency == Urgency::Now || self.may_wait_ahead() {
+                self.insert(position, chunk, urgency);
             }
             return;
         };
@@ -202,6 +195,36 @@ impl<T> Shelf<T> {
         }
     }
 
+    /// Whether one more chunk may wait for a slot that nobody waits for: hints are free for those who
+    /// give them.
+    fn may_wait_ahead(&mut self) -> bool {
+        let most = WAITING_AHEAD_FACTOR * self.ahead_max();
+        if self.waiting_ahead.len() >= most {
+            let entries = &self.entries;
+            self.waiting_ahead.retain(|digest| {
+                let state = entries.get(digest).map(|entry| &entry.state);
+                matches!(state, Some(State::Waiting(Urgency::Ahead)))
+            });
+        }
+        self.waiting_ahead.len() < most
+    }
+
+    fn insert(&mut self, position: usize, chunk: Chunk, urgency: Urgency) {
+        self.entries.insert(
+            chunk.digest,
+            Entry {
+                position,
+                chunk,
+                state: State::Waiting(urgency),
+                waiters: Vec::new(),
+            },
+        );
+        match urgency {
+            Urgency::Now => self.waiting_now.push_back(chunk.digest),
+            Urgency::Ahead => self.waiting_ahead.push_back(chunk.digest),
+        }
+    }
+
     /// Waits for a chunk that is not here.
     ///
     /// # Errors
@@ -215,7 +238,11 @@ impl<T> Shelf<T> {
         if let Some(error) = &self.closed {
             return Err(error.clone());
         }
-        self.want(position, chunk, urgency);
+        if self.entries.contains_key(&chunk.digest) {
+            self.want(position, chunk, urgency);
+        } else {
+            self.insert(position, chunk, urgency);
+        }
         let (sender, receiver) = bounded(1);
         if let Some(entry) = self.entries.get_mut(&chunk.digest) {
             entry.waiters.push(sender);
@@ -241,7 +268,23 @@ impl<T> Shelf<T> {
                 ticket,
                 urgency: Urgency::Ahead,
             } => self.forgets.push(ticket),
+            State::Here { .. } => self.let_go(digest),
             _ => {}
+        }
+    }
+
+    /// Nobody needs a chunk that was read ahead any more: it is the first to make room, and others may
+    /// be read ahead in its place.
+    pub(super) fn let_go(&mut self, digest: &Digest) {
+        let Some(entry) = self.entries.get_mut(digest) else {
+            return;
+        };
+        if let State::Here { last_use, .. } = &mut entry.state
+            && self.unread.remove(last_use).is_some()
+        {
+            self.next_use += 1;
+            *last_use = -self.next_use;
+            self.used.insert(*last_use, *digest);
         }
     }
 
@@ -317,6 +360,10 @@ impl<T> Shelf<T> {
     fn has_slot(&mut self, urgency: Urgency, is_waited_for: bool) -> bool {
         match urgency {
             Urgency::Now => self.occupied < self.slots || self.evict(),
+            // With room for one chunk alone, all have to wait for one another.
+            Urgency::Ahead if self.slots == 1 && is_waited_for => {
+                self.occupied == 0 || self.evict()
+            }
             // Streams must not push one another's chunks out before these are read.
             Urgency::Ahead if self.asked_ahead + self.unread.len() >= self.ahead_max() => {
                 (is_waited_for || self.is_unread_stale()) && self.evict_from(Kept::Unread)

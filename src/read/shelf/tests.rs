@@ -158,6 +158,18 @@ fn chunks_that_were_read_ahead_push_one_another_out_only_when_they_are_stale() {
 }
 
 #[test]
+fn hints_take_no_more_memory_than_a_few_of_them_would() {
+    let mut shelf = shelf(8);
+    ahead(&mut shelf, 0..100_000);
+    assert!(shelf.entries.len() <= 24 && shelf.waiting_ahead.len() <= 24);
+    // Those that are withdrawn make room for others, and whoever waits is never turned away.
+    (0..100_000).for_each(|number| shelf.withdraw(&chunk(number).digest));
+    ahead(&mut shelf, 200_000..200_002);
+    let _filling = shelf.wait_for(300_000, chunk(300_000), Urgency::Ahead);
+    assert_eq!(positions(&wants(&mut shelf)), [300_000, 200_000, 200_001]);
+}
+
+#[test]
 fn a_chunk_that_is_being_copied_makes_no_room() {
     let mut shelf = shelf(1);
     let first = wait(&mut shelf, 0);
@@ -210,19 +222,16 @@ fn every_wait_ends_however_little_memory_there_is() {
         let mut filling: Option<Delivery<usize>> = None;
         for _ in 0..20_000 {
             let number = below(12) as usize;
-            match below(7) {
+            match below(8) {
                 0 if waiting.len() < 10 && shelf.take(&chunk(number).digest).is_none() => {
                     waiting.push((number, wait(&mut shelf, number)));
                 }
                 // The fill waits for one chunk at a time, behind all others.
                 4 if filling.is_none() && shelf.peek(&chunk(number).digest).is_none() => {
-                    let urgency = match shelf.ahead_max() {
-                        0 => Urgency::Now,
-                        _ => Urgency::Ahead,
-                    };
-                    let delivery = shelf.wait_for(number, chunk(number), urgency);
+                    let delivery = shelf.wait_for(number, chunk(number), Urgency::Ahead);
                     filling = delivery.ok();
                 }
+                5 => shelf.set_slots(1 + below(slots as u64) as usize),
                 1 => ahead(&mut shelf, number..number + 5),
                 2 => shelf.withdraw(&chunk(number).digest),
                 3 if !fetching.is_empty() => {
@@ -257,7 +266,6 @@ fn every_wait_ends_however_little_memory_there_is() {
                     Step::Hurry(_) => {}
                 }
             }
-            assert!(shelf.occupied <= slots);
             let here = shelf.used.len() + shelf.unread.len();
             assert_eq!(shelf.occupied, here + shelf.asked.len());
             assert!(fetching.len() == shelf.asked.len());
