@@ -192,9 +192,44 @@ pub enum Problem {
 
 impl Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Problem::CutShort => "the archive is cut short",
+            Problem::TrailingBytes => "bytes follow the end of the root directory",
+            Problem::Name => "the name of an entry is no file name",
+            Problem::DuplicateName => "the directory has two entries of this name",
+            Problem::Xattr => "no file can have this extended attribute",
+            Problem::DuplicateXattr => "the entry has two extended attributes of the same name",
+            Problem::SymlinkTarget => "the target of the symbolic link is no path",
+            Problem::LinkPath => "the path of the hard link is no path",
+            Problem::NoPayloadArchive => "the payload lies in another archive, and there is none",
+            Problem::PayloadHeader => "the payload archive has no such payload at this offset",
+            Problem::Table => "the table of the directory does not fit its entries",
+            Problem::UnknownItem { .. }
+            | Problem::ItemSize { .. }
+            | Problem::BeyondEnd { .. }
+            | Problem::Misplaced { .. }
+            | Problem::Version { .. } => return self.fmt_item(f),
+            Problem::TooDeep { .. }
+            | Problem::TooManyEntries { .. }
+            | Problem::TooManyFiles { .. }
+            | Problem::PreludeTooLong { .. }
+            | Problem::TooManyAttributes { .. } => return self.fmt_limit(f),
+            Problem::Mode { .. }
+            | Problem::TypeMismatch { .. }
+            | Problem::RootNotDirectory { .. }
+            | Problem::Nanoseconds { .. }
+            | Problem::Number { .. }
+            | Problem::LinkTarget { .. }
+            | Problem::PayloadOutside { .. }
+            | Problem::PayloadFallsBack { .. } => return self.fmt_entry(f),
+        })
+    }
+}
+
+impl Problem {
+    /// The text of a problem with an item as such.
+    fn fmt_item(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Problem::CutShort => f.write_str("the archive is cut short"),
-            Problem::TrailingBytes => f.write_str("bytes follow the end of the root directory"),
             Problem::UnknownItem { number } => {
                 write!(f, "there is no item with the number {number:016x}")
             }
@@ -210,6 +245,13 @@ impl Display for Problem {
                 f,
                 "the archive has version {version} of the format; versions 1 and 2 can be read"
             ),
+            _ => Ok(()),
+        }
+    }
+
+    /// The text of a limit that the archive goes beyond.
+    fn fmt_limit(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Problem::TooDeep { limit } => {
                 write!(f, "directories lie deeper than the limit of {limit}")
             }
@@ -226,8 +268,13 @@ impl Display for Problem {
             Problem::TooManyAttributes { kind } => {
                 write!(f, "the entry has too many or too long items {kind}")
             }
-            Problem::Name => f.write_str("the name of an entry is no file name"),
-            Problem::DuplicateName => f.write_str("the directory has two entries of this name"),
+            _ => Ok(()),
+        }
+    }
+
+    /// The text of a problem with the number that an entry states.
+    fn fmt_entry(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Problem::Mode { mode } => write!(f, "no file can have the mode {mode:o}"),
             Problem::TypeMismatch { mode, kind } => {
                 write!(f, "the mode {mode:o} does not fit the item {kind}")
@@ -238,22 +285,13 @@ impl Display for Problem {
             Problem::Nanoseconds { nanos } => {
                 write!(f, "the time has {nanos} nanoseconds, a second or more")
             }
-            Problem::Xattr => f.write_str("no file can have this extended attribute"),
-            Problem::DuplicateXattr => {
-                f.write_str("the entry has two extended attributes of the same name")
-            }
             Problem::Number { kind, number } => {
                 write!(f, "the number {number} in the item {kind} is too large")
             }
-            Problem::SymlinkTarget => f.write_str("the target of the symbolic link is no path"),
-            Problem::LinkPath => f.write_str("the path of the hard link is no path"),
             Problem::LinkTarget { distance } => write!(
                 f,
                 "the hard link leads {distance} bytes back, where no regular file begins"
             ),
-            Problem::NoPayloadArchive => {
-                f.write_str("the payload lies in another archive, and there is none")
-            }
             Problem::PayloadOutside { offset, len } => write!(
                 f,
                 "the payload of {len} bytes at offset {offset} lies outside the payload archive"
@@ -262,10 +300,7 @@ impl Display for Problem {
                 f,
                 "the payload at offset {offset} lies before the end of an earlier one"
             ),
-            Problem::PayloadHeader => {
-                f.write_str("the payload archive has no such payload at this offset")
-            }
-            Problem::Table => f.write_str("the table of the directory does not fit its entries"),
+            _ => Ok(()),
         }
     }
 }
@@ -290,5 +325,42 @@ impl Display for Shown<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_problem_with_a_number_is_told_with_it() {
+        let kind = ItemKind::Xattr;
+        let (number, size, len, offset, limit) = (7, 7, 7, 7, 7);
+        for problem in [
+            Problem::UnknownItem { number },
+            Problem::ItemSize { kind, size },
+            Problem::BeyondEnd { kind, len },
+            Problem::Version { version: 7 },
+            Problem::TooDeep { limit: 7 },
+            Problem::TooManyEntries { limit: 7 },
+            Problem::TooManyFiles { limit: 7 },
+            Problem::PreludeTooLong { limit },
+            Problem::Mode { mode: 7 },
+            Problem::TypeMismatch { mode: 7, kind },
+            Problem::RootNotDirectory { mode: 7 },
+            Problem::Nanoseconds { nanos: 7 },
+            Problem::Number { kind, number },
+            Problem::LinkTarget { distance: 7 },
+            Problem::PayloadOutside { offset, len },
+            Problem::PayloadFallsBack { offset },
+        ] {
+            assert!(problem.to_string().contains('7'), "{problem:?}");
+        }
+        for problem in [
+            Problem::Misplaced { kind },
+            Problem::TooManyAttributes { kind },
+        ] {
+            assert!(problem.to_string().contains("XATTR"), "{problem:?}");
+        }
     }
 }

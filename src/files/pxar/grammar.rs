@@ -200,15 +200,7 @@ impl Decoder {
     fn accept<'a>(&mut self, header: Header, content: &[u8]) -> Result<Step<'a>, Problem> {
         let kind = header.kind;
         match kind {
-            ItemKind::FormatVersion => {
-                self.version = match u64_at(content, 0) {
-                    1 => Version::V1,
-                    2 => Version::V2,
-                    version => return Err(Problem::Version { version }),
-                };
-                self.expected = Expected::Prelude;
-                Ok(Step::Item(Item::Version(self.version)))
-            }
+            ItemKind::FormatVersion => self.accept_version(u64_at(content, 0)),
             ItemKind::Prelude => {
                 self.expected = Expected::Root;
                 Ok(Step::Item(Item::Prelude(content.to_vec())))
@@ -221,17 +213,7 @@ impl Decoder {
                 self.expected = Expected::Entry;
                 Ok(Step::On)
             }
-            ItemKind::Entry | ItemKind::EntryV1 => {
-                let attributes = Attributes::begin(kind, content)?;
-                if self.expected != Expected::Entry && attributes.file_type != FileType::Directory {
-                    let mode = attributes.metadata.mode;
-                    return Err(Problem::RootNotDirectory { mode });
-                }
-                self.attributes = Some(attributes);
-                self.entry = header.start;
-                self.expected = Expected::Attribute;
-                Ok(Step::On)
-            }
+            ItemKind::Entry | ItemKind::EntryV1 => self.accept_entry(header, content),
             ItemKind::HardLink => self.accept_hard_link(content),
             ItemKind::PayloadRef => {
                 let payload = self.payload_at(u64_at(content, 0), u64_at(content, 8))?;
@@ -261,6 +243,28 @@ impl Decoder {
                 None => Err(Problem::Misplaced { kind }),
             },
         }
+    }
+
+    fn accept_version<'a>(&mut self, version: u64) -> Result<Step<'a>, Problem> {
+        self.version = match version {
+            1 => Version::V1,
+            2 => Version::V2,
+            version => return Err(Problem::Version { version }),
+        };
+        self.expected = Expected::Prelude;
+        Ok(Step::Item(Item::Version(self.version)))
+    }
+
+    fn accept_entry<'a>(&mut self, header: Header, content: &[u8]) -> Result<Step<'a>, Problem> {
+        let attributes = Attributes::begin(header.kind, content)?;
+        if self.expected != Expected::Entry && attributes.file_type != FileType::Directory {
+            let mode = attributes.metadata.mode;
+            return Err(Problem::RootNotDirectory { mode });
+        }
+        self.attributes = Some(attributes);
+        self.entry = header.start;
+        self.expected = Expected::Attribute;
+        Ok(Step::On)
     }
 
     fn accept_hard_link<'a>(&mut self, content: &[u8]) -> Result<Step<'a>, Problem> {
