@@ -104,6 +104,11 @@ pub enum Problem {
         /// The limit, in directories.
         limit: usize,
     },
+    /// The path of an entry is longer than the limit.
+    PathTooLong {
+        /// The limit, in bytes.
+        limit: usize,
+    },
     /// The directories that the decoder is in have more entries than the limit.
     TooManyEntries {
         /// The limit, in entries.
@@ -210,6 +215,7 @@ impl Display for Problem {
             | Problem::Misplaced { .. }
             | Problem::Version { .. } => return self.fmt_item(f),
             Problem::TooDeep { .. }
+            | Problem::PathTooLong { .. }
             | Problem::TooManyEntries { .. }
             | Problem::TooManyFiles { .. }
             | Problem::PreludeTooLong { .. }
@@ -254,6 +260,9 @@ impl Problem {
         match self {
             Problem::TooDeep { limit } => {
                 write!(f, "directories lie deeper than the limit of {limit}")
+            }
+            Problem::PathTooLong { limit } => {
+                write!(f, "a path in this directory is longer than {limit} bytes")
             }
             Problem::TooManyEntries { limit } => write!(
                 f,
@@ -342,6 +351,7 @@ mod tests {
             Problem::BeyondEnd { kind, len },
             Problem::Version { version: 7 },
             Problem::TooDeep { limit: 7 },
+            Problem::PathTooLong { limit: 7 },
             Problem::TooManyEntries { limit: 7 },
             Problem::TooManyFiles { limit: 7 },
             Problem::PreludeTooLong { limit },

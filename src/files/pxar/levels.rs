@@ -14,12 +14,18 @@ use crate::files::pxar::item::{HEADER_LEN, Header, TABLE_ITEM_LEN};
 pub struct Limits {
     /// How many directories may lie inside each other, with the root; 1,024 by default.
     pub depth: usize,
+    /// The longest path of an entry, in bytes and without a leading slash; 64 KiB by default. Paths
+    /// begin where the decoder begins.
+    pub path: usize,
     /// The longest prelude, in bytes; 1 MiB by default.
     pub prelude: u64,
     /// The most bytes of extended attributes that an entry may have; 16 MiB by default.
     pub attributes: u64,
     /// How many entries all directories may have together that the decoder is in at one time;
-    /// 8,388,608 by default. The decoder needs 24 bytes for each.
+    /// 2,097,152 by default. The decoder needs up to about 170 bytes for each, 340 MiB at the
+    /// default: 24 bytes for the entry, 16 if it is a directory, 19 if names come out of order, and
+    /// 24 for its item when the table of its directory comes; and up to twice of each, as buffers
+    /// grow.
     pub open_entries: usize,
     /// How many regular files the archive may have; 67,108,864 by default. The decoder needs 4
     /// bytes for each, to check hard links.
@@ -30,9 +36,10 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             depth: 1024,
+            path: 64 << 10,
             prelude: 1 << 20,
             attributes: 16 << 20,
-            open_entries: 8 << 20,
+            open_entries: 2 << 20,
             files: 64 << 20,
         }
     }
@@ -87,6 +94,11 @@ impl Levels {
 
     /// A name in the innermost directory, or of the entry that the decoder began with.
     pub(crate) fn name(&mut self, name: &[u8], start: u64, limits: &Limits) -> Result<(), Problem> {
+        let slash_len = usize::from(self.directory_len > 0);
+        if self.directory_len + slash_len + name.len() > limits.path {
+            let limit = limits.path;
+            return Err(Problem::PathTooLong { limit });
+        }
         if self.directory_len > 0 {
             self.path.push(b'/');
         }
@@ -191,6 +203,40 @@ impl Level {
 mod tests {
     use super::*;
 
+    /// What the documentation of [`Limits`] says of an open entry, less its item in the table: in
+    /// bytes, with room that buffers have to grow.
+    const OPEN_ENTRY_LEN_MAX: usize = 2 * (24 + 16) + 39;
+
+    /// The bytes of all buffers of a level, as far as they grow with its entries.
+    fn memory_of(level: &Level) -> usize {
+        let children = level.children.capacity() * size_of::<Child>();
+        let directories = level.directories.capacity() * size_of::<(u64, u64)>();
+        // A set has a byte beside each of its buckets, and fills seven of eight.
+        let buckets = level
+            .seen
+            .as_ref()
+            .map_or(0, |seen| seen.capacity() * 8 / 7);
+        children + directories + buckets * (size_of::<(u64, u64)>() + 1)
+    }
+
+    #[test]
+    fn an_open_entry_takes_no_more_memory_than_the_limits_say() {
+        assert_eq!(Limits::default().open_entries, 2 << 20);
+        for count in [100, 1000, 1025, 1793, 2049, 3585, 4097] {
+            let mut levels = in_root();
+            // All are directories, and each name is less than the one before.
+            for number in 0..count {
+                let name = format!("{:05}", count - number);
+                add(&mut levels, &[&name]).unwrap();
+                let level = levels.levels.last_mut().unwrap();
+                level.directories.push((number as u64, 1));
+            }
+            let memory = memory_of(&levels.levels[0]);
+            assert!(memory <= count * OPEN_ENTRY_LEN_MAX, "{memory} for {count}");
+            assert!(memory > count * 24, "{memory} for {count}");
+        }
+    }
+
     fn in_root() -> Levels {
         let mut levels = Levels::default();
         levels.enter(0, 0, &Limits::default()).unwrap();
@@ -212,6 +258,24 @@ mod tests {
         assert_eq!(add(&mut in_root(), &["c", "a", "b", "a"]), duplicate);
         assert_eq!(add(&mut in_root(), &["c", "a", "d", "d"]), duplicate);
         assert_eq!(add(&mut in_root(), &["a", "c", "b", "c"]), duplicate);
+    }
+
+    #[test]
+    fn a_path_is_no_longer_than_the_limit() {
+        let limits = Limits {
+            path: 7,
+            ..Limits::default()
+        };
+        let (mut levels, limit) = (in_root(), limits.path);
+        let too_long = Err(Problem::PathTooLong { limit });
+        assert_eq!(levels.name(b"12345678", 1, &limits), too_long);
+        assert_eq!(levels.name(b"123", 1, &limits), Ok(()));
+        levels.enter(1, 2, &limits).unwrap();
+        levels.begin_item();
+        assert_eq!(levels.name(b"5678", 3, &limits), too_long);
+        assert_eq!(levels.path(), b"123", "the error names the directory");
+        assert_eq!(levels.name(b"567", 3, &limits), Ok(()));
+        assert_eq!(levels.path(), b"123/567");
     }
 
     #[test]
