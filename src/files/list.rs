@@ -10,7 +10,8 @@ use std::vec::IntoIter;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::FileEntry;
 use crate::files::pxar::{Problem, Shown, TABLE_ITEM_LEN, TableItem};
-use crate::files::tree::{Table, Tree};
+use crate::files::table::Table;
+use crate::files::tree::Tree;
 
 /// How many items of a table are read at once.
 const ITEMS_READ: usize = 1024;
@@ -33,7 +34,7 @@ impl List {
             return Err(Error::new(ErrorKind::Invalid, message));
         };
         let path = entry.path;
-        let table = tree.table(directory, &path)?;
+        let table = Table::read(tree.source(), directory, path.as_os_str().as_bytes())?;
         let items = items(&tree, &table, &path)?;
         Ok(List {
             tree,
@@ -46,7 +47,8 @@ impl List {
 
 /// The items of a table, in the order of the archive.
 fn items(tree: &Tree, table: &Table, path: &Path) -> Result<Vec<TableItem>> {
-    let corrupt = |problem| tree.corrupt(problem, table.goodbye(), path.as_os_str().as_bytes());
+    let (source, path) = (tree.source(), path.as_os_str().as_bytes());
+    let corrupt = |problem| source.corrupt(problem, table.goodbye, path);
     let limit = tree.limits().open_entries;
     let count = usize::try_from(table.count).unwrap_or(usize::MAX);
     if count > limit {
@@ -56,9 +58,9 @@ fn items(tree: &Tree, table: &Table, path: &Path) -> Result<Vec<TableItem>> {
     let mut buffer = vec![0; count.min(ITEMS_READ) * TABLE_ITEM_LEN as usize];
     while items.len() < count {
         let len = (count - items.len()).min(ITEMS_READ) * TABLE_ITEM_LEN as usize;
-        tree.read_items(table, items.len() as u64, &mut buffer[..len])?;
+        table.read_items(source, items.len() as u64, &mut buffer[..len], path)?;
         for item in buffer[..len].chunks_exact(TABLE_ITEM_LEN as usize) {
-            items.push(tree.parse_item(table, item, path)?);
+            items.push(table.parse(source, item, path)?);
         }
     }
     items.sort_unstable_by_key(|item| item.start);

@@ -10,6 +10,8 @@ mod list;
 mod open;
 mod pattern;
 pub mod pxar;
+mod source;
+mod table;
 mod tree;
 mod walk;
 
@@ -96,8 +98,9 @@ impl Files {
     ///
     /// # Errors
     /// As [`Snapshot::archive`]; [`Invalid`](crate::ErrorKind::Invalid) if `archive` is not the
-    /// name of a file archive; [`Corrupt`](crate::ErrorKind::Corrupt) if the archive does not begin
-    /// as a file archive does; otherwise why its first chunks could not be fetched.
+    /// name of a file archive; [`Corrupt`](crate::ErrorKind::Corrupt) if the archive, or either half
+    /// of it, does not begin as a file archive does; otherwise why its first chunks could not be
+    /// fetched. If the first chunk of `root.ppxar` is lost, the archive can be opened all the same.
     pub fn open(restore: &Restore, snapshot: &Snapshot, archive: &str) -> Result<Files> {
         let tree = open::open(restore, snapshot, archive)?;
         Ok(Files(Arc::new(tree)))

@@ -2,6 +2,7 @@
 
 use crate::datastore::snapshot::{Archive, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::source::Source;
 use crate::files::tree::Tree;
 use crate::restore::Restore;
 
@@ -13,10 +14,8 @@ const PAYLOADS: &str = ".ppxar";
 /// Opens the archive of this name.
 pub(super) fn open(restore: &Restore, snapshot: &Snapshot, name: &str) -> Result<Tree> {
     let (metadata, payloads) = archives(snapshot, name)?;
-    let payloads = payloads.map(|archive| restore.reader(&archive));
-    let path = metadata.path();
-    let shown = format!("{} of {}", path.file, path.snapshot);
-    Tree::open(shown, restore.reader(&metadata)?, payloads.transpose()?)
+    let payloads = payloads.map(|archive| Source::open(restore, &archive));
+    Tree::open(Source::open(restore, &metadata)?, payloads.transpose()?)
 }
 
 /// The archive of this name, or the two halves of a split one.

@@ -4,12 +4,14 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Scope};
 use crate::files::content::FileReader;
 use crate::files::pxar::{
     Decoder, Entry, EntryKind, HEADER_LEN, Item, Limits, Payload, Problem, PxarError, Search,
-    Shown, TABLE_ITEM_LEN, TableItem, Tail, Version, check_payload_header, goodbye_size,
+    Shown, TableItem, Version, check_payload_header, check_payload_start,
 };
+use crate::files::source::Source;
+use crate::files::table::{Directory, Table};
 use crate::files::{FileEntry, Node};
 use crate::read::Reader;
 
@@ -18,48 +20,21 @@ const ENTRY_READ_LEN: usize = 4096;
 
 /// An archive, or the two halves of a split one.
 pub(crate) struct Tree {
-    /// What messages call the archive.
-    name: String,
-    reader: Reader,
-    payloads: Option<Reader>,
+    /// The archive, or the half with the metadata.
+    source: Source,
+    /// The half with the payloads.
+    payloads: Option<Source>,
     limits: Limits,
     version: Version,
     prelude: Option<Vec<u8>>,
     root: Entry,
 }
 
-/// Where a directory lies in the archive.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Directory {
-    /// The offset of its FILENAME; 0 for the root.
-    start: u64,
-    /// The offset of its ENTRY.
-    entry: u64,
-    /// The offset after its GOODBYE.
-    end: u64,
-}
-
-/// The table of a directory.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Table {
-    directory: Directory,
-    /// The offset of the GOODBYE.
-    goodbye: u64,
-    pub(crate) count: u64,
-}
-
-impl Table {
-    pub(crate) fn goodbye(&self) -> u64 {
-        self.goodbye
-    }
-}
-
 impl Tree {
     /// Reads how the archive begins.
-    pub(crate) fn open(name: String, reader: Reader, payloads: Option<Reader>) -> Result<Tree> {
+    pub(super) fn open(source: Source, payloads: Option<Source>) -> Result<Tree> {
         let mut tree = Tree {
-            name,
-            reader,
+            source,
             payloads,
             limits: Limits::default(),
             version: Version::V1,
@@ -69,11 +44,12 @@ impl Tree {
         let mut decoder = tree.decoder();
         let mut buffer = vec![0; ENTRY_READ_LEN];
         loop {
-            match tree.next_item(&mut decoder, &mut buffer, b"")? {
+            match tree.next_item(&mut decoder, &mut buffer, |error| error)? {
                 Found::Version(version) => tree.version = version,
                 Found::Prelude(prelude) => tree.prelude = Some(prelude),
                 Found::Node(Node::Entry(root)) => {
                     tree.root = root;
+                    tree.check_payload_start()?;
                     return Ok(tree);
                 }
                 Found::Node(Node::HardLink(link)) => {
@@ -83,8 +59,22 @@ impl Tree {
         }
     }
 
+    /// Makes sure that the other half is a payload archive.
+    fn check_payload_start(&self) -> Result<()> {
+        let Some(payloads) = &self.payloads else {
+            return Ok(());
+        };
+        let mut start = [0; HEADER_LEN as usize];
+        match payloads.read_exact(&mut start, 0, b"") {
+            // All files outside of this chunk can be read: only reads of the others may fail.
+            Err(error) if error.scope() == Some(Scope::Chunk) => return Ok(()),
+            result => result?,
+        }
+        check_payload_start(&start).map_err(|problem| payloads.corrupt(problem, 0, b""))
+    }
+
     pub(crate) fn name(&self) -> &str {
-        &self.name
+        self.source.name()
     }
 
     pub(crate) fn root(&self) -> &Entry {
@@ -95,8 +85,12 @@ impl Tree {
         self.prelude.as_deref()
     }
 
+    pub(super) fn source(&self) -> &Source {
+        &self.source
+    }
+
     pub(crate) fn reader(&self) -> &Reader {
-        &self.reader
+        self.source.reader()
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -114,7 +108,7 @@ impl Tree {
     }
 
     fn with_lengths(&self, decoder: Decoder) -> Decoder {
-        let decoder = decoder.archive_len(self.reader.len());
+        let decoder = decoder.archive_len(self.source.len());
         match &self.payloads {
             Some(payloads) => decoder.payload_archive_len(payloads.len()),
             None => decoder,
@@ -122,12 +116,12 @@ impl Tree {
     }
 
     /// The entry at a path, and where it lies if it is a directory.
-    pub(crate) fn lookup(&self, path: &Path) -> Result<(FileEntry, Option<Directory>)> {
+    pub(super) fn lookup(&self, path: &Path) -> Result<(FileEntry, Option<Directory>)> {
         let mut entry = FileEntry {
             path: PathBuf::new(),
             node: Node::Entry(self.root.clone()),
         };
-        let mut directory = Some(self.root_directory());
+        let mut directory = Some(Directory::root(&self.root, self.source.len()));
         for name in names(path)? {
             let found = match directory {
                 Some(directory) => self.find(directory, &entry.path, name)?,
@@ -135,10 +129,10 @@ impl Tree {
             };
             let Some((node, len)) = found else {
                 let path = Shown(path.as_os_str().as_bytes());
-                let message = format!("{} has no {path}", self.name);
+                let message = format!("{} has no {path}", self.name());
                 return Err(Error::new(ErrorKind::NotFound, message));
             };
-            directory = directory_of(&node, len);
+            directory = Directory::of(&node, len);
             entry.path.push(OsStr::from_bytes(name));
             entry.node = node;
         }
@@ -147,10 +141,10 @@ impl Tree {
 
     /// The entry of this name in a directory, with the length that the table states for it.
     fn find(&self, directory: Directory, path: &Path, name: &[u8]) -> Result<Option<(Node, u64)>> {
-        let table = self.table(directory, path)?;
+        let table = Table::read(&self.source, directory, bytes(path))?;
         let mut search = Search::new(name, table.count);
         while let Some(position) = search.position() {
-            let item = self.table_item(&table, position, path)?;
+            let item = table.item(&self.source, position, bytes(path))?;
             let may_be = search.visit(position, item.hash);
             if may_be.map_err(|problem| self.corrupt(problem, table.goodbye, bytes(path)))? {
                 let node = self.child(&table, &item, path)?;
@@ -162,63 +156,9 @@ impl Tree {
         Ok(None)
     }
 
-    fn root_directory(&self) -> Directory {
-        Directory {
-            start: 0,
-            entry: self.root.offset,
-            end: self.reader.len(),
-        }
-    }
-
-    /// The table of a directory: its tail must agree with its header and with the directory.
-    pub(crate) fn table(&self, directory: Directory, path: &Path) -> Result<Table> {
-        let corrupt = |problem| self.corrupt(problem, directory.end, bytes(path));
-        let damaged = || corrupt(Problem::Table);
-        // The tail is the last part of the directory.
-        let tail_at = directory.end.checked_sub(Tail::LEN);
-        let tail_at = tail_at.filter(|tail| *tail > directory.entry);
-        let mut tail = [0; Tail::LEN as usize];
-        self.read_exact(&mut tail, tail_at.ok_or_else(damaged)?)?;
-        let tail = Tail::parse(&tail).map_err(corrupt)?;
-        let goodbye = directory.end.checked_sub(tail.size);
-        let goodbye = goodbye.filter(|goodbye| *goodbye > directory.entry);
-        let goodbye = goodbye.ok_or_else(damaged)?;
-        let from_entry = tail.distance == goodbye - directory.entry;
-        let from_start = directory.start == 0 && tail.distance == goodbye;
-        let mut header = [0; HEADER_LEN as usize];
-        self.read_exact(&mut header, goodbye)?;
-        let has_header = goodbye_size(&header, goodbye) == Ok(tail.size);
-        if !has_header || !(from_entry || from_start) {
-            return Err(damaged());
-        }
-        Ok(Table {
-            directory,
-            goodbye,
-            count: tail.count(),
-        })
-    }
-
-    fn table_item(&self, table: &Table, position: u64, path: &Path) -> Result<TableItem> {
-        let mut item = [0; TABLE_ITEM_LEN as usize];
-        let offset = table.goodbye + HEADER_LEN + position * TABLE_ITEM_LEN;
-        self.read_exact(&mut item, offset)?;
-        self.parse_item(table, &item, path)
-    }
-
-    pub(crate) fn parse_item(&self, table: &Table, item: &[u8], path: &Path) -> Result<TableItem> {
-        TableItem::parse(item, table.directory.entry, table.goodbye)
-            .map_err(|problem| self.corrupt(problem, table.goodbye, bytes(path)))
-    }
-
-    /// Reads items of a table from a position on, as many as there is room for in `buffer`.
-    pub(crate) fn read_items(&self, table: &Table, at: u64, buffer: &mut [u8]) -> Result<()> {
-        let offset = table.goodbye + HEADER_LEN + at * TABLE_ITEM_LEN;
-        self.read_exact(buffer, offset)
-    }
-
     /// The entry that an item of a table leads to. It must lie inside the directory.
-    pub(crate) fn child(&self, table: &Table, item: &TableItem, path: &Path) -> Result<Node> {
-        let node = self.node_at(item.start, path)?;
+    pub(super) fn child(&self, table: &Table, item: &TableItem, path: &Path) -> Result<Node> {
+        let node = self.node_at(item.start, |error| error.below(bytes(path)))?;
         let end = match &node {
             Node::Entry(entry) => match entry.kind {
                 EntryKind::Directory => item.start.checked_add(item.len),
@@ -235,24 +175,32 @@ impl Tree {
         }
     }
 
-    /// The entry whose FILENAME is at an offset; `path` is that of the directory around it.
-    fn node_at(&self, offset: u64, path: &Path) -> Result<Node> {
+    /// The entry whose FILENAME is at an offset. `locate` puts a path into an error.
+    fn node_at(&self, offset: u64, locate: impl Fn(PxarError) -> PxarError) -> Result<Node> {
         let mut decoder = self.decoder_at(offset);
         let mut buffer = vec![0; ENTRY_READ_LEN];
-        match self.next_item(&mut decoder, &mut buffer, bytes(path))? {
+        match self.next_item(&mut decoder, &mut buffer, &locate)? {
             Found::Node(node) => Ok(node),
-            _ => Err(self.corrupt(Problem::Table, offset, bytes(path))),
+            _ => {
+                let error = PxarError::new(Problem::Table, offset, b"");
+                Err(self.wrap(locate(error)))
+            }
         }
     }
 
-    /// The next entry of a decoder, or what stands before the root. The decoder began in the
-    /// directory of this path.
-    fn next_item(&self, decoder: &mut Decoder, buffer: &mut [u8], path: &[u8]) -> Result<Found> {
+    /// The next entry of a decoder, or what stands before the root. `locate` puts a path into an
+    /// error.
+    fn next_item(
+        &self,
+        decoder: &mut Decoder,
+        buffer: &mut [u8],
+        locate: impl Fn(PxarError) -> PxarError,
+    ) -> Result<Found> {
         loop {
-            let len = self.reader.read_at(buffer, decoder.position())?;
+            let len = self.reader().read_at(buffer, decoder.position())?;
             let mut input = &buffer[..len];
             let item = decoder.decode(&mut input);
-            match item.map_err(|error| self.wrap(error.below(path)))? {
+            match item.map_err(|error| self.wrap(locate(error)))? {
                 Some(Item::Version(version)) => return Ok(Found::Version(version)),
                 Some(Item::Prelude(prelude)) => return Ok(Found::Prelude(prelude)),
                 Some(Item::Entry(entry)) => return Ok(Found::Node(Node::Entry(entry))),
@@ -260,7 +208,7 @@ impl Tree {
                 Some(Item::Data(_) | Item::Goodbye(_)) => {}
                 None if len == 0 => {
                     let error = PxarError::new(Problem::CutShort, decoder.position(), b"");
-                    return Err(self.wrap(error.below(path)));
+                    return Err(self.wrap(locate(error)));
                 }
                 None => {}
             }
@@ -272,12 +220,13 @@ impl Tree {
             Node::Entry(entry) => return Ok(entry.clone()),
             Node::HardLink(link) => link,
         };
-        match self.node_at(link.target, &entry.path)? {
+        let path = bytes(&entry.path);
+        match self.node_at(link.target, |error| error.of_entry(path))? {
             Node::Entry(file) if matches!(file.kind, EntryKind::File(_)) => Ok(file),
             _ => {
                 let distance = link.offset - link.target;
                 let problem = Problem::LinkTarget { distance };
-                Err(self.corrupt(problem, link.offset, bytes(&entry.path)))
+                Err(self.corrupt(problem, link.offset, path))
             }
         }
     }
@@ -286,39 +235,36 @@ impl Tree {
     pub(crate) fn content(&self, entry: &FileEntry) -> Result<FileReader> {
         let path = bytes(&entry.path);
         let EntryKind::File(payload) = self.resolve(entry)?.kind else {
-            let message = format!("{} of {} is no regular file", Shown(path), self.name);
+            let subject = match path {
+                b"" => "the root".to_owned(),
+                path => Shown(path).to_string(),
+            };
+            let message = format!("{subject} of {} is no regular file", self.name());
             return Err(Error::new(ErrorKind::Invalid, message));
         };
         let Payload { offset, len, .. } = payload;
-        let reader = match (&self.payloads, payload.is_split) {
-            (_, false) => &self.reader,
+        let source = match (&self.payloads, payload.is_split) {
+            (_, false) => &self.source,
             (Some(payloads), true) => payloads,
             (None, true) => return Err(self.corrupt(Problem::NoPayloadArchive, offset, path)),
         };
         if payload.is_split {
             let mut header = [0; HEADER_LEN as usize];
             let header_at = offset - HEADER_LEN;
-            read_exact(reader, &mut header, header_at)?;
+            source.read_exact(&mut header, header_at, path)?;
             let check = check_payload_header(&header, len);
-            check.map_err(|problem| self.corrupt(problem, header_at, path))?;
+            check.map_err(|problem| source.corrupt(problem, header_at, path))?;
         }
-        Ok(FileReader::new(reader.clone(), offset, len))
-    }
-
-    fn read_exact(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
-        read_exact(&self.reader, buffer, offset)
+        Ok(FileReader::new(source.reader().clone(), offset, len))
     }
 
     pub(crate) fn corrupt(&self, problem: Problem, offset: u64, path: &[u8]) -> Error {
-        self.wrap(PxarError::new(problem, offset, path))
+        self.source.corrupt(problem, offset, path)
     }
 
-    /// An error that names the archive.
+    /// An error of the decoder, with the name of the archive.
     pub(crate) fn wrap(&self, error: PxarError) -> Error {
-        let message = format!("{} is damaged", self.name);
-        Error::new(ErrorKind::Corrupt, message)
-            .at_offset(error.offset())
-            .because(error)
+        self.source.wrap(error)
     }
 }
 
@@ -331,19 +277,6 @@ enum Found {
     Version(Version),
     Prelude(Vec<u8>),
     Node(Node),
-}
-
-fn directory_of(node: &Node, len: u64) -> Option<Directory> {
-    let Node::Entry(entry) = node else {
-        return None;
-    };
-    // FILENAME lies between the start and the ENTRY: a header, the name, a zero byte.
-    let filename_len = HEADER_LEN + entry.name.len() as u64 + 1;
-    entry.is_directory().then_some(Directory {
-        start: entry.offset,
-        entry: entry.offset + filename_len,
-        end: entry.offset.saturating_add(len),
-    })
 }
 
 /// The names that a path consists of.
@@ -364,13 +297,4 @@ fn names(path: &Path) -> Result<Vec<&[u8]>> {
 
 fn bytes(path: &Path) -> &[u8] {
     path.as_os_str().as_bytes()
-}
-
-fn read_exact(reader: &Reader, buffer: &mut [u8], offset: u64) -> Result<()> {
-    let len = reader.read_at(buffer, offset)?;
-    if len == buffer.len() {
-        return Ok(());
-    }
-    let message = format!("the archive is cut short at offset {}", reader.len());
-    Err(Error::new(ErrorKind::Corrupt, message).at_offset(offset))
 }

@@ -161,6 +161,12 @@ fn a_file_is_read_from_any_offset() {
             let error = files.read(no_file).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Invalid, "{no_file}");
         }
+        let of_archive = "root.";
+        for (path, subject) in [("/", "the root"), ("etc", "etc")] {
+            let message = files.read(path).unwrap_err().to_string();
+            let start = format!("{subject} of {of_archive}");
+            assert!(message.starts_with(&start), "{message}");
+        }
         let error = files.read("etc/../etc/hostname").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
         // No link is followed.

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't be set up has failed")]
 
 mod catalog;
+mod crafted;
+mod damage;
 mod decode;
 mod decoding;
 mod describe;

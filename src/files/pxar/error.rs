@@ -24,9 +24,17 @@ impl PxarError {
 
     /// The same error, where the decoder began in the directory of this path.
     pub(crate) fn below(mut self, directory: &[u8]) -> PxarError {
-        if !directory.is_empty() {
-            self.path = [directory, b"/", &self.path].concat();
-        }
+        self.path = match (directory, self.path.as_slice()) {
+            (b"", _) => self.path,
+            (_, b"") => directory.to_vec(),
+            (_, path) => [directory, b"/", path].concat(),
+        };
+        self
+    }
+
+    /// The same error, told of the entry with this path.
+    pub(crate) fn of_entry(mut self, path: &[u8]) -> PxarError {
+        self.path = path.to_vec();
         self
     }
 
@@ -189,6 +197,8 @@ pub enum Problem {
         /// The offset of the payload's header in the payload archive.
         offset: u64,
     },
+    /// The payload archive does not begin as payload archives do.
+    PayloadStart,
     /// The payload archive has something else where the payload of a file should be.
     PayloadHeader,
     /// The table of a directory does not fit its entries.
@@ -207,6 +217,7 @@ impl Display for Problem {
             Problem::SymlinkTarget => "the target of the symbolic link is no path",
             Problem::LinkPath => "the path of the hard link is no path",
             Problem::NoPayloadArchive => "the payload lies in another archive, and there is none",
+            Problem::PayloadStart => "a payload archive does not begin like this",
             Problem::PayloadHeader => "the payload archive has no such payload at this offset",
             Problem::Table => "the table of the directory does not fit its entries",
             Problem::UnknownItem { .. }
@@ -340,6 +351,18 @@ impl Display for Shown<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_path_of_an_error_begins_with_the_directory_and_ends_with_no_slash() {
+        let below = |directory: &[u8], path: &[u8]| {
+            let error = PxarError::new(Problem::Table, 0, path).below(directory);
+            error.path().to_vec()
+        };
+        assert_eq!(below(b"etc", b"hosts"), b"etc/hosts");
+        assert_eq!(below(b"etc", b""), b"etc");
+        assert_eq!(below(b"", b"etc"), b"etc");
+        assert_eq!(below(b"", b""), b"");
+    }
 
     #[test]
     fn each_problem_with_a_number_is_told_with_it() {

@@ -9,10 +9,10 @@ const START: u64 = 0x834c_68c2_194a_4ed2;
 /// Makes sure that a payload archive begins with these 16 bytes.
 ///
 /// # Errors
-/// [`Problem::PayloadHeader`]: this is no payload archive.
+/// [`Problem::PayloadStart`]: this is no payload archive.
 pub fn check_payload_start(bytes: &[u8; 16]) -> Result<(), Problem> {
     let is_start = (u64_at(bytes, 0), u64_at(bytes, 8)) == (START, HEADER_LEN);
-    is_start.then_some(()).ok_or(Problem::PayloadHeader)
+    is_start.then_some(()).ok_or(Problem::PayloadStart)
 }
 
 /// Makes sure that these 16 bytes are the header of a payload of `len` bytes. They lie in the
