@@ -122,7 +122,9 @@ impl Files {
     /// All entries, in the order of the archive: the root first, each directory before its entries.
     ///
     /// This reads all metadata of the archive. An archive that is not split has its files between
-    /// the metadata; the chunks that hold nothing but parts of files are not fetched.
+    /// the metadata. Chunks that hold nothing but parts of files are not needed, also if they are
+    /// lost. They are not fetched, save those that come next while the walk reads chunk after chunk:
+    /// such chunks are fetched ahead.
     #[must_use]
     pub fn entries(&self) -> Walk {
         Walk::new(Arc::clone(&self.0))

@@ -10,6 +10,7 @@ use crate::restore::Restore;
 pub(crate) struct Source {
     /// What messages call the archive: its file and its snapshot.
     name: String,
+    archive: Archive,
     reader: Reader,
 }
 
@@ -18,6 +19,7 @@ impl Source {
         let path = archive.path();
         Ok(Source {
             name: format!("{} of {}", path.file, path.snapshot),
+            archive: archive.clone(),
             reader: restore.reader(archive)?,
         })
     }
@@ -32,6 +34,20 @@ impl Source {
 
     pub(super) fn len(&self) -> u64 {
         self.reader.len()
+    }
+
+    /// Reads from an offset up to the end of the chunk there, as far as there is room in the buffer:
+    /// the next chunk may hold nothing that is needed. Returns how many bytes were read, and 0 only
+    /// at the end of the archive.
+    pub(super) fn read_in_chunk(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let index = self.archive.index();
+        let chunk = index.position_at(offset);
+        let Some(chunk) = chunk.and_then(|position| index.chunk(position)) else {
+            return Ok(0);
+        };
+        let left = chunk.offset + u64::from(chunk.len) - offset;
+        let len = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        self.reader.read_at(&mut buffer[..len], offset)
     }
 
     /// Fills the buffer. `path` is that of the entry or directory that the bytes belong to.

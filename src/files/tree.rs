@@ -197,7 +197,7 @@ impl Tree {
         locate: impl Fn(PxarError) -> PxarError,
     ) -> Result<Found> {
         loop {
-            let len = self.reader().read_at(buffer, decoder.position())?;
+            let len = self.source.read_in_chunk(buffer, decoder.position())?;
             let mut input = &buffer[..len];
             let item = decoder.decode(&mut input);
             match item.map_err(|error| self.wrap(locate(error)))? {

@@ -98,7 +98,8 @@ impl Walk {
         if self.decoder.is_complete() && position >= self.tree.reader().len() {
             return Ok(false);
         }
-        let len = self.tree.reader().read_at(&mut self.buffer, position)?;
+        let source = self.tree.source();
+        let len = source.read_in_chunk(&mut self.buffer, position)?;
         if len == 0 {
             let error = PxarError::new(Problem::CutShort, position, self.decoder.path());
             let error = error.below(self.above.as_os_str().as_bytes());

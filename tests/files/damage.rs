@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::sync::Arc;
 
 use chunk_restore::files::pxar::{Problem, PxarError};
-use chunk_restore::files::{FileEntry, Files};
+use chunk_restore::files::{FileEntry, Files, Pattern};
 use chunk_restore::{Error, ErrorKind, OpenOptions, Restore, Snapshot};
 use testkit::pxar::{Archive, Content, Layout, Node, Tree, encode};
 use testkit::{InMemory, SnapshotBuilder, SnapshotInfo};
@@ -47,6 +47,45 @@ pub(crate) fn cause(error: &Error) -> &PxarError {
 fn paths(found: impl Iterator<Item = Result<FileEntry, Error>>) -> Vec<String> {
     let paths = found.map(|entry| entry.unwrap().path);
     paths.map(|path| path.display().to_string()).collect()
+}
+
+#[test]
+fn chunks_of_nothing_but_file_content_are_not_needed_for_a_listing() {
+    let big = Content::random(1, 40_000).to_vec();
+    let tree = Tree::new()
+        .add("a", Node::file("first"))
+        .add("big", Node::file(Content::from(&big[..])))
+        .add("c", Node::file("last"));
+    let archive = encode(&tree, &Layout::v1()).stream.to_vec();
+    let at = archive.windows(100).position(|bytes| bytes == &big[..100]);
+    let at = at.unwrap() as u64;
+    let builder = SnapshotBuilder::new(SNAPSHOT);
+    let cuts = [at + 1000, at + 10_000, at + 30_000, at + 39_000];
+    let builder = builder.archive("root.pxar", &archive, &cuts);
+    let mut lost = Vec::new();
+    let (snapshot, watch) = snapshot_without(builder, |info| {
+        lost = info.archive("root.pxar").digests[1..4].to_vec();
+        lost.clone()
+    });
+    let files = open(&snapshot).unwrap();
+    assert_eq!(paths(files.entries()), ["", "a", "big", "c"]);
+    assert_eq!(paths(files.walk("big").unwrap()), ["big"]);
+    assert_eq!(paths(files.list("").unwrap()), ["a", "big", "c"]);
+    assert_eq!(paths(files.find(&Pattern::new("c").unwrap())), ["c"]);
+    for path in ["a", "big", "c"] {
+        assert_eq!(paths([files.entry(path)].into_iter()), [path]);
+    }
+    for digest in &lost {
+        assert_eq!(watch.requests_for(digest), 0);
+    }
+    let mut bytes = [0; 1000];
+    assert_eq!(
+        files.read("big").unwrap().read_at(&mut bytes, 0).unwrap(),
+        1000
+    );
+    assert_eq!(bytes[..], big[..1000]);
+    let error = files.read("big").unwrap().read_at(&mut bytes, 1);
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Missing);
 }
 
 fn split() -> Archive {
