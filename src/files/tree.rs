@@ -110,7 +110,10 @@ impl Tree {
     fn with_lengths(&self, decoder: Decoder) -> Decoder {
         let decoder = decoder.archive_len(self.source.len());
         match &self.payloads {
-            Some(payloads) => decoder.payload_archive_len(payloads.len()),
+            // Payloads are read by offset.
+            Some(payloads) => decoder
+                .payload_archive_len(payloads.len())
+                .payloads_in_any_order(),
             None => decoder,
         }
     }

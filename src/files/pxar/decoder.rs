@@ -38,6 +38,8 @@ pub struct Decoder {
     pub(super) version: Version,
     pub(super) len: Option<u64>,
     pub(super) payload_len: Option<u64>,
+    /// Whether a payload may lie before the end of the payload of an earlier file.
+    pub(super) is_any_order: bool,
     /// The offset of the next byte.
     pub(super) position: u64,
     pub(super) gather: Gather,
@@ -67,6 +69,7 @@ impl Decoder {
             version: Version::V1,
             len: None,
             payload_len: None,
+            is_any_order: false,
             position: 0,
             gather: Gather::default(),
             state: State::Header,
@@ -116,6 +119,20 @@ impl Decoder {
     pub fn payload_archive_len(self, len: u64) -> Decoder {
         Decoder {
             payload_len: Some(len),
+            ..self
+        }
+    }
+
+    /// Takes files whose payloads lie in any order in the payload archive, or overlap. Otherwise each
+    /// payload must lie after those of all earlier files, so that the payload archive can be read
+    /// from its start to its end too.
+    ///
+    /// Older official clients could write such archives. [`Files`](crate::files::Files) takes them,
+    /// since it reads the payload archive by offset.
+    #[must_use]
+    pub fn payloads_in_any_order(self) -> Decoder {
+        Decoder {
+            is_any_order: true,
             ..self
         }
     }

@@ -292,7 +292,7 @@ impl Decoder {
             // The marker at the start of the payload archive is as long as a header.
             .filter(|(_, end)| offset >= HEADER_LEN && *end <= archive_len)
             .ok_or(Problem::PayloadOutside { offset, len })?;
-        if offset < self.payload_end {
+        if offset < self.payload_end && !self.is_any_order {
             return Err(Problem::PayloadFallsBack { offset });
         }
         self.payload_end = end;
