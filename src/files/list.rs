@@ -9,7 +9,7 @@ use std::vec::IntoIter;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::FileEntry;
-use crate::files::pxar::{Problem, Shown, TABLE_ITEM_LEN, TableItem};
+use crate::files::pxar::{Problem, Shown, TABLE_ITEM_LEN, TableItem, hash_of};
 use crate::files::table::Table;
 use crate::files::tree::Tree;
 
@@ -23,6 +23,8 @@ pub struct List {
     path: PathBuf,
     table: Table,
     items: IntoIter<TableItem>,
+    /// The offset after the last entry: the next must not lie before it.
+    end: u64,
 }
 
 impl List {
@@ -41,6 +43,7 @@ impl List {
             path,
             table,
             items: items.into_iter(),
+            end: 0,
         })
     }
 }
@@ -71,16 +74,30 @@ fn items(tree: &Tree, table: &Table, path: &Path) -> Result<Vec<TableItem>> {
     Ok(items)
 }
 
+impl List {
+    fn entry(&mut self, item: &TableItem) -> Result<FileEntry> {
+        let (node, end) = self.tree.child(&self.table, item, &self.path)?;
+        // An entry that lies inside another may be what somebody wrote into a file.
+        let is_apart = item.start >= self.end;
+        self.end = self.end.max(end);
+        if !is_apart || item.hash != hash_of(node.name()) {
+            let path = self.path.as_os_str().as_bytes();
+            let offset = self.table.goodbye;
+            return Err(self.tree.corrupt(Problem::Table, offset, path));
+        }
+        Ok(FileEntry {
+            path: self.path.join(OsStr::from_bytes(node.name())),
+            node,
+        })
+    }
+}
+
 impl Iterator for List {
     type Item = Result<FileEntry>;
 
     fn next(&mut self) -> Option<Result<FileEntry>> {
         let item = self.items.next()?;
-        let node = self.tree.child(&self.table, &item, &self.path);
-        Some(node.map(|node| FileEntry {
-            path: self.path.join(OsStr::from_bytes(node.name())),
-            node,
-        }))
+        Some(self.entry(&item))
     }
 }
 

@@ -139,7 +139,8 @@ impl Files {
         Ok(Walk::of(Arc::clone(&self.0), &entry))
     }
 
-    /// The entries of one directory, in the order of the archive.
+    /// The entries of one directory, in the order of the archive. An entry that is damaged gives an
+    /// error, and the others follow.
     ///
     /// # Errors
     /// As [`entry`](Files::entry), and [`Invalid`](crate::ErrorKind::Invalid) if the path leads to

@@ -150,7 +150,7 @@ impl Tree {
             let item = table.item(&self.source, position, bytes(path))?;
             let may_be = search.visit(position, item.hash);
             if may_be.map_err(|problem| self.corrupt(problem, table.goodbye, bytes(path)))? {
-                let node = self.child(&table, &item, path)?;
+                let (node, _) = self.child(&table, &item, path)?;
                 if node.name() == name {
                     return Ok(Some((node, item.len)));
                 }
@@ -159,31 +159,38 @@ impl Tree {
         Ok(None)
     }
 
-    /// The entry that an item of a table leads to. It must lie inside the directory.
-    pub(super) fn child(&self, table: &Table, item: &TableItem, path: &Path) -> Result<Node> {
-        let node = self.node_at(item.start, |error| error.below(bytes(path)))?;
+    /// The entry that an item of a table leads to, and the offset after this entry. It must lie
+    /// inside the directory.
+    pub(super) fn child(
+        &self,
+        table: &Table,
+        item: &TableItem,
+        path: &Path,
+    ) -> Result<(Node, u64)> {
+        let path = bytes(path);
+        let (node, end) = self.node_at(item.start, |error| error.below(path))?;
         let end = match &node {
-            Node::Entry(entry) => match entry.kind {
-                EntryKind::Directory => item.start.checked_add(item.len),
-                EntryKind::File(payload) if !payload.is_split => Some(payload.offset + payload.len),
-                _ => None,
-            },
-            Node::HardLink(_) => None,
-        };
-        match end {
-            Some(end) if end > table.goodbye => {
-                Err(self.corrupt(Problem::Table, table.goodbye, bytes(path)))
+            Node::Entry(entry) if entry.is_directory() => {
+                let stated = item.start.checked_add(item.len);
+                stated.filter(|stated| *stated > end)
             }
-            _ => Ok(node),
-        }
+            _ => Some(end),
+        };
+        let end = end.filter(|end| *end <= table.goodbye);
+        let end = end.ok_or_else(|| self.corrupt(Problem::Table, table.goodbye, path))?;
+        Ok((node, end))
     }
 
-    /// The entry whose FILENAME is at an offset. `locate` puts a path into an error.
-    fn node_at(&self, offset: u64, locate: impl Fn(PxarError) -> PxarError) -> Result<Node> {
+    /// The entry whose FILENAME is at an offset, and the offset after this entry; after the metadata
+    /// if it is a directory. `locate` puts a path into an error.
+    fn node_at(&self, offset: u64, locate: impl Fn(PxarError) -> PxarError) -> Result<(Node, u64)> {
         let mut decoder = self.decoder_at(offset);
         let mut buffer = vec![0; ENTRY_READ_LEN];
         match self.next_item(&mut decoder, &mut buffer, &locate)? {
-            Found::Node(node) => Ok(node),
+            Found::Node(node) => {
+                let end = end_of(&node, decoder.position());
+                Ok((node, end))
+            }
             _ => {
                 let error = PxarError::new(Problem::Table, offset, b"");
                 Err(self.wrap(locate(error)))
@@ -225,7 +232,7 @@ impl Tree {
         };
         let path = bytes(&entry.path);
         match self.node_at(link.target, |error| error.of_entry(path))? {
-            Node::Entry(file) if matches!(file.kind, EntryKind::File(_)) => Ok(file),
+            (Node::Entry(file), _) if matches!(file.kind, EntryKind::File(_)) => Ok(file),
             _ => {
                 let distance = link.offset - link.target;
                 let problem = Problem::LinkTarget { distance };
@@ -280,6 +287,20 @@ enum Found {
     Version(Version),
     Prelude(Vec<u8>),
     Node(Node),
+}
+
+/// The offset after an entry, or after the metadata of a directory. The decoder handed out the entry
+/// when it was at `position`.
+fn end_of(node: &Node, position: u64) -> u64 {
+    let Node::Entry(entry) = node else {
+        return position;
+    };
+    match entry.kind {
+        EntryKind::File(payload) if !payload.is_split => payload.offset + payload.len,
+        // The decoder has read the header of the next item.
+        EntryKind::Directory | EntryKind::Fifo | EntryKind::Socket => position - HEADER_LEN,
+        _ => position,
+    }
 }
 
 /// The names that a path consists of.

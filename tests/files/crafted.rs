@@ -5,8 +5,9 @@ use std::io::Read;
 use chunk_restore::ErrorKind;
 use chunk_restore::files::pxar::{Decoder, Limits, Problem};
 use chunk_restore::files::{FileEntry, Files, Node as Found, Pattern};
-use testkit::pxar::item::{PAYLOAD, item};
-use testkit::pxar::{Archive, Layout, Meta, Node, Writer};
+use testkit::pxar::goodbye::{Row, Table, hash};
+use testkit::pxar::item::{ENTRY, FILENAME, PAYLOAD, item, numbers};
+use testkit::pxar::{Archive, Layout, Meta, Node, Writer, terminated};
 
 use crate::damage::{cause, open, snapshot_of};
 
@@ -73,6 +74,94 @@ fn payloads_in_any_order_are_looked_up_in_each_way_and_refused_in_one_pass() {
     let falls_back = Problem::PayloadFallsBack { offset: 16 };
     assert_eq!((error.problem(), error.path()), (&falls_back, &b"y"[..]));
     assert_eq!(decode(decoder().payloads_in_any_order()), Ok(()));
+}
+
+/// An archive of version 1 with a root whose table was changed.
+fn with_table(writer: Writer, change: impl FnOnce(&mut Table, u64)) -> Archive {
+    let mut writer = writer;
+    let mut table = writer.end_directory_without_table();
+    let here = writer.position();
+    change(&mut table, here);
+    Archive {
+        stream: writer.stream.then(table.bytes()),
+        payload: None,
+    }
+}
+
+/// The names that a list of the root gives, up to an error.
+fn list(archive: &Archive) -> (Vec<String>, Option<Problem>) {
+    let files = open(&snapshot_of(archive)).unwrap();
+    let mut names = Vec::new();
+    for entry in files.list("").unwrap() {
+        match entry {
+            Ok(entry) => names.push(entry.path.display().to_string()),
+            Err(error) => return (names, Some(cause(&error).problem().clone())),
+        }
+    }
+    (names, None)
+}
+
+#[test]
+fn a_list_refuses_a_table_with_the_hash_of_another_name() {
+    let mut writer = writer(&Layout::v1());
+    writer.entry(b"a", &Node::file("content"));
+    writer.entry(b"b", &Node::fifo());
+    let right = with_table(writer.clone(), |_, _| {});
+    assert_eq!(list(&right), (vec!["a".to_owned(), "b".to_owned()], None));
+    let other = with_table(writer, |table, _| {
+        let of_b = table.rows.iter_mut().find(|row| row.hash == hash(b"b"));
+        of_b.unwrap().hash = hash(b"c");
+    });
+    assert_eq!(list(&other), (vec!["a".to_owned()], Some(Problem::Table)));
+}
+
+/// The bytes of a file with this name and no content.
+fn inner_file(name: &[u8]) -> Vec<u8> {
+    let entry = item(ENTRY, &numbers(&[0o100_644, 0, 0, 0, 0]));
+    [item(FILENAME, &terminated(name)), entry, item(PAYLOAD, b"")].concat()
+}
+
+#[test]
+fn a_list_refuses_an_entry_that_lies_in_another() {
+    let in_each = |outer: &dyn Fn(&mut Writer)| {
+        let mut writer = writer(&Layout::v1());
+        outer(&mut writer);
+        let stream = writer.stream.to_vec();
+        let inner = inner_file(b"inner");
+        let at = stream.windows(inner.len()).position(|bytes| bytes == inner);
+        let at = at.unwrap() as u64;
+        let archive = with_table(writer, |table, here| {
+            let mut rows = table.rows.clone();
+            rows.push(Row {
+                hash: hash(b"inner"),
+                offset: here - at,
+                size: inner.len() as u64,
+            });
+            *table = Table::new(rows, table.tail.offset);
+        });
+        assert_eq!(
+            list(&archive),
+            (vec!["outer".to_owned()], Some(Problem::Table))
+        );
+    };
+    in_each(&|writer| {
+        writer.entry(b"outer", &Node::file(&inner_file(b"inner")[..]));
+    });
+    in_each(&|writer| {
+        let directory = Node::directory();
+        writer.name(b"outer");
+        writer.attributes(&directory);
+        writer.entry(b"inner", &Node::file("").mode(0o644).time(0, 0));
+        writer.end_directory();
+    });
+    in_each(&|writer| {
+        let fifo = Node::fifo().xattr(b"user.x", inner_file(b"inner"));
+        writer.entry(b"outer", &fifo);
+    });
+    in_each(&|writer| {
+        let link = Node::symlink("x").xattr(b"user.x", inner_file(b"inner"));
+        writer.entry(b"outer", &link);
+    });
 }
 
 #[test]

@@ -27,7 +27,7 @@ mod tests;
 pub use decoder::Decoder;
 pub(crate) use error::Shown;
 pub use error::{Problem, PxarError};
-pub(crate) use goodbye::{Search, TableItem, Tail, goodbye_size};
+pub(crate) use goodbye::{Search, TableItem, Tail, goodbye_size, hash_of};
 pub use item::ItemKind;
 pub(crate) use item::{HEADER_LEN, TABLE_ITEM_LEN};
 pub use levels::Limits;
