@@ -62,14 +62,15 @@ impl Pattern {
         Err(Error::new(ErrorKind::Invalid, message))
     }
 
-    /// Whether a path of the archive matches.
+    /// Whether a path of the archive matches. The root has no name, so no pattern matches it.
     #[must_use]
     pub fn matches(&self, path: impl AsRef<Path>, is_directory: bool) -> bool {
-        if self.is_for_directories && !is_directory {
+        let path = path.as_ref().as_os_str().as_bytes();
+        let path = path.strip_prefix(b"/").unwrap_or(path);
+        if path.is_empty() || (self.is_for_directories && !is_directory) {
             return false;
         }
-        let path = path.as_ref().as_os_str().as_bytes();
-        let path = [b"/", path.strip_prefix(b"/").unwrap_or(path)].concat();
+        let path = [b"/", path].concat();
         let after_slashes = path.iter().enumerate();
         let mut starts = after_slashes.filter(|(_, byte)| **byte == b'/');
         self.matches_bytes(&path) || starts.any(|(slash, _)| self.matches_bytes(&path[slash + 1..]))
@@ -140,6 +141,14 @@ mod tests {
         assert!(matches("[!ab]x", "ax") && matches("[!ab]x", "!x") && !matches("[!ab]x", "cx"));
         assert!(matches(r"\[!x", "[!x"));
         assert!(matches("[[:digit:]a-c]", "7") && matches("[[:digit:]a-c]", "b"));
+    }
+
+    #[test]
+    fn no_pattern_matches_the_root() {
+        for pattern in ["*", "**", "/*", "/**", "**/"] {
+            let pattern = Pattern::new(pattern).unwrap();
+            assert!(!pattern.matches("", true) && !pattern.matches("/", true));
+        }
     }
 
     #[test]

@@ -197,6 +197,11 @@ fn patterns_find_what_matches() {
     );
     assert_eq!(find("hard/**/c"), ["hard/sub/c"]);
     assert_eq!(find("empty"), ["empty"]);
+    // The root has no name, so no pattern matches it.
+    for all in ["*", "**", "/*", "/**"] {
+        assert!(!find(all).contains(&String::new()), "{all}");
+    }
+    assert_eq!(find("*").len(), files.entries().count() - 1);
     assert!(find("nothing").is_empty());
 }
 
