@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
 
 use chunk_restore::Restore;
-use chunk_restore::files::catalog::{CatalogKind, block_len, entries, root_block};
+use chunk_restore::files::catalog::{CatalogError, CatalogKind, block_len, entries, root_block};
 use chunk_restore::files::pxar::EntryKind;
 use chunk_restore::files::{Files, Node};
 
@@ -75,22 +75,39 @@ fn a_catalog_lists_what_is_in_the_archive() {
     assert!(listed.is_empty(), "{listed:?}");
 }
 
-/// Visits each block once; stops at what is damaged.
-fn visit(catalog: &[u8]) -> Option<()> {
+/// Visits each block once. Gives the number of blocks, and the first error.
+fn visit(catalog: &[u8]) -> (usize, Option<CatalogError>) {
     let len = catalog.len() as u64;
-    let root = root_block(catalog.first_chunk()?, catalog.last_chunk()?, len).ok()?;
-    let (mut blocks, mut seen) = (vec![root], HashSet::new());
+    let ends = catalog.first_chunk().zip(catalog.last_chunk());
+    let root = ends.map(|(first, last)| root_block(first, last, len));
+    let root = match root {
+        Some(Ok(root)) => root,
+        Some(Err(error)) => return (0, Some(error)),
+        None => return (0, Some(CatalogError::Magic)),
+    };
+    let (mut blocks, mut seen, mut first_error) = (vec![root], HashSet::new(), None);
     while let Some(block) = blocks.pop() {
         if !seen.insert(block) {
             continue;
         }
         let start = &catalog[block as usize..];
         let start = &start[..start.len().min(10)];
-        let Ok((offset, content_len)) = block_len(start, block, len) else {
-            continue;
+        let (offset, content_len) = match block_len(start, block, len) {
+            Ok(content) => content,
+            Err(error) => {
+                first_error.get_or_insert(error);
+                continue;
+            }
         };
         let content = &catalog[offset as usize..][..content_len as usize];
-        for entry in entries(content, block).map_while(Result::ok) {
+        for entry in entries(content, block) {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    first_error.get_or_insert(error);
+                    continue;
+                }
+            };
             assert!(!entry.name.is_empty() && entry.name != b"." && entry.name != b"..");
             assert!(!entry.name.contains(&b'/') && !entry.name.contains(&0));
             if let CatalogKind::Directory { block: child } = entry.kind {
@@ -99,17 +116,35 @@ fn visit(catalog: &[u8]) -> Option<()> {
             }
         }
     }
-    Some(())
+    (seen.len(), first_error)
 }
 
+/// The hostile catalogs whose form is right, with the number of their blocks. The others are damaged.
+const SOUND: [(&str, usize); 7] = [
+    ("catalog-of-another-tree", 3),
+    ("catalog-of-nothing", 2),
+    ("catalog-of-another-archive", 3),
+    ("catalog-without-archives", 1),
+    ("catalog-with-names-twice", 2),
+    ("catalog-that-doubles", 66),
+    ("catalog-100000-deep", 100_002),
+];
+
 #[test]
-fn a_walk_of_a_hostile_catalog_ends_and_gives_only_file_names() {
-    let mut count = 0;
+fn a_walk_of_a_hostile_catalog_ends_and_finds_the_damage() {
+    let mut sound = 0;
     for hostile in hostile("/no/such/folder/outside") {
-        if let Some(catalog) = hostile.catalog {
-            visit(&catalog);
-            count += 1;
+        let Some(catalog) = hostile.catalog else {
+            continue;
+        };
+        let (blocks, error) = visit(&catalog);
+        match SOUND.iter().find(|(name, _)| *name == hostile.name) {
+            Some((_, expected)) => {
+                assert_eq!((blocks, error), (*expected, None), "{}", hostile.name);
+                sound += 1;
+            }
+            None => assert!(error.is_some(), "{}: {}", hostile.name, hostile.attack),
         }
     }
-    assert!(count > 10);
+    assert_eq!(sound, SOUND.len());
 }

@@ -3,11 +3,14 @@
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use chunk_restore::files::{FileEntry, Files, Node};
+use chunk_restore::files::{FileEntry, Files};
 use chunk_restore::{OpenOptions, Restore, Snapshot};
 use proptest::prelude::*;
+use testkit::pxar::item::{FILENAME, item};
 use testkit::pxar::strategy::{Allowed, trees};
-use testkit::pxar::{self, Archive, Content, Expected, Layout, assert_same, encode, hostile};
+use testkit::pxar::{
+    self, Archive, Content, Expected, Layout, assert_same, encode, hostile, terminated,
+};
 use testkit::{InMemory, SnapshotBuilder};
 
 use crate::decode::decode;
@@ -83,45 +86,63 @@ fn hostile_archives_are_refused() {
     assert!(taken.is_empty(), "{taken:?}");
 }
 
+/// The fewest bytes that an entry takes: its name and a hard link.
+const ENTRY_LEN_MIN: usize = 16 + 2 + 16 + 8 + 1;
+
 #[test]
 fn lookups_in_hostile_archives_end_and_give_no_other_name() {
+    let (mut found, mut taken) = (0, 0);
     for hostile in hostile("/no/such/folder/outside") {
         let (snapshot, _) = snapshot(&hostile.archive);
         let Ok(files) = Files::open(&Restore::new(), &snapshot, "root.pxar") else {
             continue;
         };
-        // Deeper entries are found in the same way, and looking all of them up takes long.
-        let is_near = |entry: &FileEntry| entry.path.components().count() < 20;
-        let entries = files.entries().map_while(Result::ok);
-        for entry in entries.filter(is_near) {
-            check(&files, entry);
-        }
+        let stream = hostile.archive.stream.to_vec();
+        let payloads = hostile.archive.payload.map(|payload| payload.to_vec());
+        // The decoder takes only archives whose tables are right: all entries must be found by them.
+        let is_right = decode(&stream, payloads.as_deref(), &[usize::MAX]).is_ok();
+        taken += usize::from(is_right);
+        let walked: Vec<_> = files.entries().map_while(Result::ok).collect();
+        assert!(walked.len() <= 1 + stream.len() / ENTRY_LEN_MIN);
         let listed = files.list("").into_iter().flatten();
-        for entry in listed.map_while(Result::ok) {
-            check(&files, entry);
+        let listed: Vec<_> = listed.map_while(Result::ok).collect();
+        assert!(listed.len() <= stream.len() / ENTRY_LEN_MIN);
+        // Deeper entries are found in the same way, and looking all of them up takes long.
+        let is_near = |entry: &&FileEntry| entry.path.components().count() < 20;
+        for entry in walked.iter().chain(&listed).filter(is_near) {
+            let is_found = check(&files, entry, &stream);
+            assert!(is_found || !is_right, "{}: {entry:?}", hostile.name);
+            found += usize::from(is_found);
         }
-        for name in ["a", "b", "x", "..", "a/b", ""] {
-            let _ = files.walk(name).map(Iterator::count);
+        for name in ["no-such-name", "..", "a/../a", "no-such-name/a"] {
+            assert!(files.entry(name).is_err(), "{}", hostile.name);
+        }
+        for name in ["a", "b", "x", "a/b", ""] {
+            let walked = files.walk(name).map_or(0, Iterator::count);
+            assert!(walked <= 1 + stream.len() / ENTRY_LEN_MIN);
         }
     }
+    assert!(
+        taken > 60 && found > 800,
+        "{taken} archives, {found} entries"
+    );
 }
 
-/// Looks an entry up by its path, and reads it.
-fn check(files: &Files, entry: FileEntry) {
+/// Looks an entry up by its path: whether it was found. It must have this name in the archive.
+fn check(files: &Files, entry: &FileEntry, stream: &[u8]) -> bool {
     let Ok(found) = files.entry(&entry.path) else {
-        return;
+        return false;
     };
-    let name = match &found.node {
-        Node::Entry(entry) => &entry.name,
-        Node::HardLink(link) => &link.name,
-        other => panic!("what is {other:?}?"),
-    };
-    let wanted = entry.path.file_name().map(OsStrExt::as_bytes);
-    assert_eq!(name.as_slice(), wanted.unwrap_or_default());
+    if let Some(name) = entry.path.file_name().map(OsStrExt::as_bytes) {
+        let filename = item(FILENAME, &terminated(name));
+        assert!(stream[found.node.offset() as usize..].starts_with(&filename));
+    }
     if let Ok(reader) = files.read_entry(&found) {
         let mut start = [0; 100];
-        let _ = reader.read_at(&mut start, 0);
+        let wanted = reader.len().min(100) as usize;
+        assert_eq!(reader.read_at(&mut start, 0).unwrap(), wanted);
     }
+    true
 }
 
 #[test]
