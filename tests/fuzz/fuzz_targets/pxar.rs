@@ -4,14 +4,18 @@
 use chunk_restore::files::pxar::{Decoder, EntryKind, Item, Limits, PxarError};
 use libfuzzer_sys::fuzz_target;
 
-/// The length of the payload archive of half of the inputs.
+/// The length of the payload archive that half of the inputs have.
 const PAYLOADS: u64 = 1 << 30;
 
 /// All items, with the bytes of a file in one piece.
-fn decode(archive: &[u8], is_split: bool, piece_len: usize) -> Result<Vec<String>, PxarError> {
-    let mut decoder = Decoder::new(Limits::default());
-    if is_split {
+fn decode(archive: &[u8], how: u8, piece_len: usize) -> Result<Vec<String>, PxarError> {
+    let limits = Limits::default();
+    let mut decoder = Decoder::new(limits);
+    if how & 1 != 0 {
         decoder = decoder.payload_archive_len(PAYLOADS);
+    }
+    if how & 2 != 0 {
+        decoder = decoder.payloads_in_any_order();
     }
     let (mut items, mut data) = (Vec::new(), 0);
     for mut piece in archive.chunks(piece_len) {
@@ -28,7 +32,7 @@ fn decode(archive: &[u8], is_split: bool, piece_len: usize) -> Result<Vec<String
                     assert!(!payload.is_split || payload.offset + payload.len <= PAYLOADS);
                 }
             }
-            assert!(decoder.depth() <= 1024);
+            assert!(decoder.depth() <= limits.depth && decoder.path().len() <= limits.path);
             items.push(format!("{data} {item:?}"));
         }
         assert!(piece.is_empty());
@@ -41,7 +45,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((how, archive)) = bytes.split_first() else {
         return;
     };
-    let (is_split, piece_len) = (how % 2 == 1, usize::from(how / 2) + 1);
-    let whole = decode(archive, is_split, usize::MAX);
-    assert_eq!(decode(archive, is_split, piece_len), whole);
+    let piece_len = usize::from(how / 4) + 1;
+    let whole = decode(archive, *how, usize::MAX);
+    assert_eq!(decode(archive, *how, piece_len), whole);
 });
