@@ -193,6 +193,8 @@ pub enum Problem {
         len: u64,
     },
     /// A file's payload should lie before the end of the payload of an earlier file.
+    /// [`Decoder::payloads_in_any_order`](crate::files::pxar::Decoder::payloads_in_any_order) allows
+    /// this.
     PayloadFallsBack {
         /// The offset of the payload's header in the payload archive.
         offset: u64,

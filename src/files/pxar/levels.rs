@@ -27,7 +27,7 @@ pub struct Limits {
     /// 24 for its item when the table of its directory comes; and up to twice of each, as buffers
     /// grow.
     pub open_entries: usize,
-    /// How many regular files the archive may have; 67,108,864 by default. The decoder needs 4
+    /// How many regular files the archive may have; 67,108,864 by default. The decoder needs 4 to 8
     /// bytes for each, to check hard links.
     pub files: usize,
 }
