@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use chunk_restore::Cancel;
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
@@ -31,9 +32,14 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long the last reads may take to fail once the mount is gone.
 const LAST_ANSWERS: Duration = Duration::from_millis(400);
 
+/// By which a file system is known again: the major and the minor number of its device.
+type DeviceId = (u32, u32);
+
 /// A folder that shows files. Dropping it unmounts the folder.
 pub(crate) struct Mounted {
     folder: PathBuf,
+    /// The device of the folder's file system while the mount is there.
+    device: DeviceId,
     /// The threads that answer the kernel; `None` once the folder is unmounted.
     session: Option<BackgroundSession>,
     /// Tells that the folder is not mounted any more.
@@ -122,8 +128,11 @@ impl Mounted {
                 false => failed(error),
             }
         })?;
+        // The session is spawned first: it answers the kernel if that asks about the folder.
+        let session = session.spawn().map_err(failed)?;
         Ok(Mounted {
-            session: Some(session.spawn().map_err(failed)?),
+            device: device_of(&folder).map_err(|error| failed(error.into()))?,
+            session: Some(session),
             folder,
             ended,
         })
@@ -149,17 +158,32 @@ impl Mounted {
         Ok(())
     }
 
-    /// Takes the folder out of the tree at once, also while programs have files of it open.
+    /// Takes the folder out of the tree at once, also while programs have files of it open. Does nothing
+    /// where somebody has done so before.
     fn unmount(&mut self) -> Result<(), Failure> {
         self.forget();
+        if !self.is_there() {
+            return Ok(());
+        }
         let lazily = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
         let done = match unmount(&self.folder, lazily) {
+            // Somebody has unmounted the folder since.
+            Err(Errno::INVAL) => Ok(()),
             Err(Errno::PERM) => self.unmount_by_helper(),
             done => done.map_err(io::Error::from),
         };
-        done.map_err(|error| {
-            Failure::target(format!("cannot unmount {}", self.folder.display()), &error)
-        })
+        match done {
+            Err(error) if self.is_there() => Err(Failure::target(
+                format!("cannot unmount {}", self.folder.display()),
+                &error,
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the folder still shows this mount, and no other that was made there since.
+    fn is_there(&self) -> bool {
+        device_of(&self.folder) == Ok(self.device)
     }
 
     /// Unmounts as other users than root must.
@@ -180,6 +204,14 @@ impl Mounted {
             mem::forget(session);
         }
     }
+}
+
+/// The device of the file system that a folder shows. The kernel knows it by itself: a mount whose program
+/// does not answer is not asked.
+fn device_of(folder: &Path) -> Result<DeviceId, Errno> {
+    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::SYMLINK_NOFOLLOW;
+    let found = statx(CWD, folder, flags, StatxFlags::empty())?;
+    Ok((found.stx_dev_major, found.stx_dev_minor))
 }
 
 impl Drop for Mounted {

@@ -238,6 +238,42 @@ fn whoever_unmounts_the_folder_ends_it() {
 }
 
 #[test]
+fn a_mount_that_somebody_took_away_before_is_no_failure_at_the_end() {
+    if !can_mount() || !(is_root() || skip("only root can unmount a folder lazily")) {
+        return;
+    }
+    within(NEVER, || {
+        let home = Home::new();
+        let mounted = mount(&home, GOLDEN);
+        // An open file keeps the file system alive, so that the program does not hear of the end.
+        let _open = File::open(home.path("mnt/drive-scsi0.img")).unwrap();
+        sh(&home, "umount --lazy mnt");
+        let ended = mounted.end("INT");
+        assert_eq!(ended.code, Some(0));
+        ended.last("unmounted");
+    });
+}
+
+#[test]
+fn what_somebody_else_has_mounted_on_the_folder_since_stays() {
+    if !can_mount() || !(is_root() || skip("only root can mount a tmpfs")) {
+        return;
+    }
+    within(NEVER, || {
+        let home = Home::new();
+        let mounted = mount(&home, GOLDEN);
+        let _open = File::open(home.path("mnt/drive-scsi0.img")).unwrap();
+        sh(&home, "umount --lazy mnt && mount -t tmpfs none mnt");
+        fs::write(home.path("mnt/file"), "of somebody").unwrap();
+        let ended = mounted.end("INT");
+        let kept = fs::read(home.path("mnt/file"));
+        sh(&home, "umount mnt");
+        assert_eq!(ended.code, Some(0));
+        assert_eq!(kept.unwrap(), b"of somebody");
+    });
+}
+
+#[test]
 fn a_chunk_that_does_not_come_holds_up_no_other_read() {
     if !can_mount() {
         return;
