@@ -21,6 +21,21 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// How many such questions may stay unanswered.
 const KEEPALIVE_COUNT: u32 = 6;
 
+/// The errors of a listening socket that can never accept a client. All others are of one client, or
+/// of the machine, and pass.
+const UNUSABLE: [Errno; 5] = [
+    Errno::BADF,
+    Errno::FAULT,
+    Errno::INVAL,
+    Errno::NOTSOCK,
+    Errno::OPNOTSUPP,
+];
+
+/// How long a server waits after the first failure to accept a client; then twice as long each time.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+/// The longest such pause.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
 /// A listening socket, made from a [`UnixListener`] or a [`TcpListener`].
 ///
 /// For a socket that a service manager hands over (socket activation), make one of these from its
@@ -48,10 +63,34 @@ impl Listener {
                 }
                 Ok(Some(socket))
             }
-            // A client that went away again is nobody's failure.
-            Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED | Errno::PROTO) => Ok(None),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// Whether a failure to accept a client means that no client can ever be accepted.
+pub(super) fn is_unusable(error: &io::Error) -> bool {
+    Errno::from_io_error(error).is_some_and(|errno| UNUSABLE.contains(&errno))
+}
+
+/// The pauses after failures to accept a client, which grow with each failure in a row.
+#[derive(Debug)]
+pub(super) struct Pauses {
+    next: Duration,
+}
+
+impl Pauses {
+    /// Before the first failure.
+    pub(super) fn new() -> Pauses {
+        Pauses { next: PAUSE_MIN }
+    }
+
+    /// How long to wait after one more failure.
+    pub(super) fn next(&mut self) -> Duration {
+        let pause = self.next;
+        self.next = (2 * pause).min(PAUSE_MAX);
+        pause
     }
 }
 
@@ -87,5 +126,43 @@ impl fmt::Debug for Listener {
         f.debug_struct("Listener")
             .field("is_tcp", &self.is_tcp)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_listener_of_no_use_is_given_up() {
+        for errno in [Errno::BADF, Errno::INVAL, Errno::NOTSOCK, Errno::OPNOTSUPP] {
+            assert!(is_unusable(&errno.into()), "{errno}");
+        }
+        let passing = [
+            // A firewall refuses the client; the client or its network went away.
+            Errno::PERM,
+            Errno::CONNABORTED,
+            Errno::PROTO,
+            Errno::NETDOWN,
+            Errno::HOSTUNREACH,
+            Errno::TIMEDOUT,
+            // The machine lacks something.
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOBUFS,
+            Errno::NOMEM,
+        ];
+        for errno in passing {
+            assert!(!is_unusable(&errno.into()), "{errno}");
+        }
+        assert!(!is_unusable(&io::Error::other("of no system call")));
+    }
+
+    #[test]
+    fn pauses_grow_up_to_a_bound() {
+        let mut pauses = Pauses::new();
+        let first: Vec<_> = (0..3).map(|_| pauses.next().as_millis()).collect();
+        assert_eq!(first, [1, 2, 4]);
+        assert_eq!((0..20).map(|_| pauses.next()).last(), Some(PAUSE_MAX));
     }
 }

@@ -7,11 +7,9 @@ use std::panic::resume_unwind;
 use std::thread::{self, Scope};
 use std::time::Duration;
 
-use rustix::io::Errno;
-
 use super::codec::{ExportInfo, REQUEST_LEN_MAX, STRING_LEN_MAX};
 use super::connection::serve;
-use super::listener::Listener;
+use super::listener::{Listener, Pauses, is_unusable};
 use super::peers::{Panic, Peers, Room};
 use super::service::{FailureHook, Service};
 use super::tally::{ServerReport, Tally};
@@ -149,7 +147,8 @@ impl Server {
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if there is no export;
     /// [`Unavailable`](ErrorKind::Unavailable) if the listener is of no use. The cancel is not an
-    /// error, and nothing that a client does is.
+    /// error, and nothing that a client does is. A client that can't be accepted, since the machine
+    /// lacks something or a firewall refuses the client, is tried again after a pause of up to a second.
     ///
     /// # Panics
     /// Only where a reader panics.
@@ -188,16 +187,21 @@ impl Server {
         cancel: &'scope Cancel,
         peers: &mut Peers<'scope>,
     ) -> Result<io::Result<()>, Panic> {
+        let mut pauses = Pauses::new();
         while !cancel.is_cancelled() {
-            match listener.accept(LOOK) {
+            let accepted = listener.accept(LOOK);
+            if accepted.is_ok() {
+                pauses = Pauses::new();
+            }
+            match accepted {
                 Ok(None) => peers.reap()?,
                 Ok(Some(socket)) => self.admit(scope, socket, cancel, peers)?,
-                Err(error) if is_shortage(&error) => {
+                Err(error) if is_unusable(&error) => return Ok(Err(error)),
+                Err(_) => {
                     // Connections that end make room.
                     peers.reap()?;
-                    cancel.wait(LOOK);
+                    cancel.wait(pauses.next());
                 }
-                Err(error) => return Ok(Err(error)),
             }
         }
         Ok(Ok(()))
@@ -224,13 +228,6 @@ impl Server {
         }
         Ok(())
     }
-}
-
-/// Whether this machine lacks something for a moment.
-fn is_shortage(error: &io::Error) -> bool {
-    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    let errno = Errno::from_io_error(error);
-    errno.is_some_and(|errno| shortages.contains(&errno))
 }
 
 impl Default for Server {
