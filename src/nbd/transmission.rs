@@ -70,23 +70,19 @@ pub(super) fn transmit(transmission: &Transmission<'_>, rest: Vec<u8>) {
         input: rest,
     };
     let (sender, receiver) = bounded(QUEUE_LEN_MAX);
-    let idle = AtomicUsize::new(0);
-    let hints = Hints::default();
+    let open = OpenRequests::default();
     thread::scope(|scope| {
         let workers = Workers {
             receiver,
             answers: &answers,
-            idle: &idle,
-            hints: &hints,
+            open: &open,
         };
         let mut started = 0;
         // A connection that broke has no more requests.
         while let Ok(Some(job)) = requests.next() {
-            hints.give(transmission.reader, job.command);
-            if sender.send(job).is_err() {
-                break;
-            }
-            if started < WORKERS_MAX && sender.len() > idle.load(SeqCst) {
+            let before = open.record(job.command);
+            fetch_early(transmission.reader, job.command, before);
+            if started < open.workers() {
                 let is_started = workers.start(scope).is_ok();
                 started += usize::from(is_started);
             }
@@ -95,33 +91,51 @@ pub(super) fn transmit(transmission: &Transmission<'_>, rest: Vec<u8>) {
                 transmission.channel.abort();
                 break;
             }
+            if sender.send(job).is_err() {
+                break;
+            }
         }
         // The workers end when the queue is empty.
         drop(sender);
     });
 }
 
-/// Has the data of requests fetched before their turn, so that requests don't wait for one another.
+/// The requests that came and are not answered yet.
 #[derive(Debug, Default)]
-struct Hints {
-    /// The bytes of all outstanding reads.
-    outstanding: AtomicU64,
+struct OpenRequests {
+    count: AtomicUsize,
+    /// The bytes of all reads among them.
+    read_bytes: AtomicU64,
 }
 
-impl Hints {
-    fn give(&self, reader: &Reader, command: Command) {
-        let before = self.outstanding.fetch_add(read_len(command), SeqCst);
-        match command {
-            Command::Read { offset, len, .. } if before < HINTED_LEN_MAX => {
-                reader.prefetch(offset..offset + u64::from(len));
-            }
-            Command::Cache { offset, len } => reader.prefetch(offset..offset + u64::from(len)),
-            _ => {}
-        }
+impl OpenRequests {
+    /// Counts a request. Returns how many bytes the reads before it ask for.
+    fn record(&self, command: Command) -> u64 {
+        self.count.fetch_add(1, SeqCst);
+        self.read_bytes.fetch_add(read_len(command), SeqCst)
     }
 
     fn record_answer(&self, command: Command) {
-        self.outstanding.fetch_sub(read_len(command), SeqCst);
+        self.count.fetch_sub(1, SeqCst);
+        self.read_bytes.fetch_sub(read_len(command), SeqCst);
+    }
+
+    /// How many workers these requests have a use for: as long as there are fewer than
+    /// [`WORKERS_MAX`], no request waits behind another one.
+    fn workers(&self) -> usize {
+        self.count.load(SeqCst).min(WORKERS_MAX)
+    }
+}
+
+/// Has the data of a request fetched before its turn, so that requests don't wait for one another.
+/// The open reads before it ask for `before` bytes.
+fn fetch_early(reader: &Reader, command: Command, before: u64) {
+    match command {
+        Command::Read { offset, len, .. } if before < HINTED_LEN_MAX => {
+            reader.prefetch(offset..offset + u64::from(len));
+        }
+        Command::Cache { offset, len } => reader.prefetch(offset..offset + u64::from(len)),
+        _ => {}
     }
 }
 
@@ -196,9 +210,7 @@ impl Requests<'_> {
 struct Workers<'a> {
     receiver: Receiver<Job>,
     answers: &'a Answers<'a>,
-    /// How many workers wait for a request.
-    idle: &'a AtomicUsize,
-    hints: &'a Hints,
+    open: &'a OpenRequests,
 }
 
 impl<'a> Workers<'a> {
@@ -206,29 +218,22 @@ impl<'a> Workers<'a> {
     where
         'a: 'scope,
     {
-        let (receiver, answers) = (self.receiver.clone(), self.answers);
-        let (idle, hints) = (self.idle, self.hints);
+        let (receiver, answers, open) = (self.receiver.clone(), self.answers, self.open);
         let thread = thread::Builder::new()
             .name("nbd-worker".to_owned())
             .stack_size(STACK_LEN);
-        thread.spawn_scoped(scope, move || work(&receiver, answers, idle, hints))?;
+        thread.spawn_scoped(scope, move || work(&receiver, answers, open))?;
         Ok(())
     }
 }
 
 /// Answers requests until there are no more.
-fn work(receiver: &Receiver<Job>, answers: &Answers<'_>, idle: &AtomicUsize, hints: &Hints) {
+fn work(receiver: &Receiver<Job>, answers: &Answers<'_>, open: &OpenRequests) {
     let mut panic = None;
-    loop {
-        idle.fetch_add(1, SeqCst);
-        let job = receiver.recv();
-        idle.fetch_sub(1, SeqCst);
-        let Ok(Job { cookie, command }) = job else {
-            break;
-        };
+    for Job { cookie, command } in receiver {
         let answer = AssertUnwindSafe(|| answers.answer(cookie, command));
         let answered = catch_unwind(answer);
-        hints.record_answer(command);
+        open.record_answer(command);
         if !matches!(answered, Ok(Ok(()))) {
             // The replies of a broken connection reach nobody. The other workers and the thread
             // that reads requests see the end too.
@@ -239,5 +244,27 @@ fn work(receiver: &Receiver<Job>, answers: &Answers<'_>, idle: &AtomicUsize, hin
     }
     if let Some(panic) = panic {
         resume_unwind(panic);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_a_worker_has_taken_counts_until_it_is_answered() {
+        let open = OpenRequests::default();
+        let request = Command::Cache { offset: 0, len: 1 };
+        assert_eq!(open.workers(), 0);
+        open.record(request);
+        // Whether a worker has taken the first one by now makes no difference.
+        open.record(request);
+        assert_eq!(open.workers(), 2);
+        open.record_answer(request);
+        assert_eq!(open.workers(), 1);
+        for _ in 0..100 {
+            open.record(request);
+        }
+        assert_eq!(open.workers(), WORKERS_MAX);
     }
 }
