@@ -143,7 +143,9 @@ impl Files {
             let started = thread::Builder::new()
                 .name("reads".to_owned())
                 .spawn(move || answer(&receiver, &failures));
-            started.map_err(|error| Failure::output("cannot start a thread").because(&error))?;
+            started.map_err(|error| {
+                Failure::output("cannot start a thread that answers reads").because(&error)
+            })?;
         }
         let since_1970 = Duration::from_secs(u64::try_from(time).unwrap_or_default());
         Ok(Files {
@@ -155,7 +157,7 @@ impl Files {
         })
     }
 
-    /// Tells it here when the folder is not mounted any more.
+    /// The folder sends a message to `end` when it is not mounted any more.
     pub(crate) fn tell_end(&mut self, end: mpsc::Sender<()>) {
         self.end = Some(end);
     }

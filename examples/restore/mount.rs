@@ -92,7 +92,7 @@ fn tell_left_out(snapshot: &Snapshot, output: &Output) {
     if !left_out.is_empty() {
         let names = left_out.join(", ");
         output.remark(
-            format!("left out, since they are no disks: {names}"),
+            format!("the folder does not show archives that are no disks: {names}"),
             &json!({ "event": "left_out", "archives": left_out }),
         );
     }

@@ -1,4 +1,4 @@
-//! Tells why reads of disks failed: the programs that read learn little more than that they did.
+//! Tells why reads of disks failed: the programs that read learn little more than that a read failed.
 
 use std::collections::HashSet;
 
@@ -7,13 +7,14 @@ use parking_lot::Mutex;
 
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::shown::shown;
 
 /// Tells of failed reads.
 #[derive(Debug)]
 pub(crate) struct ReadFailures {
     output: Output,
-    /// The chunks whose failures were told.
-    told: Mutex<HashSet<(String, Option<usize>)>>,
+    /// The failures that were told: the disk, the position of the chunk, and the kind.
+    told: Mutex<HashSet<(String, Option<usize>, ErrorKind)>>,
 }
 
 impl ReadFailures {
@@ -24,18 +25,21 @@ impl ReadFailures {
         }
     }
 
-    /// Tells it once for each chunk, since programs try again.
+    /// Tells why a read of a disk failed. A failure of the same chunk and of the same kind is told once,
+    /// since programs try again.
     pub(crate) fn tell(&self, name: &str, error: &Error) {
         if error.kind() == ErrorKind::Cancelled {
             return;
         }
-        if !self.told.lock().insert((name.to_owned(), error.position())) {
+        let failed = (name.to_owned(), error.position(), error.kind());
+        if !self.told.lock().insert(failed) {
             return;
         }
-        let failure = Failure::from_library(error).about(name);
+        let failure = Failure::from_library(error);
         let mut json = failure.facts();
         json["event"] = "read_failed".into();
         json["archive"] = name.into();
-        self.output.warn(failure.text("a read failed"), &json);
+        let text = failure.text(&format!("a read of {} failed", shown(name)));
+        self.output.warn(text, &json);
     }
 }

@@ -343,6 +343,26 @@ fn a_chunk_that_is_lost_is_an_error_for_its_bytes_and_is_told_once() {
 }
 
 #[test]
+fn another_kind_of_failure_of_the_same_chunk_is_told_too() {
+    if !can_mount() {
+        return;
+    }
+    within(NEVER, || {
+        let home = Home::new();
+        let chunk = chunk_file(&home.datastore(), 5);
+        fs::remove_file(&chunk).unwrap();
+        let mut mounted = mount(&home, &format!("{GOLDEN} --repository dir:datastore"));
+        let file = File::open(home.path("mnt/drive-scsi0.img")).unwrap();
+        assert_eq!(errno(file.read_at(&mut [0; 512], 5 << 22)), EIO);
+        assert_eq!(mounted.hear("read_failed")["kind"], "missing");
+        fs::write(&chunk, b"no blob").unwrap();
+        assert_eq!(errno(file.read_at(&mut [0; 512], 5 << 22)), EIO);
+        let ended = mounted.end("INT");
+        assert_eq!(ended.last("read_failed")["kind"], "corrupt");
+    });
+}
+
+#[test]
 fn other_users_can_read_it_only_if_that_is_said() {
     if !can_mount()
         || !(is_root() || skip("only root can become another user"))
