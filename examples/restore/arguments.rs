@@ -211,7 +211,8 @@ pub(crate) struct Serve {
     pub(crate) archives: Vec<String>,
     /// Where to make the unix socket, for you alone (mode 0600)
     ///
-    /// A socket of yours that nobody answers any more is replaced. Anything else at the path is refused.
+    /// A socket of yours that nobody answers any more is replaced. Anything else at the path is refused. The path has at most
+    /// 107 bytes, with the folders in it.
     #[arg(long, value_name = "PATH", conflicts_with = "listen")]
     pub(crate) socket: Option<PathBuf>,
     /// Let the members of this group use the socket too (mode 0660), such as the group of libvirt's QEMU

@@ -2,8 +2,10 @@
 //! the end.
 
 use std::env;
-use std::fs::{self, Metadata, Permissions};
+use std::fs::{self, File, Metadata, Permissions};
 use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -22,6 +24,9 @@ const OWNER_MODE: u32 = 0o600;
 const GROUP_MODE: u32 = 0o660;
 /// The mode of the folders that are made for sockets.
 const FOLDER_MODE: u32 = 0o700;
+
+/// The longest path of a socket, in bytes: clients can connect to no longer one.
+const PATH_LEN_MAX: usize = 107;
 
 /// The name of a socket in a folder of its own.
 const SOCKET_NAME: &str = "nbd.sock";
@@ -64,13 +69,14 @@ impl Socket {
             Failure::target(format!("cannot make the socket {}", path.display()), &error)
         };
         let path = std::path::absolute(path).map_err(failed)?;
+        check_len(&path)?;
         let leftover = leftover(&path)?;
         // The socket gets its mode and its group in a folder that only this user can enter. So
         // nobody can connect to it, or put something else in its place, before it is ready.
         let parent = path.parent().unwrap_or(&path);
         let workshop = new_folder(".restore-", parent).map_err(failed)?;
         let made = workshop.path().join("new");
-        let listener = UnixListener::bind(&made).map_err(failed)?;
+        let listener = bind(workshop.path(), &made).map_err(failed)?;
         let mode = match group {
             Some(group) => {
                 chown(&made, None, Some(group)).map_err(|error| {
@@ -112,6 +118,29 @@ impl Drop for Socket {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+fn check_len(path: &Path) -> Result<(), Failure> {
+    let len = path.as_os_str().as_bytes().len();
+    if len <= PATH_LEN_MAX {
+        return Ok(());
+    }
+    let message = format!(
+        "the path of the socket {} has {len} bytes, and {PATH_LEN_MAX} are possible",
+        path.display()
+    );
+    Err(Failure::refused(message).advises("name a shorter path with --socket"))
+}
+
+/// Makes a socket in a folder. Its path there may be longer than that of a socket can be.
+fn bind(folder: &Path, made: &Path) -> io::Result<UnixListener> {
+    if made.as_os_str().as_bytes().len() <= PATH_LEN_MAX {
+        return UnixListener::bind(made);
+    }
+    let folder = File::open(folder)?;
+    let name = made.file_name().unwrap_or_default();
+    let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string());
+    UnixListener::bind(short.join(name))
 }
 
 /// Makes a folder that only this user can enter. It is removed when it is dropped.

@@ -103,6 +103,23 @@ fn every_signal_ends_it_with_success_also_while_a_client_is_connected() {
 }
 
 #[test]
+fn a_path_of_107_bytes_is_served_and_a_longer_one_is_refused() {
+    within(NEVER, || {
+        let home = Home::new();
+        let folder = fs::canonicalize(home.path("")).unwrap();
+        let longest = "s".repeat(107 - folder.as_os_str().len() - 1);
+        home.run(&format!("{SERVE} --socket {longest}x"))
+            .expect(8)
+            .says("has 108 bytes, and 107 are possible");
+        let (serving, uri) = serve(&home, &format!("--socket {longest}"));
+        assert_eq!(socket_of(&uri).as_os_str().len(), 107);
+        drop(answers(&socket_of(&uri)));
+        assert_eq!(serving.end("INT").code, Some(0));
+        assert_eq!(home.names_in(""), [""; 0]);
+    });
+}
+
+#[test]
 fn a_socket_that_a_killed_server_left_behind_is_replaced() {
     within(NEVER, || {
         let home = Home::new();
