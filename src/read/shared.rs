@@ -1,5 +1,6 @@
 //! What the readers of an archive and the thread that fetches for them share.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -18,8 +19,8 @@ use crate::read::report::ReadReport;
 use crate::read::shelf::{Delivery, Shelf};
 use crate::read::streams::{Read, Streams};
 
-/// The next chunk to fetch is looked for among so many at the most: a disk may be nearly empty.
-const LOOK_AHEAD_MAX: usize = 4096;
+/// The fill looks for the next chunks to fetch among so many at the most: a disk may be nearly empty.
+const FILL_LOOK_AHEAD_MAX: usize = 4096;
 
 /// The fill asks for one part in so many of the chunks that may be read ahead.
 const FILL_AHEAD_DIVISOR: usize = 2;
@@ -105,14 +106,10 @@ impl Shared {
         (!self.is_zero(&chunk)).then_some(chunk)
     }
 
-    /// The first position from one on whose chunk must be fetched.
-    fn next_data(&self, from: usize) -> Option<usize> {
-        let end = self
-            .archive
-            .index()
-            .count()
-            .min(from.saturating_add(LOOK_AHEAD_MAX));
-        (from..end).find(|position| self.data_chunk(*position).is_some())
+    /// The first of these positions whose chunk must be fetched.
+    fn next_data(&self, positions: Range<usize>) -> Option<usize> {
+        let end = positions.end.min(self.archive.index().count());
+        (positions.start..end).find(|position| self.data_chunk(*position).is_some())
     }
 
     /// Asks for the chunks of a read, as many as may be asked for at once, and for those that the
@@ -122,7 +119,7 @@ impl Shared {
         let advice = self
             .streams
             .lock()
-            .record(read, most, |from| self.next_data(from));
+            .record(read, most, |positions| self.next_data(positions));
         let mut shelf = self.shelf.lock();
         for position in advice.dropped {
             if let Some(chunk) = self.archive.index().chunk(position) {
@@ -216,7 +213,7 @@ impl Shared {
     ) -> Result<Behind> {
         let ahead_max = self.ahead_max.load(Ordering::Relaxed);
         let count = self.archive.index().count();
-        let next = (position + 1..count.min(position + LOOK_AHEAD_MAX))
+        let next = (position + 1..count.min(position + FILL_LOOK_AHEAD_MAX))
             .filter(|at| is_lacking(*at) && self.data_chunk(*at).is_some());
         let next: Vec<usize> = next.take(ahead_max / FILL_AHEAD_DIVISOR).collect();
         let mut shelf = self.shelf.lock();

@@ -14,6 +14,9 @@ const JITTER_CHUNKS_MAX: usize = 4;
 /// chunks are no longer needed.
 const LEFT_READS_MIN: u64 = 5;
 
+/// The next chunk to read ahead is looked for among so many at the most: a disk may be nearly empty.
+const LOOK_AHEAD_MAX: usize = 4096;
+
 /// A stream that was not read while so many reads came has no part of the chunks that are read ahead.
 const IDLE_READS_MIN: u64 = 64;
 
@@ -35,6 +38,9 @@ struct Stream {
     window: usize,
     /// The positions of the chunks that were asked for ahead, and not yet read.
     ahead: VecDeque<usize>,
+    /// Positions whose chunks need not be fetched, as the last search found that came to nothing. They
+    /// are kept because each read before a large hole would search there again.
+    bare: Range<usize>,
     /// The number of its last read.
     last_read: u64,
 }
@@ -58,12 +64,12 @@ pub(super) struct Advice {
 
 impl Streams {
     /// Records a read. No more than `most` chunks are read ahead of all streams together.
-    /// `next_data` gives the first position from one on whose chunk must be fetched.
+    /// `next_data` gives the first of some positions whose chunk must be fetched.
     pub(super) fn record(
         &mut self,
         read: &Read,
         most: usize,
-        next_data: impl Fn(usize) -> Option<usize>,
+        next_data: impl Fn(Range<usize>) -> Option<usize>,
     ) -> Advice {
         self.reads += 1;
         let dropped = self.leave();
@@ -74,6 +80,7 @@ impl Streams {
                 position: read.last,
                 window: 0,
                 ahead: VecDeque::new(),
+                bare: 0..0,
                 last_read: self.reads,
             });
             return Advice {
@@ -149,14 +156,20 @@ impl Stream {
     }
 
     /// The positions to ask for now.
-    fn ask(&mut self, next_data: impl Fn(usize) -> Option<usize>) -> Vec<usize> {
+    fn ask(&mut self, next_data: impl Fn(Range<usize>) -> Option<usize>) -> Vec<usize> {
         while (self.ahead.front()).is_some_and(|position| *position <= self.position) {
             self.ahead.pop_front();
         }
         let mut asked = Vec::new();
         while self.ahead.len() < self.window {
             let from = self.ahead.back().map_or(self.position, |last| *last) + 1;
-            let Some(next) = next_data(from) else {
+            let end = from.saturating_add(LOOK_AHEAD_MAX);
+            let unknown = match self.bare.contains(&from) {
+                true => self.bare.end,
+                false => from,
+            };
+            let Some(next) = next_data(unknown..end) else {
+                self.bare = from..end;
                 break;
             };
             self.ahead.push_back(next);
@@ -168,6 +181,8 @@ impl Stream {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     const CHUNK: u64 = 1000;
@@ -183,11 +198,15 @@ mod tests {
     }
 
     fn record(streams: &mut Streams, bytes: Range<u64>) -> Vec<usize> {
-        let advice = streams.record(&read(bytes), MOST, |position| {
-            (position < 10_000).then_some(position)
+        let advice = streams.record(&read(bytes), MOST, |mut positions| {
+            positions.next().filter(|position| *position < 10_000)
         });
         assert!(advice.dropped.is_empty());
         advice.ahead
+    }
+
+    fn first(mut positions: Range<usize>) -> Option<usize> {
+        positions.next()
     }
 
     fn ahead(positions: Range<usize>) -> Vec<usize> {
@@ -245,12 +264,12 @@ mod tests {
         for turn in 0..=LEFT_READS_MIN {
             assert!(dropped.is_empty());
             let start = 500_000 + turn * 1000;
-            let advice = streams.record(&read(start..start + 1000), MOST, Some);
+            let advice = streams.record(&read(start..start + 1000), MOST, first);
             dropped = advice.dropped;
         }
         assert_eq!(dropped, waiting);
         // Who comes back goes on at once.
-        let advice = streams.record(&read(6000..7000), MOST, Some);
+        let advice = streams.record(&read(6000..7000), MOST, first);
         assert_eq!(advice.ahead.first(), Some(&7));
         assert!(advice.ahead.len() > 4);
     }
@@ -294,12 +313,38 @@ mod tests {
     #[test]
     fn chunks_that_need_not_be_fetched_do_not_count() {
         let mut streams = Streams::default();
-        let every_tenth = |position: usize| Some(position.next_multiple_of(10));
+        let every_tenth = |positions: Range<usize>| Some(positions.start.next_multiple_of(10));
         streams.record(&read(0..1000), MOST, every_tenth);
         let advice = streams.record(&read(1000..2000), MOST, every_tenth);
         assert_eq!(advice.ahead, [10]);
         let advice = streams.record(&read(2000..3000), MOST, every_tenth);
         assert_eq!(advice.ahead, [20]);
+    }
+
+    #[test]
+    fn what_lies_in_a_large_hole_is_looked_at_once() {
+        const DATA: usize = 2 * LOOK_AHEAD_MAX;
+        let looked_at = Cell::new(0);
+        let next_data = |mut positions: Range<usize>| {
+            positions.find(|position| {
+                looked_at.set(looked_at.get() + 1);
+                *position == DATA
+            })
+        };
+        let mut streams = Streams::default();
+        for offset in 0..200 {
+            let advice = streams.record(&read(offset * 10..offset * 10 + 10), MOST, next_data);
+            assert_eq!(advice, Advice::default());
+        }
+        // The second chunk is reached: only one position more is looked at.
+        assert_eq!(looked_at.get(), LOOK_AHEAD_MAX + 1);
+        // The data behind the hole is found as soon as it is near enough.
+        let mut ahead = Vec::new();
+        for number in 2..DATA as u64 {
+            let advice = streams.record(&read(number * 1000..(number + 1) * 1000), MOST, next_data);
+            ahead.extend(advice.ahead.into_iter().map(|found| (number, found)));
+        }
+        assert_eq!(ahead, [((DATA - LOOK_AHEAD_MAX) as u64, DATA)]);
     }
 
     #[test]
