@@ -17,7 +17,7 @@ use crate::read::filled::{Arrival, Filled};
 use crate::read::shared::{Behind, Shared};
 use crate::restore::plan::Plan;
 use crate::restore::scan::{Finding, Scan};
-use crate::target::{Existing, FileTarget, ReadAt, Target};
+use crate::target::{FileTarget, ReadAt, Target};
 
 /// How long the fill waits before it asks again for a chunk of a place that can't be reached.
 const RETRY: Duration = Duration::from_secs(1);
@@ -53,34 +53,25 @@ impl Fill {
         let plan = Arc::new(Plan::new(archive.index(), archive.key(), 0..u64::MAX));
         let begun = target.begin_in_any_order(plan.len(), plan.zeros());
         begun.map_err(|error| target_error("prepare", 0, error))?;
-        let (found, to_scan) = match target.existing() {
-            Existing::Similar(found) => (Arc::clone(&found), Some(found)),
-            Existing::Blank(found) | Existing::Resume(found) => (found, None),
-            Existing::WriteOnly => {
-                let message = "the file that is to be filled can't be read back";
-                return Err(Error::new(ErrorKind::Target, message));
-            }
-        };
+        let file = target.reader();
         let stop = cancel.child();
         let mut threads = Threads::default();
-        let scan = match to_scan {
-            Some(target) => {
-                let scan = Arc::new(Scan::new(archive, &plan, target, true, &stop)?);
-                let scanner = Arc::clone(&scan);
-                threads.start("restore-fill-scan".to_owned(), move || scanner.run())?;
-                Some(scan)
-            }
-            None => None,
-        };
+        let mut scan = None;
+        if target.is_begun() {
+            let begun = Arc::new(Scan::new(archive, &plan, Arc::clone(&file), true, &stop)?);
+            scan = Some(Arc::clone(&begun));
+            threads.start("restore-fill-scan".to_owned(), move || begun.run())?;
+        }
         let (filled, arrived) = Filled::new(archive.index().count());
         let filled = Arc::new(filled);
         let outcome = Arc::new(Mutex::default());
         let held: Arc<dyn ReadAt> = Arc::new(Held {
             archive: archive.clone(),
             filled: Arc::clone(&filled),
-            file: found,
+            file,
         });
         shared.seeds.add(Arc::clone(&held));
+        let its_seed = Arc::clone(&held);
         let filler = Filler {
             shared: Arc::clone(shared),
             filled: Arc::clone(&filled),
@@ -93,7 +84,14 @@ impl Fill {
             lost: None,
         };
         *shared.fill.lock() = Some(Arc::clone(&filled));
-        threads.start("restore-fill".to_owned(), move || filler.run())?;
+        let started = threads.start("restore-fill".to_owned(), move || filler.run());
+        if let Err(error) = started {
+            // The scan need not go on, and nobody writes what is read.
+            stop.cancel();
+            shared.seeds.remove(&its_seed);
+            shared.end_fill(&filled);
+            return Err(error);
+        }
         Ok(Fill {
             filled,
             outcome,
@@ -183,9 +181,7 @@ impl Filler {
         if outcome.is_err() {
             self.shared.seeds.remove(&self.held);
         }
-        let mut keeps = self.shared.fill.lock();
-        keeps.take_if(|other| Arc::ptr_eq(other, &self.filled));
-        drop(keeps);
+        self.shared.end_fill(&self.filled);
         *self.outcome.lock() = Some(outcome);
     }
 

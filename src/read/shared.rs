@@ -100,6 +100,11 @@ impl Shared {
         self.zeros.contains(&chunk.digest, chunk.len)
     }
 
+    /// From now on nothing is kept for a fill, unless another one has taken its place.
+    pub(super) fn end_fill(&self, filled: &Arc<Filled>) {
+        self.fill.lock().take_if(|other| Arc::ptr_eq(other, filled));
+    }
+
     /// The chunk at a position, if the archive has it and it is not all zeros.
     fn data_chunk(&self, position: usize) -> Option<Chunk> {
         let chunk = self.archive.index().chunk(position)?;

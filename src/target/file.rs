@@ -14,7 +14,7 @@ use crate::target::output::{Output, data_end};
 use crate::target::partial::Partial;
 use crate::target::space;
 use crate::target::zeros::Zeros;
-use crate::target::{Existing, Target};
+use crate::target::{Existing, ReadAt, Target};
 
 /// Restores into a regular file.
 ///
@@ -139,6 +139,16 @@ impl FileTarget {
         Ok(())
     }
 
+    /// The bytes of the file, which can be read while others are written.
+    pub(crate) fn reader(&self) -> Arc<dyn ReadAt> {
+        self.output.reader()
+    }
+
+    /// Whether the file may hold something of an earlier restore.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.partial.is_found() && self.output.zeros() != Zeros::Discard
+    }
+
     /// The next bytes are those from this offset on. Each byte is to be written once.
     pub(crate) fn seek(&mut self, offset: u64) {
         self.output.seek(offset);
@@ -224,10 +234,9 @@ impl Target for FileTarget {
         if let Some(earlier) = &self.earlier {
             return Existing::Similar(earlier.reader(reader));
         }
-        if self.partial.is_found() && self.output.zeros() != Zeros::Discard {
-            Existing::Similar(reader)
-        } else {
-            Existing::Blank(reader)
+        match self.is_begun() {
+            true => Existing::Similar(reader),
+            false => Existing::Blank(reader),
         }
     }
 
