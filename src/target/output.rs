@@ -27,6 +27,8 @@ pub(super) struct Output {
     block: u64,
     len: u64,
     offset: u64,
+    /// Whether all bytes before the offset were written.
+    is_in_order: bool,
     /// Before this offset the file may hold anything. From this offset on it reads as zeros.
     stale: u64,
     is_changed: bool,
@@ -47,6 +49,7 @@ impl Output {
             block: 1,
             len: 0,
             offset: 0,
+            is_in_order: true,
             stale: 0,
             is_changed: false,
             can_punch: true,
@@ -76,6 +79,7 @@ impl Output {
     /// Starts at offset 0. Everything from `stale` on must read as zeros.
     pub(super) fn begin(&mut self, len: u64, stale: u64) {
         (self.len, self.offset, self.stale) = (len, 0, stale);
+        self.is_in_order = true;
         self.data = 0..0;
         self.flush = Flush::default();
     }
@@ -83,6 +87,7 @@ impl Output {
     /// Goes on at another offset. Whoever does so must write each byte once.
     pub(super) fn seek(&mut self, offset: u64) {
         self.flush.jump(&self.file, self.offset, offset);
+        self.is_in_order = false;
         self.offset = offset;
     }
 
@@ -182,7 +187,8 @@ impl Output {
     }
 
     pub(super) fn explain(&self, error: io::Error) -> io::Error {
-        space::explain(error, self.len - self.offset, self.len)
+        let left = self.len - self.offset;
+        space::explain(error, self.is_in_order.then_some(left), self.len)
     }
 
     /// Fails where more bytes come than were announced: nothing beyond the end is ever touched.
@@ -341,5 +347,25 @@ impl ReadAt for File {
 
     fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
         next_data(self, offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_told_only_where_it_is_known() {
+        let mut output = Output::file(Arc::new(tempfile::tempfile().unwrap()));
+        let full = |output: &Output| output.explain(Errno::NOSPC.into()).to_string();
+        output.begin(100, 0);
+        output.write(&[1; 60]).unwrap();
+        assert_eq!(
+            full(&output),
+            "no space is left, and 40 of 100 bytes were still to come"
+        );
+        // Which bytes before the offset were written is not known any more.
+        output.seek(90);
+        assert_eq!(full(&output), "no space is left for all of the 100 bytes");
     }
 }

@@ -23,13 +23,19 @@ pub(super) fn check(file: &File, needed: u64) -> io::Result<()> {
     ))
 }
 
-/// If a write failed for lack of room, adds to the error how much was still to be written.
-pub(super) fn explain(error: io::Error, left: u64, len: u64) -> io::Error {
-    match error.kind() {
-        kind @ (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => io::Error::new(
-            kind,
-            format!("no space is left, and {left} of {len} bytes were still to come"),
-        ),
-        _ => error,
+/// If a write failed for lack of room, adds to the error how much was still to be written, where that
+/// is known, and how long the whole file or device is.
+pub(super) fn explain(error: io::Error, left: Option<u64>, len: u64) -> io::Error {
+    let kind = error.kind();
+    if !matches!(
+        kind,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    ) {
+        return error;
     }
+    let message = match left {
+        Some(left) => format!("no space is left, and {left} of {len} bytes were still to come"),
+        None => format!("no space is left for all of the {len} bytes"),
+    };
+    io::Error::new(kind, message)
 }
