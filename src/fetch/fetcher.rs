@@ -24,6 +24,9 @@ use crate::rate_limit::RateLimit;
 /// something of it.
 const OPENING_MAX: Duration = Duration::from_secs(10);
 
+/// How long the system is not asked for another thread after it refused one.
+const THREADS_RETRY: Duration = Duration::from_secs(1);
+
 /// How a fetcher works.
 #[derive(Debug)]
 pub(crate) struct FetchSettings {
@@ -48,9 +51,9 @@ pub(crate) struct Fetcher {
     shared: Arc<Shared>,
     inbox: Receiver<Arrival>,
     arrivals: Sender<Arrival>,
-    /// What came of the first connections of the workers that open one at once.
-    opened: (Sender<bool>, Receiver<bool>),
     threads: Threads,
+    /// The system refused a thread: no other one is asked for before this time, unless a lane has none.
+    no_threads_before: Option<Instant>,
 }
 
 impl Fetcher {
@@ -84,8 +87,8 @@ impl Fetcher {
             }),
             inbox,
             arrivals,
-            opened: unbounded(),
             threads: Threads::default(),
+            no_threads_before: None,
         }
     }
 
@@ -128,12 +131,14 @@ impl Fetcher {
         let places: Vec<usize> = (0..self.lanes.len())
             .filter(|lane| !self.is_hedging(*lane))
             .collect();
+        let (opened, outcomes) = unbounded();
         for lane in &places {
-            self.start_workers(*lane, 1)?;
+            self.start_worker(*lane, Some(opened.clone()))?;
         }
+        drop(opened);
         // A worker that ends without a word has panicked, or was cancelled.
         for _ in &places {
-            match self.opened.1.recv_timeout(OPENING_MAX) {
+            match outcomes.recv_timeout(OPENING_MAX) {
                 Ok(false) => {}
                 Ok(true) | Err(_) => break,
             }
@@ -164,7 +169,7 @@ impl Fetcher {
     /// Gives the workers as many jobs as they may have.
     ///
     /// # Errors
-    /// [`ErrorKind::Resources`] where a worker's thread can't be started.
+    /// [`ErrorKind::Resources`] where there are jobs for a place, and not one worker for it can be started.
     pub(crate) fn hand_out(&mut self) -> Result<()> {
         let now = Instant::now();
         for lane in self.dispatcher.lanes_to_sweep() {
@@ -181,27 +186,47 @@ impl Fetcher {
             shared.in_flight.store(in_flight, Ordering::Relaxed);
             let queued = self.dispatcher.lanes[lane].queued();
             let workers = shared.settings.workers_for(queued, in_flight);
-            self.start_workers(lane, workers)?;
+            self.start_workers(lane, workers, now)?;
         }
         Ok(())
     }
 
-    /// Has so many workers of a lane at the least.
-    fn start_workers(&mut self, lane: usize, workers: usize) -> Result<()> {
+    /// Has so many workers of a lane at the least, as far as this machine has threads for them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Resources`] where the lane has no worker, and none can be started.
+    fn start_workers(&mut self, lane: usize, workers: usize, now: Instant) -> Result<()> {
         while self.started[lane] < workers {
-            let number = self.started[lane];
-            let shared = Arc::clone(&self.shared);
-            let (of_lane, jobs) = (
-                Arc::clone(&self.lanes[lane].shared),
-                self.lanes[lane].jobs(),
-            );
-            let arrivals = self.arrivals.clone();
-            let opened = self.opened.0.clone();
-            let work = move || worker::run(&shared, &of_lane, number, jobs, arrivals, opened);
-            self.threads
-                .start(format!("restore-{lane}-{number}"), work)?;
-            self.started[lane] += 1;
+            // The workers that there are do the work, if more slowly. Without hedged requests, all goes on.
+            let is_spare = self.started[lane] > 0 || self.is_hedging(lane);
+            if is_spare && self.no_threads_before.is_some_and(|time| now < time) {
+                return Ok(());
+            }
+            match self.start_worker(lane, None) {
+                Ok(()) => {}
+                Err(_) if is_spare => {
+                    self.no_threads_before = now.checked_add(THREADS_RETRY);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
         }
+        Ok(())
+    }
+
+    /// Starts one more worker of a lane. `opened` hears what comes of its first connection.
+    fn start_worker(&mut self, lane: usize, opened: Option<Sender<bool>>) -> Result<()> {
+        let number = self.started[lane];
+        let shared = Arc::clone(&self.shared);
+        let (of_lane, jobs) = (
+            Arc::clone(&self.lanes[lane].shared),
+            self.lanes[lane].jobs(),
+        );
+        let arrivals = self.arrivals.clone();
+        let work = move || worker::run(&shared, &of_lane, number, jobs, arrivals, opened);
+        self.threads
+            .start(format!("restore-{lane}-{number}"), work)?;
+        self.started[lane] += 1;
         Ok(())
     }
 

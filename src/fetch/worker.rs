@@ -53,8 +53,8 @@ pub(super) struct Worker<'a> {
     number: usize,
     /// Whether it takes urgent jobs alone, and keeps a connection open.
     is_urgent: bool,
-    /// Hears what came of its first connection.
-    opened: Sender<bool>,
+    /// Hears once what came of the first connection, where somebody waits for that.
+    opened: Option<Sender<bool>>,
     reconnect_after: Duration,
     jobs: Jobs,
     /// Counts how long it holds back this worker.
@@ -93,7 +93,7 @@ pub(super) fn run(
     number: usize,
     jobs: Jobs,
     arrivals: Sender<Arrival>,
-    opened: Sender<bool>,
+    opened: Option<Sender<bool>>,
 ) {
     let rate_limit = shared.rate_limit.for_worker();
     let worker = Worker {
@@ -134,8 +134,10 @@ impl<'a> Worker<'a> {
     {
         if self.is_urgent {
             let is_open = self.connect(&mut link).is_ok();
-            // Whoever opened the reader waits for this once, and may have given up.
-            let _ = self.opened.send(is_open);
+            if let Some(opened) = self.opened.take() {
+                // Whoever opened the reader may have given up to wait.
+                let _ = opened.send(is_open);
+            }
         }
         // The next is requested before the last is decoded, so the line never waits for the CPU.
         while self.ask(&mut link) {

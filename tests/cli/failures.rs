@@ -5,6 +5,7 @@ use std::io;
 use std::process::{Command, Stdio};
 
 use crate::home::{GOLDEN_RAW, Home, Run, chunk_file, events, finish};
+use crate::targets::with_faults;
 
 #[test]
 fn what_makes_no_sense_ends_with_2() {
@@ -314,6 +315,18 @@ fn a_machine_that_lacks_descriptors_is_no_damage() {
             .is_some_and(|advice| advice.contains("ulimit -n")),
         "{error}"
     );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn fewer_threads_than_wanted_are_enough() {
+    let home = Home::new();
+    let verify = "verify vm/200 drive-scsi0.img --threads 8";
+    // There are a thread for signals, and one that fetches.
+    with_faults(&home, "threads=2", verify).expect(0);
+    with_faults(&home, "threads=1", verify)
+        .expect(1)
+        .says("cannot start the thread");
 }
 
 #[test]

@@ -1,7 +1,10 @@
 // Has some calls fail with the error numbers that FAULTS gives, such as "flock=37 fsync_folder=5 pread_hole=5".
+// "threads=3" has all threads but the first three fail to start.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -45,4 +48,15 @@ ssize_t pread64(int fd, void *buffer, size_t count, off64_t offset) {
     ssize_t (*next)(int, void *, size_t, off64_t) =
         (ssize_t (*)(int, void *, size_t, off64_t))dlsym(RTLD_NEXT, "pread64");
     return next(fd, buffer, count, offset);
+}
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument) {
+    static atomic_int started;
+    int most = fault("threads=");
+    if (most && atomic_fetch_add(&started, 1) >= most) {
+        return EAGAIN;
+    }
+    int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) =
+        (int (*)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))dlsym(RTLD_NEXT, "pthread_create");
+    return next(thread, attributes, start, argument);
 }

@@ -118,7 +118,7 @@ fn get_does_not_read_the_holes_of_a_finished_file() {
 }
 
 /// Has calls of the C library fail for the program, as file systems make them fail.
-fn with_faults(home: &Home, faults: &str, arguments: &str) -> Run {
+pub(crate) fn with_faults(home: &Home, faults: &str, arguments: &str) -> Run {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/faults.c");
     let library = home.path("../faults.so");
     if !library.exists() {
