@@ -1,5 +1,7 @@
-//! The program `restore`: lists, restores and verifies backups. The library does the work; this
-//! program adds the command line.
+//! The program `restore`. Its commands list backups (`list`), restore them (`image`, `get`), check
+//! them (`verify`), measure a server (`bench`), and let other programs read disks without a restore:
+//! over NBD (`serve`) and by FUSE (`mount`). The library does the work; this program adds the command
+//! line.
 
 #![forbid(unsafe_code)]
 

@@ -29,7 +29,8 @@
 //! | a handshake | [`Server::handshake_limit`], 10 s by default; 64 KiB for one option |
 //! | one read | [`Server::block_max`], 32 MiB by default and at the most |
 //! | requests of a connection that are not answered yet | 64 that wait, and 8 that are served |
-//! | outstanding reads of a connection whose chunks are fetched before their turn | 4 MiB |
+//! | open reads of a connection whose chunks are fetched before their turn | the first 4 MiB, and all of the read that goes beyond 4 MiB |
+//! | what the command `CACHE` has fetched | as many chunks as may be read ahead at once: [`Reader::prefetch`](crate::Reader::prefetch) |
 //! | buffers of a connection | 256 KiB, in pieces of up to 128 KiB |
 //! | extents in one reply | 16,384 |
 //!
