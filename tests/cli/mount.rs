@@ -1,10 +1,10 @@
 //! `restore mount`: what the folder shows, what programs that read get, and its end.
 
 use std::fs::{self, File, Permissions};
-use std::io;
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 
 use rustix::fs::{SeekFrom, seek};
@@ -12,7 +12,7 @@ use testkit::{Fault, Folder, Image, SnapshotBuilder, When, Workload};
 
 use crate::disks::Loop;
 use crate::home::{Home, chunk_file, finish, golden};
-use crate::interrupt::{NEVER, golden_server, on_server, with_default_signals, within};
+use crate::interrupt::{NEVER, golden_server, on_server, signal, with_default_signals, within};
 use crate::running::{Running, has, is_root, same, sh, shell, skip};
 
 const GOLDEN: &str = "mount vm/200 mnt";
@@ -359,6 +359,31 @@ fn another_kind_of_failure_of_the_same_chunk_is_told_too() {
         assert_eq!(errno(file.read_at(&mut [0; 512], 5 << 22)), EIO);
         let ended = mounted.end("INT");
         assert_eq!(ended.last("read_failed")["kind"], "corrupt");
+    });
+}
+
+#[test]
+fn the_warning_of_a_failed_read_names_the_disk() {
+    if !can_mount() {
+        return;
+    }
+    within(NEVER, || {
+        let home = Home::new();
+        fs::remove_file(chunk_file(&home.datastore(), 5)).unwrap();
+        fs::create_dir(home.path("mnt")).unwrap();
+        let arguments = format!("{GOLDEN} --repository dir:datastore");
+        let mut command = with_default_signals(&home, &arguments);
+        let mut mounted = command.stderr(Stdio::piped()).spawn().unwrap();
+        let said = BufReader::new(mounted.stderr.take().unwrap());
+        let mut lines = said.lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.contains("is mounted on")));
+        let file = File::open(home.path("mnt/drive-scsi0.img")).unwrap();
+        assert_eq!(errno(file.read_at(&mut [0; 512], 5 << 22)), EIO);
+        signal("INT", mounted.id());
+        let named =
+            lines.any(|line| line.starts_with("warning: a read of drive-scsi0.img failed: "));
+        assert!(mounted.wait().unwrap().success());
+        assert!(named);
     });
 }
 
