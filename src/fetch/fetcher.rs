@@ -202,9 +202,13 @@ impl Fetcher {
             if is_spare && self.no_threads_before.is_some_and(|time| now < time) {
                 return Ok(());
             }
+            let is_urgent_alone =
+                self.started[lane] == 1 && self.lanes[lane].shared.settings.keeps_urgent_worker;
             match self.start_worker(lane, None) {
+                Ok(()) if is_urgent_alone => self.lanes[lane].set_short(false),
                 Ok(()) => {}
                 Err(_) if is_spare => {
+                    self.lanes[lane].set_short(is_urgent_alone);
                     self.no_threads_before = now.checked_add(THREADS_RETRY);
                     return Ok(());
                 }

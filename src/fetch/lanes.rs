@@ -172,6 +172,9 @@ pub(super) struct LaneShared {
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) shared: Arc<LaneShared>,
+    /// Whether the worker that is kept for urgent jobs gets all others too, since there is no other
+    /// worker.
+    is_short: bool,
     now: (Sender<Job>, Receiver<Job>),
     ahead: (Sender<Job>, Receiver<Job>),
 }
@@ -191,6 +194,7 @@ impl Lane {
                 in_flight: AtomicUsize::new(0),
                 hang_ups: (0..settings.workers).map(|_| HangUp::default()).collect(),
             }),
+            is_short: false,
             // The dispatcher bounds how many jobs there are.
             now: unbounded(),
             ahead: unbounded(),
@@ -206,11 +210,22 @@ impl Lane {
 
     pub(super) fn send(&self, job: Job) {
         let (sender, _) = match job.urgency {
-            Urgency::Now => &self.now,
-            Urgency::Ahead => &self.ahead,
+            Urgency::Ahead if !self.is_short => &self.ahead,
+            Urgency::Now | Urgency::Ahead => &self.now,
         };
         // Both ends are held here, so this can't fail.
         let _ = sender.send(job);
+    }
+
+    /// Says that the system has no thread for a worker beside the one that is kept for urgent jobs, or
+    /// that it has one again.
+    pub(super) fn set_short(&mut self, is_short: bool) {
+        self.is_short = is_short;
+        if is_short {
+            for job in self.ahead.1.try_iter() {
+                let _ = self.now.0.send(job);
+            }
+        }
     }
 
     /// Takes back the jobs that nobody wants any more and no worker has taken.

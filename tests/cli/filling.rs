@@ -1,10 +1,12 @@
 //! `restore serve --fill`: the disk becomes a file while it is served.
 
 use std::fs;
+use std::process::Stdio;
 
 use crate::home::{GOLDEN_LEN, GOLDEN_RAW, Home, chunk_file};
-use crate::interrupt::{NEVER, within};
+use crate::interrupt::{NEVER, signal, wait_until, within};
 use crate::running::{Running, has, shell};
+use crate::targets::faulty;
 
 const SERVE: &str = "serve vm/200 drive-scsi0.img --socket nbd.sock --fill files";
 
@@ -73,6 +75,20 @@ fn a_disk_with_a_lost_chunk_is_served_and_its_file_gets_no_name() {
         let ended = serving.end("INT");
         assert_eq!(ended.code, Some(7));
         assert_eq!(home.names_in("files"), ["drive-scsi0.img.partial"]);
+    });
+}
+
+#[test]
+fn the_file_becomes_whole_with_no_more_threads_than_a_reader_needs() {
+    within(NEVER, || {
+        let home = Home::new();
+        // Threads for signals, the reader, its first worker and the fill.
+        let mut command = faulty(&home, "threads=4", SERVE);
+        let mut serving = command.stderr(Stdio::null()).spawn().unwrap();
+        wait_until(|| home.path("files/drive-scsi0.img").exists());
+        signal("TERM", serving.id());
+        assert!(serving.wait().unwrap().success());
+        assert_eq!(home.sha256_of("files/drive-scsi0.img"), GOLDEN_RAW);
     });
 }
 

@@ -119,6 +119,11 @@ fn get_does_not_read_the_holes_of_a_finished_file() {
 
 /// Has calls of the C library fail for the program, as file systems make them fail.
 pub(crate) fn with_faults(home: &Home, faults: &str, arguments: &str) -> Run {
+    finish(&mut faulty(home, faults, arguments))
+}
+
+/// The command for that.
+pub(crate) fn faulty(home: &Home, faults: &str, arguments: &str) -> Command {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/faults.c");
     let library = home.path("../faults.so");
     if !library.exists() {
@@ -130,7 +135,7 @@ pub(crate) fn with_faults(home: &Home, faults: &str, arguments: &str) -> Run {
     }
     let mut command = home.command(arguments);
     command.env("LD_PRELOAD", library).env("FAULTS", faults);
-    finish(&mut command)
+    command
 }
 
 #[test]
