@@ -6,6 +6,9 @@
 //! them, unless somebody copies it at this moment. So every wait ends, however little memory there
 //! is, and no two reads can wait for each other's memory.
 
+mod room;
+mod steps;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -13,38 +16,16 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::fetch::{Urgency, Want};
+use crate::fetch::Urgency;
 use crate::format::index::Chunk;
+
+pub(in crate::read) use steps::Step;
 
 /// A reader hears of a chunk that it waits for through such a channel.
 pub(super) type Delivery<T> = Receiver<Result<Arc<T>>>;
 
-/// What the shelf asks of the fetcher.
-#[derive(Debug)]
-pub(super) enum Step {
-    /// Fetch a chunk.
-    Want(Want),
-    /// Somebody waits for a chunk that was asked for ahead.
-    Hurry(u64),
-    /// Nobody needs this chunk soon: take the want back if no worker has begun with it.
-    Forget(u64),
-}
-
-/// A chunk that was read ahead will hardly be read any more once so many times as many chunks have come
-/// as may be read ahead.
-const STALE_AFTER: u64 = 4;
-
 /// No more chunks that nobody waits for wait for a slot than this many times as many as may be read ahead.
 const WAITING_AHEAD_FACTOR: usize = 4;
-
-/// Which chunks are here.
-#[derive(Clone, Copy)]
-enum Kept {
-    /// Those that were read.
-    Used,
-    /// Those that were read ahead, and that nobody has read.
-    Unread,
-}
 
 /// Chunks by their digests. `T` is the data of a chunk.
 #[derive(Debug)]
@@ -286,146 +267,6 @@ impl<T> Shelf<T> {
             *last_use = -self.next_use;
             self.used.insert(*last_use, *digest);
         }
-    }
-
-    /// What the fetcher is to do next; `None` where there is nothing to do, or no memory for it.
-    pub(super) fn next_step(&mut self) -> Option<Step> {
-        if let Some(ticket) = self.hurries.pop() {
-            return Some(Step::Hurry(ticket));
-        }
-        while let Some(ticket) = self.forgets.pop() {
-            if self.may_be_forgotten(ticket) {
-                return Some(Step::Forget(ticket));
-            }
-        }
-        self.next_want(Urgency::Now)
-            .or_else(|| self.next_want(Urgency::Ahead))
-            .map(Step::Want)
-    }
-
-    /// Whether somebody waits for a chunk for which there is no slot.
-    pub(super) fn is_starved(&self) -> bool {
-        !self.waiting_now.is_empty()
-    }
-
-    /// Whether a chunk was asked for ahead, and nobody waits for it.
-    fn may_be_forgotten(&self, ticket: u64) -> bool {
-        let entry = self.asked.get(&ticket).and_then(|of| self.entries.get(of));
-        entry.is_some_and(|entry| entry.waiters.is_empty()) && self.is_ahead(ticket)
-    }
-
-    fn is_ahead(&self, ticket: u64) -> bool {
-        let entry = self.asked.get(&ticket).and_then(|of| self.entries.get(of));
-        let state = entry.map(|entry| &entry.state);
-        matches!(
-            state,
-            Some(State::Asked {
-                urgency: Urgency::Ahead,
-                ..
-            })
-        )
-    }
-
-    fn next_want(&mut self, urgency: Urgency) -> Option<Want> {
-        loop {
-            let waiting = match urgency {
-                Urgency::Now => &mut self.waiting_now,
-                // Whoever waits comes first.
-                Urgency::Ahead if !self.waiting_now.is_empty() => return None,
-                Urgency::Ahead => &mut self.waiting_ahead,
-            };
-            let digest = *waiting.front()?;
-            let entry = self.entries.get(&digest);
-            let is_waiting = |entry: &Entry<T>| match entry.state {
-                State::Waiting(of) => of == urgency,
-                _ => false,
-            };
-            if !entry.is_some_and(is_waiting) {
-                waiting.pop_front();
-                continue;
-            }
-            let is_waited_for = entry.is_some_and(|entry| !entry.waiters.is_empty());
-            if !self.has_slot(urgency, is_waited_for) {
-                return None;
-            }
-            match urgency {
-                Urgency::Now => self.waiting_now.pop_front(),
-                Urgency::Ahead => self.waiting_ahead.pop_front(),
-            };
-            return self.ask(&digest, urgency);
-        }
-    }
-
-    /// Whether one more chunk may be asked for. Another chunk may have to make room for it.
-    fn has_slot(&mut self, urgency: Urgency, is_waited_for: bool) -> bool {
-        match urgency {
-            Urgency::Now => self.occupied < self.slots || self.evict(),
-            // With room for one chunk alone, all have to wait for one another.
-            Urgency::Ahead if self.slots == 1 && is_waited_for => {
-                self.occupied == 0 || self.evict()
-            }
-            // Streams must not push one another's chunks out before these are read.
-            Urgency::Ahead if self.asked_ahead + self.unread.len() >= self.ahead_max() => {
-                (is_waited_for || self.is_unread_stale()) && self.evict_from(Kept::Unread)
-            }
-            // One slot is left to those who wait.
-            Urgency::Ahead => self.occupied + 1 < self.slots || self.evict_from(Kept::Used),
-        }
-    }
-
-    /// Whether the chunk that was read ahead longest ago will hardly be read any more.
-    fn is_unread_stale(&self) -> bool {
-        let oldest = self.unread.values().next();
-        let oldest = oldest.and_then(|digest| self.entries.get(digest));
-        let arrived = oldest.map(|entry| match entry.state {
-            State::Here { arrived, .. } => arrived,
-            _ => self.arrivals,
-        });
-        let later = arrived.map_or(0, |arrived| self.arrivals - arrived);
-        later > STALE_AFTER * self.ahead_max() as u64
-    }
-
-    fn ask(&mut self, digest: &Digest, urgency: Urgency) -> Option<Want> {
-        let entry = self.entries.get_mut(digest)?;
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        entry.state = State::Asked { ticket, urgency };
-        self.asked.insert(ticket, *digest);
-        self.asked_ahead += usize::from(urgency == Urgency::Ahead);
-        self.occupied += 1;
-        Some(Want {
-            ticket,
-            position: entry.position,
-            chunk: entry.chunk,
-            urgency,
-        })
-    }
-
-    /// Drops the chunk that was used longest ago; where there is none, one that was read ahead and that
-    /// nobody has read. Says whether it did.
-    fn evict(&mut self) -> bool {
-        self.evict_from(Kept::Used) || self.evict_from(Kept::Unread)
-    }
-
-    /// Drops the oldest of these chunks that nobody copies at this moment. Says whether it did.
-    fn evict_from(&mut self, kept: Kept) -> bool {
-        let entries = &self.entries;
-        let is_idle = |digest: &Digest| match entries.get(digest).map(|entry| &entry.state) {
-            Some(State::Here { data, .. }) => Arc::strong_count(data) == 1,
-            _ => false,
-        };
-        let chunks = match kept {
-            Kept::Used => &mut self.used,
-            Kept::Unread => &mut self.unread,
-        };
-        let found = chunks.iter().find(|(_, digest)| is_idle(digest));
-        let Some((last_use, digest)) = found.map(|(last_use, digest)| (*last_use, *digest)) else {
-            return false;
-        };
-        chunks.remove(&last_use);
-        self.entries.remove(&digest);
-        self.occupied -= 1;
-        true
     }
 
     /// Takes an asked chunk out of the books.
