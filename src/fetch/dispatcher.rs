@@ -14,7 +14,7 @@ use crate::fetch::lanes::LaneSettings;
 use crate::fetch::latency::LatencyWindow;
 use crate::fetch::patience::ProgressTimer;
 use crate::fetch::ramp::InFlightRamp;
-use crate::fetch::task::{Sent, Task, Want};
+use crate::fetch::task::{Sent, Task};
 use crate::format::blob::Verified;
 use crate::report::PlaceReport;
 
@@ -82,9 +82,9 @@ pub(super) struct Dispatcher {
     /// The wants that are urgent.
     pub(super) urgent: BTreeSet<u64>,
     /// The wants that were never asked for.
-    fresh: BTreeSet<(Urgency, u64)>,
+    pub(super) fresh: BTreeSet<(Urgency, u64)>,
     /// The wants that are to be asked for again.
-    retries: BTreeSet<u64>,
+    pub(super) retries: BTreeSet<u64>,
     /// Jobs that are ready to be given out.
     pub(super) ready: VecDeque<Job>,
     next_id: u64,
@@ -111,7 +111,7 @@ pub(super) struct LaneState {
     /// Jobs that are with the workers, or on the way to them, by urgency.
     queued: [usize; 2],
     /// Whether jobs were withdrawn that may still wait for a worker.
-    has_unwanted: bool,
+    pub(super) has_unwanted: bool,
 }
 
 impl LaneState {
@@ -174,76 +174,6 @@ impl Dispatcher {
     /// How many requests a lane may have in flight.
     pub(super) fn in_flight(&self, lane: usize) -> usize {
         self.lanes[lane].ramp.limit().min(self.slots)
-    }
-
-    /// Asks for a chunk. The ticket must be of no other want that is not settled.
-    pub(super) fn want(&mut self, want: Want) {
-        if want.urgency == Urgency::Now {
-            self.urgent.insert(want.ticket);
-        }
-        self.fresh.insert((want.urgency, want.ticket));
-        let task = Task::new(want, self.progress.total());
-        self.tasks.insert(want.ticket, task);
-    }
-
-    /// Takes a want back: it will not be settled. Workers that have begun with it go on for nothing, as they do after a
-    /// hedged request.
-    #[cfg(test)]
-    pub(super) fn forget(&mut self, ticket: u64) {
-        if let Some(task) = self.remove(ticket) {
-            self.discard(task);
-        }
-    }
-
-    /// Takes a want back, unless a worker has begun with it. Says whether it did.
-    pub(super) fn forget_queued(&mut self, ticket: u64) -> bool {
-        let Some(task) = self.tasks.get(&ticket) else {
-            return false;
-        };
-        let is_queued = match &task.sent {
-            // The withdrawn job stays with its lane until the lane is swept.
-            Some(sent) => sent.stage.withdraw(),
-            None => task.retry_at.is_none(),
-        };
-        if !is_queued {
-            return false;
-        }
-        if let Some(task) = self.remove(ticket)
-            && let Some(sent) = task.sent
-        {
-            self.lanes[sent.lane].has_unwanted = true;
-            // Its first request was counted, and is not made.
-            self.asked -= usize::from(task.attempt == 1);
-        }
-        true
-    }
-
-    /// Somebody waits for a chunk that was wanted ahead: it overtakes what no worker has begun with.
-    pub(super) fn hurry(&mut self, ticket: u64) {
-        let Some(task) =
-            (self.tasks.get_mut(&ticket)).filter(|task| task.want.urgency == Urgency::Ahead)
-        else {
-            return;
-        };
-        task.want.urgency = Urgency::Now;
-        // Whoever waits now has the whole patience.
-        task.waited_before = self.progress.total();
-        self.urgent.insert(ticket);
-        if task.retry_at.is_some() {
-            // What is asked for again is urgent already.
-            return;
-        }
-        let withdrawn = task.sent.take_if(|sent| sent.stage.withdraw());
-        if let Some(sent) = withdrawn {
-            self.lanes[sent.lane].has_unwanted = true;
-            // Its request was counted already.
-            self.asked -= 1;
-            self.fresh.insert((Urgency::Now, ticket));
-        } else if self.fresh.remove(&(Urgency::Ahead, ticket)) {
-            self.fresh.insert((Urgency::Now, ticket));
-        } else if let Some(sent) = &task.sent {
-            sent.stage.hurry();
-        }
     }
 
     /// The next job to give to the workers of its lane; `None` where they have as many as they may, or there is nothing to
@@ -396,42 +326,6 @@ impl Dispatcher {
         if let Some(task) = self.tasks.get_mut(&ticket) {
             task.retry_at = Some(at);
             self.retries.insert(ticket);
-        }
-    }
-
-    /// A place is left aside: what waits for its workers may be asked for elsewhere.
-    pub(super) fn withdraw_from(&mut self, place: usize, now: Instant) {
-        for task in self.tasks.values_mut() {
-            let sent = task
-                .sent
-                .take_if(|sent| sent.place == place && sent.stage.withdraw());
-            if let Some(sent) = sent {
-                task.failed.insert(place);
-                task.retry_at = Some(now);
-                self.retries.insert(task.want.ticket);
-                self.lanes[sent.lane].has_unwanted = true;
-            }
-        }
-    }
-
-    /// Takes a want out of the books.
-    pub(super) fn remove(&mut self, ticket: u64) -> Option<Task> {
-        let task = self.tasks.remove(&ticket)?;
-        self.urgent.remove(&ticket);
-        self.fresh.remove(&(task.want.urgency, ticket));
-        self.retries.remove(&ticket);
-        Some(task)
-    }
-
-    /// Nobody waits for the requests of a task any more.
-    pub(super) fn discard(&mut self, task: Task) {
-        for sent in task.sent.into_iter().chain(task.hedge) {
-            if sent.stage.withdraw() {
-                self.lanes[sent.lane].has_unwanted = true;
-            } else {
-                sent.stage.discard();
-                self.unwanted.push(sent);
-            }
         }
     }
 

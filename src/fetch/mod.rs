@@ -56,6 +56,7 @@ mod simulation;
 mod stuck;
 mod task;
 mod threads;
+mod wants;
 mod worker;
 
 pub(crate) use dispatcher::{Outcome, Rules, Tally};
