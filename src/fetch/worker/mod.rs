@@ -1,13 +1,14 @@
 //! A worker: takes jobs, fetches and decodes chunks over a connection of its own, and answers each job.
 
-use std::iter;
+mod link;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Select, Sender, TryRecvError};
 
-use crate::backend::{Connection, Request};
+use crate::backend::Request;
 use crate::cancel::Cancel;
 use crate::datastore::snapshot::Archive;
 use crate::error::FetchError;
@@ -16,6 +17,7 @@ use crate::fetch::held::Held;
 use crate::fetch::job::{Arrival, Job, Urgency};
 use crate::fetch::lanes::{Jobs, LaneShared};
 use crate::fetch::seed::Seeds;
+use crate::fetch::worker::link::Link;
 use crate::format::blob::{ChunkDecoder, Verified};
 use crate::format::index::Chunk;
 use crate::memory::{Buffer, BufferPool, DecodePermits, ReceivedBytes};
@@ -69,12 +71,6 @@ pub(super) struct Worker<'a> {
 struct Received {
     id: u64,
     blob: Buffer,
-}
-
-/// A worker's connection, once there is one, and the cancel that ends it.
-struct Link<'l> {
-    connection: Option<Box<dyn Connection + 'l>>,
-    cancel: &'l Cancel,
 }
 
 /// Why a worker has stopped to use a link.
@@ -152,10 +148,6 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn is_hung_up(&self, link: &Link<'_>) -> bool {
-        link.cancel.is_cancelled() && !self.shared.stop.is_cancelled()
-    }
-
     /// Requests as much as may be in flight, and waits for a job where there is none. Says whether to go on.
     fn ask<'l>(&mut self, link: &mut Link<'l>) -> bool
     where
@@ -221,21 +213,6 @@ impl<'a> Worker<'a> {
             if ready.ready_timeout(pause).is_err() {
                 self.keep_connection(link);
             }
-        }
-    }
-
-    /// Keeps an idle connection alive. The worker that is kept for urgent jobs makes a new one in place of one that died: with
-    /// the last connection to a server its lock on the snapshot would end.
-    fn keep_connection<'l>(&mut self, link: &mut Link<'l>)
-    where
-        'a: 'l,
-    {
-        link.connection.take_if(|open| open.keep_alive().is_err());
-        if self.is_urgent {
-            self.reconnect_after = match self.connect(link) {
-                Ok(_) => RECONNECT_MIN,
-                Err(_) => (2 * self.reconnect_after).min(KEEP_ALIVE),
-            };
         }
     }
 
@@ -325,37 +302,6 @@ impl<'a> Worker<'a> {
         Err(buffer)
     }
 
-    /// The connection, which is made if there is none.
-    fn connect<'l, 'c>(
-        &self,
-        link: &'c mut Link<'l>,
-    ) -> Result<&'c mut Box<dyn Connection + 'l>, FetchError>
-    where
-        'a: 'l,
-    {
-        match &mut link.connection {
-            Some(connection) => Ok(connection),
-            none => {
-                let source = &self.shared.archive.sources()[self.lane.settings.place];
-                Ok(none.insert(source.backend().connect(
-                    source.path(),
-                    link.cancel,
-                    self.rate_limit,
-                )?))
-            }
-        }
-    }
-
-    /// Ends the connection when all that was requested over it has come.
-    fn retire_connection(&mut self, link: &mut Link<'_>) {
-        self.decode();
-        while link.connection.is_some() && !self.held.is_empty() {
-            self.receive(link);
-            self.decode();
-        }
-        link.connection = None;
-    }
-
     fn receive(&mut self, link: &mut Link<'_>) {
         let Some(connection) = (link.connection.as_mut()).filter(|_| !self.held.is_empty()) else {
             return;
@@ -411,33 +357,6 @@ impl<'a> Worker<'a> {
         match decoded {
             Ok(verified) => self.held.answer(id, Some(fetched), Ok(verified)),
             Err(rejected) => self.held.fail(id, Failure::Corrupt(rejected.error)),
-        }
-    }
-
-    /// Answers for all that was in flight: one job with the error itself, the others with its consequence.
-    fn lose_connection(&mut self, link: &mut Link<'_>, error: FetchError) {
-        link.connection = None;
-        let undecoded = self.received.as_ref().map(|answer| answer.id);
-        let lost: Vec<u64> = (self.held.jobs().map(|job| job.id))
-            .filter(|id| Some(*id) != undecoded)
-            .collect();
-        let error = match error {
-            // Whatever it says of being ended.
-            _ if self.is_hung_up(link) => {
-                self.held.record_hang_up(&lost);
-                let message = "the connection was given up: it was far slower than others";
-                FetchError::unreachable(message)
-            }
-            error => error,
-        };
-        let is_cancelled = matches!(error, FetchError::Cancelled);
-        let consequence = || match is_cancelled {
-            true => FetchError::Cancelled,
-            false => FetchError::unreachable("the connection failed with another request"),
-        };
-        let errors = iter::once(error).chain(iter::repeat_with(consequence));
-        for (id, error) in lost.into_iter().zip(errors) {
-            self.held.fail(id, Failure::Connection(error));
         }
     }
 }
