@@ -1,8 +1,11 @@
 //! Who may know whom: the arrows between the modules point down only.
 
+#[path = "layers/source.rs"]
+mod source;
+
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
+
+use source::{source, uses};
 
 /// A module and the modules that it may use, from the bottom up. A folder's name stands for all its files.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -380,41 +383,4 @@ fn only_one_file_uses_the_unbuffered_interface_of_rustls() {
         .map(|(module, _)| module)
         .collect();
     assert_eq!(users, ["net/records"]);
-}
-
-/// All files of the library, as module names such as `format/blob`.
-fn source() -> Vec<(String, String)> {
-    let mut files = Vec::new();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    collect(&source, &mut files);
-    assert!(files.len() > 10, "found no source files");
-    files
-}
-
-fn collect(folder: &Path, files: &mut Vec<(String, String)>) {
-    for entry in fs::read_dir(folder).expect("the source folder can be read") {
-        let path = entry.expect("the source folder can be read").path();
-        if path.is_dir() {
-            collect(&path, files);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = fs::read_to_string(&path).expect("source is UTF-8");
-            let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-            let module = path
-                .strip_prefix(source)
-                .expect("it was found there")
-                .with_extension("");
-            files.push((module.to_string_lossy().into_owned(), text));
-        }
-    }
-}
-
-/// What follows `crate::` in code, comments aside.
-fn uses(text: &str) -> impl Iterator<Item = &str> {
-    text.lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .flat_map(|line| line.split("crate::").skip(1))
-        .map(|rest| {
-            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
-            &rest[..end.unwrap_or(rest.len())]
-        })
 }
