@@ -31,6 +31,7 @@ mod salvage;
 mod serve;
 mod stdout;
 mod targets;
+mod unmount;
 
 use crate::home::Home;
 
