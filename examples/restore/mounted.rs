@@ -3,6 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::mem;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -22,6 +23,9 @@ const DEVICE: &str = "/dev/fuse";
 
 /// The program that mounts and unmounts for other users than root.
 const HELPER: &str = "fusermount3";
+
+/// The kernel's table of the mounts that this program sees.
+const MOUNTS: &str = "/proc/self/mountinfo";
 
 /// The name that tables of mounts show.
 const NAME: &str = "restore";
@@ -160,10 +164,16 @@ impl Mounted {
 
     /// Takes the folder out of the tree at once, also while programs have files of it open. Does nothing
     /// where somebody has done so before.
+    ///
+    /// # Errors
+    /// The folder can't be unmounted, or shows another mount, which lies over this one.
     fn unmount(&mut self) -> Result<(), Failure> {
         self.forget();
         if !self.is_there() {
-            return Ok(());
+            return match self.is_listed() {
+                false => Ok(()),
+                true => Err(self.covered()),
+            };
         }
         let lazily = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
         let done = match unmount(&self.folder, lazily) {
@@ -186,6 +196,29 @@ impl Mounted {
         device_of(&self.folder) == Ok(self.device)
     }
 
+    /// Whether this mount is on the folder at all, perhaps below another one.
+    fn is_listed(&self) -> bool {
+        let (major, minor) = self.device;
+        let device = format!("{major}:{minor}");
+        let folder = escaped(&self.folder);
+        let table = fs::read(MOUNTS).unwrap_or_default();
+        table.split(|byte| *byte == b'\n').any(|line| {
+            // The number of the mount, that of its parent, the device, the root, and the folder.
+            let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').take(5).collect();
+            matches!(fields[..], [_, _, of, _, on] if of == device.as_bytes() && on == folder)
+        })
+    }
+
+    fn covered(&self) -> Failure {
+        let folder = self.folder.display();
+        Failure::refused(format!(
+            "cannot unmount {folder}: something else is mounted over it"
+        ))
+        .advises(format!(
+            "run `umount {folder}` twice: for that mount, and for what is left of this one"
+        ))
+    }
+
     /// Unmounts as other users than root must.
     fn unmount_by_helper(&self) -> io::Result<()> {
         let mut helper = Command::new(HELPER);
@@ -204,6 +237,18 @@ impl Mounted {
             mem::forget(session);
         }
     }
+}
+
+/// A path as the kernel's table of mounts has it, with some characters as octal numbers.
+fn escaped(path: &Path) -> Vec<u8> {
+    let mut escaped = Vec::new();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b' ' | b'\t' | b'\n' | b'\\' => escaped.extend(format!("\\{byte:03o}").bytes()),
+            byte => escaped.push(*byte),
+        }
+    }
+    escaped
 }
 
 /// The device of the file system that a folder shows. The kernel knows it by itself: a mount whose program

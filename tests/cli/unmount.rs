@@ -78,6 +78,29 @@ fn a_mount_that_somebody_took_away_before_is_no_failure_at_the_end() {
 }
 
 #[test]
+fn a_mount_below_another_one_is_named_and_the_other_one_stays() {
+    if !can_mount() || !(is_root() || skip("only root can mount a tmpfs")) {
+        return;
+    }
+    within(NEVER, || {
+        let home = Home::new();
+        let mounted = mount(&home, GOLDEN);
+        sh(&home, "mount -t tmpfs none mnt");
+        fs::write(home.path("mnt/file"), "of somebody").unwrap();
+        let ended = mounted.end("INT");
+        let kept = fs::read(home.path("mnt/file"));
+        sh(&home, "umount mnt && umount mnt");
+        assert_eq!(ended.code, Some(8));
+        let error = ended.last("error").to_string();
+        assert!(
+            error.contains("something else is mounted over it"),
+            "{error}"
+        );
+        assert_eq!(kept.unwrap(), b"of somebody");
+    });
+}
+
+#[test]
 fn what_somebody_else_has_mounted_on_the_folder_since_stays() {
     if !can_mount() || !(is_root() || skip("only root can mount a tmpfs")) {
         return;
