@@ -199,11 +199,12 @@ impl Fetcher {
         while self.started[lane] < workers {
             // The workers that there are do the work, if more slowly. Without hedged requests, all goes on.
             let is_spare = self.started[lane] > 0 || self.is_hedging(lane);
-            if is_spare && self.no_threads_before.is_some_and(|time| now < time) {
-                return Ok(());
-            }
             let is_urgent_alone =
                 self.started[lane] == 1 && self.lanes[lane].shared.settings.keeps_urgent_worker;
+            if is_spare && self.no_threads_before.is_some_and(|time| now < time) {
+                self.lanes[lane].set_short(is_urgent_alone);
+                return Ok(());
+            }
             match self.start_worker(lane, None) {
                 Ok(()) if is_urgent_alone => self.lanes[lane].set_short(false),
                 Ok(()) => {}
