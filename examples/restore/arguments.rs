@@ -8,6 +8,7 @@ use std::time::Duration;
 use chunk_restore::target::Zeros;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::file_arguments::{Cat, Find, Ls};
 use crate::{help, size};
 
 /// How many seconds places may give nothing, unless an option says otherwise.
@@ -57,6 +58,9 @@ pub(crate) enum Command {
     /// Verifies the beginning of the archive with each setting, at most 256 MiB of it as stored. It is read once before
     /// that, so the server's disks count for little where its memory holds so much.
     Bench(Bench),
+    Ls(Ls),
+    Cat(Cat),
+    Find(Find),
     /// Serve disks over NBD, so that QEMU and others read any byte of them without a restore
     ///
     /// Each disk is an export with its own name, such as drive-scsi0.img; they are read-only. The program prints where they
@@ -67,10 +71,10 @@ pub(crate) enum Command {
     /// folder for temporary files. A socket that a service manager or a client hands over (LISTEN_FDS) is used instead, as in
     /// `nbdcopy -- [ restore serve vm/100 drive-scsi0.img ] disk.raw`.
     Serve(Serve),
-    /// Mount a snapshot by FUSE: a folder with its disks and small files, read-only
+    /// Mount a snapshot by FUSE: a folder with its disks, small files and file archives, read-only
     ///
     /// Disks are raw images, with holes where they have zeros; small files such as qemu-server.conf are decoded. File archives
-    /// (pxar) are left out. The program shows them until it is stopped, by Ctrl-C or SIGTERM, or until the folder is
+    /// are folders: root.pxar is the folder root, with all its files and their metadata. The program shows them until it is stopped, by Ctrl-C or SIGTERM, or until the folder is
     /// unmounted: the exit code is 0 then. What can't be read is an I/O error for the program that reads, and the reason is
     /// told here.
     Mount(Mount),
@@ -79,7 +83,10 @@ pub(crate) enum Command {
 impl Command {
     /// Whether the bytes of an archive go to standard output, so that nothing else may.
     pub(crate) fn fills_stdout(&self) -> bool {
-        matches!(self, Command::Image(image) if image.is_to_stdout())
+        match self {
+            Command::Image(image) => image.is_to_stdout(),
+            command => matches!(command, Command::Cat(_)),
+        }
     }
 }
 

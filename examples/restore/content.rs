@@ -57,7 +57,7 @@ pub(crate) fn name_of<'a>(snapshot: &'a Snapshot, name: &'a str) -> &'a str {
 }
 
 /// Adds to an error about a missing key how to give the key.
-fn with_key(error: Error) -> Failure {
+pub(crate) fn with_key(error: Error) -> Failure {
     match error.kind() {
         ErrorKind::Key => Failure::from(error).advises("give the file of that key by --keyfile"),
         _ => error.into(),

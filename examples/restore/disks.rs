@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use chunk_restore::read::ReadReport;
 use chunk_restore::{Archive, Reader, Restore, Snapshot};
 use serde_json::{Value, json};
 
@@ -75,7 +76,7 @@ fn open_one(
     }
 }
 
-/// What was read of disks so far.
+/// What was read of disks and file archives so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reads {
     reads: u64,
@@ -88,16 +89,17 @@ pub(crate) struct Reads {
 
 impl Reads {
     pub(crate) fn of(disks: &[Disk]) -> Reads {
-        disks.iter().fold(Reads::default(), |sum, disk| {
-            let report = disk.reader.report();
-            Reads {
-                reads: sum.reads + report.reads,
-                bytes: sum.bytes + report.bytes,
-                chunks: sum.chunks + report.chunks,
-                hits: sum.hits + report.hits,
-                fetched: sum.fetched + report.fetched,
-                retries: sum.retries + report.retries,
-            }
+        Reads::sum(disks.iter().map(|disk| disk.reader.report()))
+    }
+
+    pub(crate) fn sum(reports: impl Iterator<Item = ReadReport>) -> Reads {
+        reports.fold(Reads::default(), |sum, report| Reads {
+            reads: sum.reads + report.reads,
+            bytes: sum.bytes + report.bytes,
+            chunks: sum.chunks + report.chunks,
+            hits: sum.hits + report.hits,
+            fetched: sum.fetched + report.fetched,
+            retries: sum.retries + report.retries,
         })
     }
 

@@ -29,7 +29,7 @@ Exit codes:
   2    the command line or a name makes no sense
   3    done, with zeros for what --salvage could not get
   4    sign-in, TLS or permission
-  5    no such datastore, namespace, snapshot or archive
+  5    no such datastore, namespace, snapshot or archive, or no such file in an archive
   6    a key is missing, wrong or locked, or a snapshot is not signed by it
   7    stored data itself is damaged, missing or unreadable
   8    the target, the socket or the mount can't be created, or the target can't be written

@@ -1,158 +1,74 @@
-//! The files that a mount shows: what the kernel asks about them, and its answers.
+//! The file system of a mount: what the kernel asks, and its answers. Disks and small files lie in the
+//! root folder, beside a folder for each file archive.
 
 use std::ffi::OsStr;
 use std::io;
 use std::sync::{Arc, mpsc};
-use std::thread;
 use std::time::{Duration, SystemTime};
 
-use chunk_restore::Reader;
-use crossbeam_channel::{Receiver, Sender, unbounded};
 use fuser::{
-    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
-    KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEntry,
-    ReplyLseek, ReplyOpen, ReplyStatfs, Request,
+    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
+    ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyXattr, Request,
 };
 use rustix::process::{getegid, geteuid};
 
-use crate::disks::Disk;
+use crate::answers::Answers;
+use crate::attributes::{BLOCK_LEN, READ_LEN};
 use crate::failure::Failure;
+use crate::folder_reply::FolderReply;
+use crate::folders::{Folder, Folders};
+use crate::mounted_file::{Content, File};
 use crate::output::Output;
 use crate::read_failures::ReadFailures;
-
-/// How many reads of disks are answered at once. A read that waits for its chunk holds up only those
-/// that come when so many wait already.
-const READS_MAX: usize = 32;
 
 /// How many reads ahead of its programs the kernel may have waiting.
 const READS_AHEAD_MAX: u16 = 32;
 
 /// How long the kernel may keep what it was told about a file: nothing ever changes.
-const KEEP: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const KEEP: Duration = Duration::from_secs(24 * 3600);
 
-/// The number of the first file. The folder itself has the number 1.
+/// The number of the first file. The root folder has the number 1, and the entries of file archives
+/// have the numbers after those of the files.
 const FIRST_FILE: u64 = 2;
-
-/// The blocks that file systems count in, in bytes.
-const BLOCK_LEN: u64 = 512;
-
-/// The block size that programs are told to read in, in bytes.
-const READ_LEN: u32 = 128 << 10;
 
 /// What programs ask `lseek` for.
 const SEEK_DATA: i32 = 3;
 const SEEK_HOLE: i32 = 4;
 
-/// A file in the folder.
-#[derive(Clone, Debug)]
-pub(crate) struct File {
-    name: String,
-    content: Content,
-    /// How many bytes of it are not in holes.
-    data_len: u64,
-}
-
-#[derive(Clone, Debug)]
-enum Content {
-    Disk(Reader),
-    Small(Vec<u8>),
-}
-
-impl File {
-    pub(crate) fn of(disk: &Disk) -> File {
-        let reader = disk.reader.clone();
-        let extents = reader.extents(0..reader.len());
-        let data_len = extents
-            .filter(|extent| !extent.is_zero)
-            .map(|extent| extent.len)
-            .sum();
-        File {
-            name: disk.name.clone(),
-            content: Content::Disk(reader),
-            data_len,
-        }
-    }
-
-    pub(crate) fn small(name: String, bytes: Vec<u8>) -> File {
-        File {
-            name,
-            data_len: bytes.len() as u64,
-            content: Content::Small(bytes),
-        }
-    }
-
-    fn len(&self) -> u64 {
-        match &self.content {
-            Content::Disk(reader) => reader.len(),
-            Content::Small(bytes) => bytes.len() as u64,
-        }
-    }
-
-    /// Where data, or a hole, is next from an offset on; `None` beyond the end, and if no more data
-    /// comes. The end of a file counts as a hole.
-    fn seek(&self, offset: u64, to_hole: bool) -> Option<u64> {
-        let len = self.len();
-        if offset >= len {
-            return None;
-        }
-        match &self.content {
-            Content::Disk(reader) => {
-                let mut extents = reader.extents(offset..len);
-                let found = extents.find(|extent| extent.is_zero == to_hole);
-                let found = found.map(|extent| extent.offset);
-                found.or_else(|| to_hole.then_some(len))
-            }
-            Content::Small(_) if to_hole => Some(len),
-            Content::Small(_) => Some(offset),
-        }
-    }
-}
-
-/// A read of a disk that waits to be answered.
-struct Job {
-    file: Arc<File>,
-    offset: u64,
-    len: u32,
-    reply: ReplyData,
-}
-
-/// The folder.
+/// The root folder, with all that is in it.
 pub(crate) struct Files {
     files: Vec<Arc<File>>,
+    folders: Arc<Folders>,
     time: SystemTime,
     /// Whether the users of this machine may all read the files.
     is_for_all: bool,
-    jobs: Sender<Job>,
+    answers: Answers,
+    failures: Arc<ReadFailures>,
     /// Hears that the kernel has no more questions.
     end: Option<mpsc::Sender<()>>,
 }
 
 impl Files {
-    /// A folder with these files, all of them of this time, in seconds since 1970. Threads that
-    /// answer reads are started, and live as long as the folder.
+    /// A root folder with these files, all of them of this time, in seconds since 1970, and these
+    /// folders. Threads that answer the kernel are started, and live as long as the root folder.
     pub(crate) fn new(
         files: Vec<File>,
+        folders: Vec<Folder>,
         time: i64,
         is_for_all: bool,
         output: &Output,
     ) -> Result<Files, Failure> {
-        let (jobs, receiver) = unbounded();
         let failures = Arc::new(ReadFailures::new(output));
-        for _ in 0..READS_MAX {
-            let (receiver, failures) = (receiver.clone(), Arc::clone(&failures));
-            let started = thread::Builder::new()
-                .name("reads".to_owned())
-                .spawn(move || answer(&receiver, &failures));
-            started.map_err(|error| {
-                Failure::output("cannot start a thread that answers reads").because(&error)
-            })?;
-        }
         let since_1970 = Duration::from_secs(u64::try_from(time).unwrap_or_default());
+        let first = FIRST_FILE + files.len() as u64;
         Ok(Files {
             files: files.into_iter().map(Arc::new).collect(),
+            folders: Arc::new(Folders::new(folders, first, Arc::clone(&failures))),
             time: SystemTime::UNIX_EPOCH + since_1970,
             is_for_all,
-            jobs,
+            answers: Answers::start()?,
+            failures,
             end: None,
         })
     }
@@ -168,15 +84,19 @@ impl Files {
         self.files.get(usize::try_from(place).ok()?)
     }
 
-    /// What the kernel is told of the thing with this number.
-    fn attributes(&self, number: INodeNo) -> Option<FileAttr> {
+    /// Whether a number is that of the root folder or of a file in it.
+    fn is_own(&self, number: INodeNo) -> bool {
+        number == INodeNo::ROOT || self.file(number).is_some()
+    }
+
+    /// What the kernel is told of the root folder or a file in it.
+    fn attributes(&self, number: INodeNo) -> FileAttr {
         let (kind, mode, len, data_len) = match self.file(number) {
             Some(file) => (FileType::RegularFile, 0o400, file.len(), file.data_len),
-            None if number == INodeNo::ROOT => (FileType::Directory, 0o500, 0, 0),
-            None => return None,
+            None => (FileType::Directory, 0o500, 0, 0),
         };
         let mode_for_all = mode | mode >> 3 | mode >> 6;
-        Some(FileAttr {
+        FileAttr {
             ino: number,
             size: len,
             blocks: data_len.div_ceil(BLOCK_LEN),
@@ -192,14 +112,56 @@ impl Files {
             rdev: 0,
             blksize: READ_LEN,
             flags: 0,
-        })
+        }
+    }
+
+    /// The entries of the root folder.
+    fn entries(&self) -> impl Iterator<Item = (&str, FileAttr)> {
+        let files = self.files.iter().zip(FIRST_FILE..);
+        let files =
+            files.map(|(file, number)| (file.name.as_str(), self.attributes(INodeNo(number))));
+        files.chain(self.folders.roots())
+    }
+
+    /// Lists the entries of a folder from an offset on.
+    fn list(&self, number: INodeNo, handle: FileHandle, offset: u64, mut to: FolderReply) {
+        if number != INodeNo::ROOT {
+            return self.ask(move |folders| {
+                folders.list(number.into(), handle.into(), offset, to);
+            });
+        }
+        let dots = [".", ".."].map(|name| (name, self.attributes(INodeNo::ROOT)));
+        let entries = dots.into_iter().chain(self.entries()).zip(1..);
+        // The offset of an entry is the number of entries up to it.
+        for ((name, attributes), count) in entries.skip(offset as usize) {
+            if to.add(count, OsStr::new(name), &attributes) {
+                break;
+            }
+        }
+        to.ok();
+    }
+
+    /// Asks the file archives, which may have to wait for chunks.
+    fn ask(&self, question: impl FnOnce(&Folders) + Send + 'static) {
+        let folders = Arc::clone(&self.folders);
+        self.answers.give(move |_| question(&folders));
     }
 }
 
 impl Filesystem for Files {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        // The kernel has its own default if it refuses this.
+        // The kernel has its own defaults if it refuses these.
         let _ = config.set_max_background(READS_AHEAD_MAX);
+        let lists = InitFlags::FUSE_DO_READDIRPLUS | InitFlags::FUSE_READDIRPLUS_AUTO;
+        // Programs that ask for entries of one folder don't wait for one another.
+        let parallel = InitFlags::FUSE_PARALLEL_DIROPS;
+        for capability in [lists, parallel, InitFlags::FUSE_CACHE_SYMLINKS] {
+            let _ = config.add_capabilities(capability);
+        }
+        if self.is_for_all {
+            // The kernel checks permissions then, and needs the ACLs for that.
+            let _ = config.add_capabilities(InitFlags::FUSE_POSIX_ACL);
+        }
         Ok(())
     }
 
@@ -210,61 +172,95 @@ impl Filesystem for Files {
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let place = self
-            .files
-            .iter()
-            .position(|file| name == file.name.as_str());
-        let number = place.map(|place| INodeNo(FIRST_FILE + place as u64));
-        let found = number.filter(|_| parent == INodeNo::ROOT);
-        match found.and_then(|number| self.attributes(number)) {
-            Some(attributes) => reply.entry(&KEEP, &attributes, Generation(0)),
+        if parent != INodeNo::ROOT {
+            let name = name.to_owned();
+            return self.ask(move |folders| match folders.lookup(parent.into(), &name) {
+                Ok(attributes) => reply.entry(&KEEP, &attributes, Generation(0)),
+                Err(error) => reply.error(error),
+            });
+        }
+        let found = self.entries().find(|(own, _)| name == OsStr::new(own));
+        match found {
+            Some((_, attributes)) => reply.entry(&KEEP, &attributes, Generation(0)),
             None => reply.error(Errno::ENOENT),
         }
+    }
+
+    fn forget(&self, _: &Request, number: INodeNo, times: u64) {
+        self.folders.forget(number.into(), times);
     }
 
     fn getattr(&self, _: &Request, number: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        match self.attributes(number) {
-            Some(attributes) => reply.attr(&KEEP, &attributes),
-            None => reply.error(Errno::ENOENT),
+        if self.is_own(number) {
+            return reply.attr(&KEEP, &self.attributes(number));
         }
+        self.ask(move |folders| match folders.attributes(number.into()) {
+            Ok(attributes) => reply.attr(&KEEP, &attributes),
+            Err(error) => reply.error(error),
+        });
     }
 
-    fn open(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+    fn readlink(&self, _: &Request, number: INodeNo, reply: ReplyData) {
+        self.ask(move |folders| match folders.target(number.into()) {
+            Ok(target) => reply.data(&target),
+            Err(error) => reply.error(error),
+        });
+    }
+
+    fn open(&self, _: &Request, number: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         // Nothing ever changes, so what the kernel has of the file stays right.
-        reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE);
+        let flags = FopenFlags::FOPEN_KEEP_CACHE;
+        if self.is_own(number) {
+            return reply.opened(FileHandle(0), flags);
+        }
+        self.ask(move |folders| match folders.open(number.into()) {
+            Ok(handle) => reply.opened(FileHandle(handle), flags),
+            Err(error) => reply.error(error),
+        });
+    }
+
+    fn release(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        handle: FileHandle,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        _: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.folders.close(handle.into());
+        reply.ok();
     }
 
     fn read(
         &self,
         _: &Request,
         number: INodeNo,
-        _: FileHandle,
+        handle: FileHandle,
         offset: u64,
         len: u32,
         _: OpenFlags,
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let Some(file) = self.file(number) else {
-            return reply.error(Errno::ENOENT);
+        let Some(file) = self.file(number).map(Arc::clone) else {
+            let folders = Arc::clone(&self.folders);
+            return self.answers.give(move |buffer| {
+                buffer.resize(len as usize, 0);
+                match folders.read(number.into(), handle.into(), offset, buffer) {
+                    Ok(len) => reply.data(&buffer[..len]),
+                    Err(error) => reply.error(error),
+                }
+            });
         };
-        if let Content::Small(bytes) = &file.content {
-            let from = usize::try_from(offset)
-                .unwrap_or(usize::MAX)
-                .min(bytes.len());
-            let to = from.saturating_add(len as usize).min(bytes.len());
-            return reply.data(&bytes[from..to]);
+        let failures = Arc::clone(&self.failures);
+        if let Content::Small(_) = file.content {
+            // Nothing is waited for.
+            return file.read(offset, len, &mut Vec::new(), &failures, reply);
         }
-        let file = Arc::clone(file);
-        let job = Job {
-            file,
-            offset,
-            len,
-            reply,
-        };
-        if let Err(unsent) = self.jobs.send(job) {
-            unsent.into_inner().reply.error(Errno::EIO);
-        }
+        self.answers
+            .give(move |buffer| file.read(offset, len, buffer, &failures, reply));
     }
 
     fn lseek(
@@ -276,17 +272,37 @@ impl Filesystem for Files {
         whence: i32,
         reply: ReplyLseek,
     ) {
-        let Some(file) = self.file(number) else {
-            return reply.error(Errno::ENOENT);
-        };
         let (SEEK_DATA | SEEK_HOLE) = whence else {
             return reply.error(Errno::EINVAL);
         };
-        let found = u64::try_from(offset).ok();
-        let found = found.and_then(|offset| file.seek(offset, whence == SEEK_HOLE));
-        match found.and_then(|offset| i64::try_from(offset).ok()) {
+        let to_hole = whence == SEEK_HOLE;
+        let answer = move |found: Option<u64>| match found.and_then(|found| found.try_into().ok()) {
             Some(offset) => reply.offset(offset),
             None => reply.error(Errno::ENXIO),
+        };
+        let Ok(offset) = u64::try_from(offset) else {
+            return answer(None);
+        };
+        match self.file(number) {
+            Some(file) => answer(file.seek(offset, to_hole)),
+            // File archives hold no holes: each file is one run of data.
+            None => self.ask(move |folders| {
+                let attributes = folders.attributes(number.into()).ok();
+                let len = attributes.map(|attributes| attributes.size);
+                let len = len.filter(|len| offset < *len);
+                answer(len.map(|len| if to_hole { len } else { offset }));
+            }),
+        }
+    }
+
+    fn opendir(&self, _: &Request, number: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        let flags = FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_CACHE_DIR;
+        if number == INodeNo::ROOT {
+            return reply.opened(FileHandle(0), flags);
+        }
+        match self.folders.open_folder(number.into()) {
+            Ok(handle) => reply.opened(FileHandle(handle), flags),
+            Err(error) => reply.error(error),
         }
     }
 
@@ -294,59 +310,66 @@ impl Filesystem for Files {
         &self,
         _: &Request,
         number: INodeNo,
-        _: FileHandle,
+        handle: FileHandle,
         offset: u64,
-        mut reply: ReplyDirectory,
+        reply: ReplyDirectory,
     ) {
-        if number != INodeNo::ROOT {
-            return reply.error(Errno::ENOTDIR);
-        }
-        let folders = [".", ".."].map(|name| (INodeNo::ROOT, FileType::Directory, name));
-        let files = self.files.iter().zip(FIRST_FILE..);
-        let files = files
-            .map(|(file, number)| (INodeNo(number), FileType::RegularFile, file.name.as_str()));
-        let entries = folders.into_iter().chain(files).zip(1..);
-        // The offset of an entry is the number of entries up to it.
-        for ((number, kind, name), count) in entries.skip(offset as usize) {
-            let is_full = reply.add(number, count, kind, name);
-            if is_full {
-                break;
-            }
-        }
+        self.list(number, handle, offset, FolderReply::Plain(reply));
+    }
+
+    fn readdirplus(
+        &self,
+        _: &Request,
+        number: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        reply: ReplyDirectoryPlus,
+    ) {
+        self.list(number, handle, offset, FolderReply::WithAttributes(reply));
+    }
+
+    fn releasedir(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        handle: FileHandle,
+        _: OpenFlags,
+        reply: ReplyEmpty,
+    ) {
+        self.folders.close_folder(handle.into());
         reply.ok();
     }
 
+    fn getxattr(&self, _: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        if self.is_own(number) {
+            return reply.error(Errno::NO_XATTR);
+        }
+        let name = name.to_owned();
+        self.ask(move |folders| send_xattr(folders.xattr(number.into(), &name), size, reply));
+    }
+
+    fn listxattr(&self, _: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
+        if self.is_own(number) {
+            return send_xattr(Ok(Vec::new()), size, reply);
+        }
+        self.ask(move |folders| send_xattr(folders.xattr_names(number.into()), size, reply));
+    }
+
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
-        let blocks = self
-            .files
-            .iter()
-            .map(|file| file.data_len.div_ceil(BLOCK_LEN));
+        let files = self.files.iter();
+        let lens = files.map(|file| file.data_len).chain([self.folders.len()]);
+        let blocks = lens.map(|len| len.div_ceil(BLOCK_LEN)).sum();
         let count = self.files.len() as u64;
-        reply.statfs(blocks.sum(), 0, 0, count, 0, BLOCK_LEN as u32, 255, 0);
+        reply.statfs(blocks, 0, 0, count, 0, BLOCK_LEN as u32, 255, 0);
     }
 }
 
-/// Answers reads of disks until the folder is gone.
-fn answer(jobs: &Receiver<Job>, failures: &ReadFailures) {
-    let mut buffer = Vec::new();
-    for Job {
-        file,
-        offset,
-        len,
-        reply,
-    } in jobs
-    {
-        let Content::Disk(reader) = &file.content else {
-            reply.error(Errno::EIO);
-            continue;
-        };
-        buffer.resize(len as usize, 0);
-        match reader.read_at(&mut buffer, offset) {
-            Ok(len) => reply.data(&buffer[..len]),
-            Err(error) => {
-                failures.tell(&file.name, &error);
-                reply.error(Errno::EIO);
-            }
-        }
+/// Answers with bytes if the program has room for them; with their length if it asks for that.
+fn send_xattr(bytes: Result<Vec<u8>, Errno>, size: u32, reply: ReplyXattr) {
+    match bytes {
+        Ok(bytes) if size == 0 => reply.size(bytes.len() as u32),
+        Ok(bytes) if bytes.len() > size as usize => reply.error(Errno::ERANGE),
+        Ok(bytes) => reply.data(&bytes),
+        Err(error) => reply.error(error),
     }
 }

@@ -14,6 +14,9 @@ Examples:
   restore list --repository s3://bucket/store --region eu-central-1
   restore get vm/100 disks --repository s3://bucket/store --endpoint https://minio.example.org:9000
   restore get vm/100 disks --repository pbs.example.org:store --repository /mnt/old-copy
+  restore ls ct/101 root.pxar /etc --long
+  restore find ct/101 root.pxar '*.conf' '!/usr/**'
+  restore cat ct/101 root.pxar /etc/hosts > hosts
   restore serve vm/100 --socket /run/vm-100.sock
   restore mount vm/100 /mnt/vm-100";
 

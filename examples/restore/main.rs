@@ -5,8 +5,11 @@
 
 #![forbid(unsafe_code)]
 
+mod answers;
 mod arguments;
+mod attributes;
 mod bench;
+mod cat;
 mod closed;
 mod commands;
 mod content;
@@ -14,23 +17,35 @@ mod damage;
 mod damage_map;
 mod destination;
 mod disks;
+mod entries;
+mod entry_cache;
 mod exit;
 mod failure;
+mod file_archive;
+mod file_arguments;
 mod files;
 mod filling;
+mod find;
+mod folder_reply;
+mod folders;
 mod get;
 mod help;
 mod image;
 mod interrupt;
 mod job;
 mod keys;
+mod known_folders;
 mod list;
 mod listen;
 mod listing;
+mod ls;
 mod mount;
 mod mounted;
+mod mounted_file;
+mod open_folder;
 mod output;
 mod place;
+mod posix_acl;
 mod progress;
 mod prompt;
 mod read_failures;
@@ -85,6 +100,9 @@ fn run(arguments: &Arguments, interrupt: &Interrupt, output: &Output) -> Result<
             verify::run(snapshot, archives, options, interrupt, output)
         }
         Command::Bench(arguments) => bench::run(arguments, options, interrupt, output),
+        Command::Ls(arguments) => ls::run(arguments, options, interrupt, output),
+        Command::Cat(arguments) => cat::run(arguments, options, interrupt, output),
+        Command::Find(arguments) => find::run(arguments, options, interrupt, output),
         Command::Serve(arguments) => serve::run(arguments, options, interrupt, output),
         Command::Mount(arguments) => mount::run(arguments, options, interrupt, output),
     }

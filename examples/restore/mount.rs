@@ -1,6 +1,10 @@
-//! `restore mount`: shows the disks and small files of a snapshot in a folder, until it is stopped.
+//! `restore mount`: shows the disks, small files and file archives of a snapshot in a folder, until it
+//! is stopped.
 
-use chunk_restore::{Archive, Snapshot};
+use std::collections::HashSet;
+
+use chunk_restore::files;
+use chunk_restore::{Archive, Restore, Snapshot};
 use serde_json::json;
 
 use crate::arguments::{Mount, Options};
@@ -8,10 +12,13 @@ use crate::content::{self, Content};
 use crate::disks::{self, Reads};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::files::{File, Files};
+use crate::file_archive;
+use crate::files::Files;
+use crate::folders::Folder;
 use crate::interrupt::Interrupt;
 use crate::job;
 use crate::mounted::{self, Mounted};
+use crate::mounted_file::File;
 use crate::output::Output;
 use crate::place;
 
@@ -28,18 +35,20 @@ pub(crate) fn run(
     let (disks, mut exit) = disks::open(&snapshot, &[], &settings, output)?;
     let mut files: Vec<File> = disks.iter().map(File::of).collect();
     small_files(&snapshot, &mut files, &mut exit, output)?;
+    let folders = folders(&snapshot, &restore, &files, &mut exit, output)?;
     tell_left_out(&snapshot, output);
-    if files.is_empty() {
+    if files.is_empty() && folders.is_empty() {
         return match exit {
             Exit::Done => Err(Failure::usage(format!(
                 "{} holds nothing that can be mounted",
                 snapshot.name()
-            ))
-            .advises("`restore get` restores archives of files as pxar streams")),
+            ))),
             exit => Ok(exit),
         };
     }
-    let files = Files::new(files, snapshot.name().time(), mount.allow_other, output)?;
+    let archives: Vec<files::Files> = folders.iter().map(|folder| folder.files.clone()).collect();
+    let time = snapshot.name().time();
+    let files = Files::new(files, folders, time, mount.allow_other, output)?;
 
     // From here on, a signal unmounts in good order.
     let _running = interrupt.run()?;
@@ -53,7 +62,8 @@ pub(crate) fn run(
         &json!({ "event": "mounted", "snapshot": snapshot.name().to_string(), "folder": folder }),
     );
     mounted.wait(interrupt.cancel())?;
-    let reads = Reads::of(&disks);
+    let disks = disks.iter().map(|disk| disk.reader.report());
+    let reads = Reads::sum(disks.chain(archives.iter().map(files::Files::report)));
     let mut json = reads.json();
     json["event"] = "unmounted".into();
     output.remark(format!("unmounted {folder}: {reads}"), &json);
@@ -82,17 +92,56 @@ fn small_files(
     Ok(())
 }
 
+/// Opens all file archives. A damaged one is told and left out, and the exit code says so.
+fn folders(
+    snapshot: &Snapshot,
+    restore: &Restore,
+    files: &[File],
+    exit: &mut Exit,
+    output: &Output,
+) -> Result<Vec<Folder>, Failure> {
+    let mut taken: HashSet<String> = files.iter().map(|file| file.name.clone()).collect();
+    let mut folders = Vec::new();
+    for file in snapshot.manifest().files() {
+        let archive = file.archive_name();
+        let Some(stem) = file_archive::stem(archive) else {
+            continue;
+        };
+        match file_archive::open(snapshot, archive, restore) {
+            Ok(files) => {
+                let names = [stem, archive, file.name()];
+                let free = names.into_iter().find(|name| !taken.contains(*name));
+                let name = free.unwrap_or(file.name()).to_owned();
+                taken.insert(name.clone());
+                folders.push(Folder {
+                    name,
+                    archive: archive.to_owned(),
+                    files,
+                    len: file.size(),
+                });
+            }
+            Err(failure) if failure.exit() == Exit::Integrity => {
+                output.fail(&failure);
+                *exit = Exit::Integrity;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(folders)
+}
+
 /// Says which archives are not shown.
 fn tell_left_out(snapshot: &Snapshot, output: &Output) {
     let listed = snapshot.manifest().files().iter();
     let left_out: Vec<&str> = listed
         .filter(|file| file.is_archive() && !disks::is_disk(file.name()))
+        .filter(|file| !file_archive::is_part(file.archive_name()))
         .map(|file| content::name_of(snapshot, file.name()))
         .collect();
     if !left_out.is_empty() {
         let names = left_out.join(", ");
         output.remark(
-            format!("the folder does not show archives that are no disks: {names}"),
+            format!("the folder does not show archives that are neither disks nor file archives: {names}"),
             &json!({ "event": "left_out", "archives": left_out }),
         );
     }

@@ -70,7 +70,10 @@ impl Output {
 
     /// Refuses to begin where nobody would get the output.
     pub(crate) fn check(&self, command: &Command) -> Result<(), Failure> {
-        let is_answer = matches!(command, Command::List(_) | Command::Bench(_));
+        let is_answer = matches!(
+            command,
+            Command::List(_) | Command::Bench(_) | Command::Ls(_) | Command::Find(_)
+        );
         match STDOUT_WAS_CLOSED.load(Ordering::Relaxed) {
             true if self.stdout_is_taken => Err(Failure::refused(CLOSED)),
             true if is_answer || !self.is_quiet => Err(Failure::output(CLOSED)),
@@ -94,6 +97,17 @@ impl Output {
     pub(crate) fn answer(&self, text: impl Display, json: &Value) -> Result<(), Failure> {
         let written = self.write(text, json);
         written.map_err(|error| Failure::output(CANNOT_WRITE).because(&error))
+    }
+
+    /// Prints the next part of a long answer. `false` says that the reader has closed the pipe, so that
+    /// the rest is of no use.
+    pub(crate) fn stream(&self, bytes: &[u8]) -> Result<bool, Failure> {
+        let written = counted(|| io::stdout().write_all(bytes));
+        match written {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(Failure::output(CANNOT_WRITE).because(&error)),
+        }
     }
 
     /// Reports what was done. If the report can't be written, the program goes on, and fails at the

@@ -24,6 +24,19 @@ fn spelt(text: &str, stays: impl Fn(char) -> bool) -> String {
     spelt
 }
 
+/// A name or path of a file as one line, unambiguously: backslashes and bytes that are not UTF-8 are
+/// spelt out too, as `\\` and `\xff`.
+pub(crate) fn shown_name(name: &[u8]) -> String {
+    let mut shown = String::with_capacity(name.len());
+    for chunk in name.utf8_chunks() {
+        shown += &spelt(&chunk.valid().replace('\\', r"\\"), |_| false);
+        for byte in chunk.invalid() {
+            let _ = write!(shown, r"\x{byte:02x}");
+        }
+    }
+    shown
+}
+
 /// JSON with the same characters spelt out, as JSON escapes them.
 pub(crate) fn shown_json(json: impl Display) -> String {
     let mut ascii = String::new();

@@ -35,7 +35,7 @@ pub(crate) fn tell(error: &clap::Error) -> Exit {
         }
         return Exit::Usage;
     }
-    let fills_stdout = (1..arguments.len()).any(|at| is(at, "-"));
+    let fills_stdout = (1..arguments.len()).any(|at| is(at, "-") || is(at, "cat"));
     let output = Output::plain(true, fills_stdout);
     output.fail(&failure(error));
     output.finish(Exit::Usage)

@@ -4,6 +4,7 @@
 //! files. Only the chunks that are needed are fetched. [`pxar`] and [`catalog`] decode the formats
 //! and do no I/O.
 
+mod again;
 pub mod catalog;
 mod content;
 mod list;

@@ -97,6 +97,12 @@ impl Tree {
         &self.limits
     }
 
+    /// The reader of the archive, or those of both halves.
+    pub(crate) fn readers(&self) -> impl Iterator<Item = &Reader> {
+        let sources = [&self.source].into_iter().chain(&self.payloads);
+        sources.map(Source::reader)
+    }
+
     /// A decoder for the archive from its start on.
     pub(crate) fn decoder(&self) -> Decoder {
         self.with_lengths(Decoder::new(self.limits))

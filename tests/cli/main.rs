@@ -1,5 +1,11 @@
 //! The program `restore`, as its users meet it: run as a program, against a datastore that a real PBS wrote.
-#![cfg(all(feature = "pbs", feature = "https", feature = "s3", feature = "nbd"))]
+#![cfg(all(
+    feature = "pbs",
+    feature = "https",
+    feature = "s3",
+    feature = "files",
+    feature = "nbd"
+))]
 #![allow(
     clippy::unwrap_used,
     reason = "a test that panics has failed, which is what it is for; also in what it calls"
@@ -17,7 +23,11 @@ mod home;
 mod interrupt;
 mod keys;
 mod listing;
+mod looking;
+mod looking_ends;
 mod mount;
+mod mount_files;
+mod mount_metadata;
 mod naming;
 mod network;
 mod prompt;

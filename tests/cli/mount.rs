@@ -46,11 +46,11 @@ pub(crate) fn mounted_on(folder: &Path) -> Option<String> {
     found.map(str::to_owned)
 }
 
-fn errno(result: io::Result<impl Sized>) -> Option<i32> {
+pub(crate) fn errno(result: io::Result<impl Sized>) -> Option<i32> {
     result.err().and_then(|error| error.raw_os_error())
 }
 
-const EIO: Option<i32> = Some(5);
+pub(crate) const EIO: Option<i32> = Some(5);
 
 #[test]
 fn the_folder_shows_the_disks_and_small_files_for_reading_only() {
@@ -86,39 +86,6 @@ fn the_folder_shows_the_disks_and_small_files_for_reading_only() {
         assert!(ended.last("unmounted")["fetched"].as_u64() > Some(0));
         assert_eq!(home.names_in("mnt"), [""; 0]);
         assert_eq!(mounted_on(&home.path("mnt")), None);
-    });
-}
-
-#[test]
-fn archives_of_files_are_named_and_left_out() {
-    if !can_mount() {
-        return;
-    }
-    within(NEVER, || {
-        let home = Home::new();
-        let store = Folder::new(home.path("store"));
-        SnapshotBuilder::new(SNAPSHOT)
-            .archive("root.pxar", &[7; 5000], &[5000])
-            .blob("pct.conf", b"cores: 1")
-            .write_to(&store);
-        SnapshotBuilder::new("host/pbs/2026-01-02T03:04:05Z")
-            .archive("root.pxar", &[7; 5000], &[5000])
-            .write_to(&store);
-        fs::create_dir(home.path("mnt")).unwrap();
-        let mut mounted = Running::start(&home, "mount vm/100 mnt --repository dir:store");
-        let left_out = mounted.hear("left_out");
-        assert_eq!(left_out["archives"], serde_json::json!(["root.pxar"]));
-        mounted.hear("mounted");
-        assert_eq!(fs::read(home.path("mnt/pct.conf")).unwrap(), b"cores: 1");
-        drop(mounted);
-        home.run("mount host/pbs mnt --repository dir:store")
-            .expect(2)
-            .says("holds nothing that can be mounted");
-        home.run("mount vm/100 mnt --repository dir:store root.pxar")
-            .expect(2);
-        let mounted = mount(&home, "mount vm/100 mnt --repository dir:store");
-        assert_eq!(home.names_in("mnt"), ["pct.conf"]);
-        assert_eq!(mounted.end("TERM").code, Some(0));
     });
 }
 

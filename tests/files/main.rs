@@ -1,6 +1,7 @@
 //! File archives: what a real PBS wrote comes out as it was backed up, and hostile archives are refused.
 #![allow(clippy::unwrap_used, reason = "a test that can't be set up has failed")]
 
+mod again;
 mod catalog;
 mod crafted;
 mod damage;

@@ -1,0 +1,166 @@
+//! Opens a file archive of a snapshot, and looks up what the command line names in it.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use chunk_restore::files::pxar::{Entry, EntryKind};
+use chunk_restore::files::{FileEntry, FileReader, Files, Node};
+use chunk_restore::{Error, ErrorKind, Restore, Snapshot};
+
+use crate::arguments::Options;
+use crate::content;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::file_arguments;
+use crate::interrupt::Interrupt;
+use crate::job;
+use crate::output::Output;
+use crate::place;
+use crate::shown::shown_name;
+
+/// The endings of file archives, and of the two halves of split ones.
+const WHOLE: &str = ".pxar";
+const METADATA: &str = ".mpxar";
+const PAYLOADS: &str = ".ppxar";
+
+/// The list of what is in the file archives of a snapshot.
+const CATALOG: &str = "catalog.pcat1";
+
+/// An open file archive.
+#[derive(Debug)]
+pub(crate) struct FileArchive {
+    pub(crate) files: Files,
+    /// The snapshot and the archive, as commands name them.
+    name: String,
+}
+
+impl FileArchive {
+    pub(crate) fn open(
+        named: &file_arguments::FileArchive,
+        options: &Options,
+        interrupt: &Interrupt,
+        output: &Output,
+    ) -> Result<FileArchive, Failure> {
+        let snapshot = place::snapshot(options, &named.snapshot, output)?;
+        let restore = job::settings(options, interrupt).patience(options.patience());
+        let _running = interrupt.run()?;
+        let files = open(&snapshot, &named.archive, &restore)?;
+        let name = format!("{} {}", named.snapshot, named.archive);
+        Ok(FileArchive { files, name })
+    }
+
+    /// What a path leads to.
+    pub(crate) fn entry(&self, path: &Path) -> Result<FileEntry, Failure> {
+        self.files
+            .entry(path)
+            .map_err(|error| self.not_found(path, error))
+    }
+
+    /// The bytes of the regular file at a path.
+    pub(crate) fn read(&self, path: &Path) -> Result<FileReader, Failure> {
+        let entry = self.entry(path)?;
+        self.files.read_entry(&entry).map_err(|error| {
+            let is_other = error.kind() == ErrorKind::Invalid;
+            let failure = Failure::from(error);
+            match (&entry.node, is_other) {
+                (Node::Entry(entry), true) => self.no_file(failure, path, entry),
+                _ => failure,
+            }
+        })
+    }
+
+    /// Says what is at a path instead of a regular file.
+    fn no_file(&self, failure: Failure, path: &Path, entry: &Entry) -> Failure {
+        match &entry.kind {
+            EntryKind::Directory => {
+                let path = shown_name(path.as_os_str().as_bytes());
+                failure.advises(format!("it is a folder: `restore ls {} {path}`", self.name))
+            }
+            EntryKind::Symlink(target) => failure.advises(format!(
+                "it is a symbolic link to {}, and links are not followed: name the file itself",
+                shown_name(target)
+            )),
+            _ => failure,
+        }
+    }
+
+    /// Adds to an error about a path that is not in the archive what was found on the way.
+    fn not_found(&self, path: &Path, error: Error) -> Failure {
+        let is_unknown = error.kind() == ErrorKind::NotFound;
+        let failure = Failure::from(error);
+        if !is_unknown {
+            return failure;
+        }
+        // The nearest folder that there is comes first.
+        for above in path.ancestors().skip(1) {
+            let Ok(found) = self.files.entry(above) else {
+                continue;
+            };
+            let above = shown_name(above.as_os_str().as_bytes());
+            let Node::Entry(entry) = &found.node else {
+                break;
+            };
+            return match &entry.kind {
+                EntryKind::Directory => failure.advises(format!(
+                    "`restore find {} PATTERN` looks for files by their names",
+                    self.name
+                )),
+                EntryKind::Symlink(target) => failure.advises(format!(
+                    "{above} is a symbolic link to {}, and links are not followed: name the file itself",
+                    shown_name(target)
+                )),
+                _ => failure.advises(format!("{above} is no folder")),
+            };
+        }
+        failure
+    }
+}
+
+/// Opens a file archive of a snapshot.
+pub(crate) fn open(snapshot: &Snapshot, name: &str, restore: &Restore) -> Result<Files, Failure> {
+    Files::open(restore, snapshot, name).map_err(|error| {
+        let is_other = error.kind() == ErrorKind::Invalid;
+        let failure = content::with_key(error);
+        match is_other {
+            true => failure.advises(format!(
+                "`restore list {}` shows which archives there are",
+                snapshot.name()
+            )),
+            false => failure,
+        }
+    })
+}
+
+/// The name of a file archive without its ending; `None` for other archives, and for the half of a
+/// split one that is opened with the other half.
+pub(crate) fn stem(archive: &str) -> Option<&str> {
+    archive
+        .strip_suffix(WHOLE)
+        .or_else(|| archive.strip_suffix(METADATA))
+}
+
+/// Whether an archive is a file archive, or belongs to file archives: the catalog lists what they
+/// hold.
+pub(crate) fn is_part(archive: &str) -> bool {
+    stem(archive).is_some() || archive.ends_with(PAYLOADS) || archive == CATALOG
+}
+
+/// The path of an entry with a slash at its start, as pattern and path arguments may have it.
+pub(crate) fn absolute(entry: &FileEntry) -> Vec<u8> {
+    [b"/", entry.path.as_os_str().as_bytes()].concat()
+}
+
+/// The last name of an entry's path.
+pub(crate) fn name_of(entry: &FileEntry) -> &[u8] {
+    entry
+        .path
+        .file_name()
+        .map(OsStr::as_bytes)
+        .unwrap_or_default()
+}
+
+/// Whether an error is damage of the archive, so that the entries beside it may be right.
+pub(crate) fn is_damage(error: &Error) -> bool {
+    Exit::of(error) == Exit::Integrity
+}
