@@ -3,10 +3,11 @@
 //!
 //! The program runs against a server with latency, which is this process. The moments are random, from a seed:
 //! `CHUNK_RESTORE_KILLS` says how many there are for all targets together, `CHUNK_RESTORE_SEED` which.
-#![cfg(all(feature = "pbs", feature = "https"))]
+#![cfg(all(feature = "pbs", feature = "https", feature = "files"))]
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod disks;
+mod kill_files;
 
 use std::env;
 use std::fs::{self, File};
@@ -206,12 +207,15 @@ impl Chance {
 /// Kills it at a moment; `false` if it had ended by then.
 fn kill(
     mut child: Child,
-    place: &Place,
+    server: &PbsServer,
     asked: u64,
     jitter: Duration,
     is_over: impl Fn() -> bool,
 ) -> bool {
-    while place.asked() < asked && child.try_wait().unwrap().is_none() && !is_over() {
+    while server.counts().chunk_requests < asked
+        && child.try_wait().unwrap().is_none()
+        && !is_over()
+    {
         // The server's counter rings no bell.
         thread::sleep(Duration::from_micros(200));
     }
@@ -271,7 +275,7 @@ fn restore(place: &Place, kind: &Kind, chance: &mut Chance, most: u64) -> u64 {
             chance.moment((asked_before + needed.chunks).saturating_sub(asked));
         let is_over = || matches!(kind, Kind::Filled) && target.exists();
         let child = place.start(&target, kind);
-        if !kill(child, place, asked + requests, jitter, is_over) {
+        if !kill(child, &place.server, asked + requests, jitter, is_over) {
             break;
         }
         kills += 1;
@@ -370,6 +374,16 @@ fn a_file_that_is_changed_in_place_survives_kills() {
 #[test]
 fn a_file_that_is_filled_survives_kills() {
     within(limit(), || kill_often(&Kind::Filled, 4));
+}
+
+#[test]
+fn files_of_an_archive_survive_kills() {
+    within(limit(), || kill_files::kill_often(false, 5));
+}
+
+#[test]
+fn files_of_a_split_archive_survive_kills() {
+    within(limit(), || kill_files::kill_often(true, 6));
 }
 
 #[test]

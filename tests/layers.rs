@@ -84,7 +84,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "restore",
         ],
     ),
-    ("files", &["error", "datastore", "restore", "read"]),
+    ("files", &["error", "datastore", "restore", "read", "target"]),
     ("environment", &["digest", "error", "reading", "format"]),
     (
         "open",
@@ -137,7 +137,15 @@ const INNER_ORDER: &[(&str, &[&str])] = &[
     (
         "restore",
         &[
-            "repeats", "cache", "plan", "scan", "window", "writer", "commit", "run",
+            "repeats",
+            "retry_hook",
+            "cache",
+            "plan",
+            "scan",
+            "window",
+            "writer",
+            "commit",
+            "run",
         ],
     ),
     (

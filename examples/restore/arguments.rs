@@ -8,7 +8,7 @@ use std::time::Duration;
 use chunk_restore::target::Zeros;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::file_arguments::{Cat, Find, Ls};
+use crate::file_arguments::{Cat, FilesArguments, Find, Ls};
 use crate::{help, size};
 
 /// How many seconds places may give nothing, unless an option says otherwise.
@@ -41,10 +41,12 @@ pub(crate) enum Command {
     Image(Image),
     /// Restore archives into a folder, each under its own name
     ///
-    /// Disks become raw images, small files such as qemu-server.conf are decoded, and pxar archives stay pxar streams.
-    /// What stopped before it was done goes on when the same command runs again. Where the index of an archive, or a small
-    /// file, is missing or damaged, it is named, the rest is restored, and the exit code is 7.
+    /// Disks become raw images, small files such as qemu-server.conf are decoded, and the files of file archives are extracted,
+    /// as by `files`: those of root.pxar into DIR/root. What stopped before it was done goes on when the same command runs
+    /// again. Where the index of an archive, or a small file, is missing or damaged, it is named, the rest is restored, and
+    /// the exit code is 7.
     Get(Get),
+    Files(FilesArguments),
     /// Fetch, decrypt and check everything, and write nothing
     Verify {
         /// The snapshot
@@ -194,6 +196,9 @@ pub(crate) struct Get {
     /// The folder; it is made if the one above it exists
     #[arg(value_name = "DIR", required = true)]
     pub(crate) folder: PathBuf,
+    /// Restore file archives as they are stored, as pxar streams, rather than their files
+    #[arg(long)]
+    pub(crate) raw: bool,
     #[command(flatten)]
     pub(crate) writing: Writing,
 }

@@ -15,8 +15,8 @@ use crate::failure::Failure;
 use crate::file_archive::{absolute, is_damage, name_of};
 use crate::file_arguments::Listed;
 use crate::output::Output;
-use crate::posix_acl;
 use crate::shown::{shown_json, shown_name};
+use crate::xattrs;
 
 /// Prints entries.
 #[derive(Debug)]
@@ -168,7 +168,7 @@ fn json(entry: &FileEntry, found: &Entry) -> Value {
     let path = absolute(entry);
     let metadata = &found.metadata;
     let device = device(&found.kind);
-    let xattrs = posix_acl::xattrs(metadata);
+    let xattrs = xattrs::all(metadata);
     let names = xattrs.iter().map(|(name, _)| text(name));
     let mut json = json!({
         "event": "entry",

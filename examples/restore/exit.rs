@@ -32,7 +32,8 @@ Exit codes:
   5    no such datastore, namespace, snapshot or archive, or no such file in an archive
   6    a key is missing, wrong or locked, or a snapshot is not signed by it
   7    stored data itself is damaged, missing or unreadable
-  8    the target, the socket or the mount can't be created, or the target can't be written
+  8    the target, the socket or the mount can't be created, or the target can't be written;
+       of the files of an archive some could not be restored
   130  interrupted";
 
 impl Exit {

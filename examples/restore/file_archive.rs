@@ -17,12 +17,13 @@ use crate::interrupt::Interrupt;
 use crate::job;
 use crate::output::Output;
 use crate::place;
+use crate::retries;
 use crate::shown::shown_name;
 
 /// The endings of file archives, and of the two halves of split ones.
-const WHOLE: &str = ".pxar";
-const METADATA: &str = ".mpxar";
-const PAYLOADS: &str = ".ppxar";
+pub(crate) const WHOLE: &str = ".pxar";
+pub(crate) const METADATA: &str = ".mpxar";
+pub(crate) const PAYLOADS: &str = ".ppxar";
 
 /// The list of what is in the file archives of a snapshot.
 const CATALOG: &str = "catalog.pcat1";
@@ -45,6 +46,7 @@ impl FileArchive {
         let snapshot = place::snapshot(options, &named.snapshot, output)?;
         let restore = job::settings(options, interrupt).patience(options.patience());
         let _running = interrupt.run()?;
+        let restore = retries::telling(restore, &named.archive, output);
         let files = open(&snapshot, &named.archive, &restore)?;
         let name = format!("{} {}", named.snapshot, named.archive);
         Ok(FileArchive { files, name })

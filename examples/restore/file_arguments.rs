@@ -1,4 +1,4 @@
-//! The arguments of the commands that look into file archives.
+//! The arguments of the commands for file archives.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -68,4 +68,77 @@ pub(crate) struct Find {
     pub(crate) patterns: Vec<OsString>,
     #[command(flatten)]
     pub(crate) listed: Listed,
+}
+
+/// Extract the files of a container or a host, or some of them, into a folder
+///
+/// Restores owners, permissions, times, hard links, extended attributes, access control lists, devices and holes. A file
+/// has its name only once it is whole. What stopped before it was done goes on when the same command runs again: files
+/// that are there with the right length and time are kept. Until everything is there, the folder holds a file
+/// `.chunk-restore-unfinished`.
+///
+/// What can't be restored is named, and the rest is restored: the exit code is 8 then. As another user than root, owners
+/// and the like are left out, and named once. Nothing outside the folder is changed, whatever the archive holds.
+#[derive(Args, Debug)]
+pub(crate) struct FilesArguments {
+    #[command(flatten)]
+    pub(crate) archive: FileArchive,
+    /// The folder to extract into; it is made if the one above it exists
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// Extract only this file or folder, such as etc/hosts, or what matches a pattern for paths from the root on, such as
+    /// 'var/log/*.gz'; a folder with everything in it
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Extract only what matches a pattern, such as '*.conf' or '/etc/**'; may be repeated
+    ///
+    /// A pattern is compared with the path from the archive's root if it begins with `/`, and otherwise also with what follows
+    /// each `/` of the path. `*` and `?` stand for anything but `/`, `**` for any number of folders, and [a-z] for one byte. A
+    /// `/` at the end is for folders only. A pattern after `!` excludes. If several patterns match, the last one decides. A
+    /// folder that matches is extracted with everything in it. A pattern that matches nothing is named.
+    #[arg(long = "pattern", value_name = "PATTERN")]
+    pub(crate) patterns: Vec<OsString>,
+    /// Extract into folders that exist
+    ///
+    /// Without this, only DIR itself may exist, or what an unfinished extraction has made.
+    #[arg(long)]
+    pub(crate) allow_existing_dirs: bool,
+    /// Let regular files replace what exists; --overwrite stands for this and the next two
+    #[arg(long)]
+    pub(crate) overwrite_files: bool,
+    /// Let symbolic links replace what exists
+    #[arg(long)]
+    pub(crate) overwrite_symlinks: bool,
+    /// Let hard links replace what exists
+    #[arg(long)]
+    pub(crate) overwrite_hardlinks: bool,
+    /// Leave out access control lists
+    #[arg(long)]
+    pub(crate) ignore_acls: bool,
+    /// Leave out extended attributes
+    #[arg(long)]
+    pub(crate) ignore_xattrs: bool,
+    /// Leave out owners and groups, and setuid and setgid of files that get another owner
+    #[arg(long)]
+    pub(crate) ignore_ownership: bool,
+    /// Leave out permissions: all is for you alone
+    #[arg(long)]
+    pub(crate) ignore_permissions: bool,
+    /// Leave out devices that can't be made
+    #[arg(long)]
+    pub(crate) ignore_extract_device_errors: bool,
+    /// Leave out devices, setuid and setgid, capabilities and trusted attributes
+    #[arg(long)]
+    pub(crate) no_special: bool,
+    /// Write the archive's prelude, which says what the backup left out, to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prelude_target: Option<PathBuf>,
+    /// Put zeros where chunks are missing or damaged, name the files, and go on; the exit code is 3
+    ///
+    /// Such a file does not get its time, so that the same command on a healed datastore makes it anew.
+    #[arg(long)]
+    pub(crate) salvage: bool,
+    /// Fetch the files that are there already too, and compare them, rather than to keep them for their length and time
+    #[arg(long)]
+    pub(crate) verify: bool,
 }

@@ -21,8 +21,8 @@ use crate::file_archive::{is_damage, name_of};
 use crate::folder_reply::FolderReply;
 use crate::known_folders::KnownFolders;
 use crate::open_folder::{OpenFolder, OpenFolders};
-use crate::posix_acl;
 use crate::read_failures::ReadFailures;
+use crate::xattrs;
 
 /// The longest name that a file system of Linux can have, in bytes. Programs can't list longer ones.
 const NAME_MAX: usize = 255;
@@ -231,14 +231,14 @@ impl Folders {
 
     /// The value of an extended attribute.
     pub(crate) fn xattr(&self, number: u64, name: &OsStr) -> Answer<Vec<u8>> {
-        let xattrs = posix_acl::xattrs(&self.entry(number)?.metadata);
+        let xattrs = xattrs::all(&self.entry(number)?.metadata);
         let found = xattrs.into_iter().find(|(own, _)| own == name.as_bytes());
         found.map(|(_, value)| value).ok_or(Errno::NO_XATTR)
     }
 
     /// The names of all extended attributes, each with a zero byte after it.
     pub(crate) fn xattr_names(&self, number: u64) -> Answer<Vec<u8>> {
-        let xattrs = posix_acl::xattrs(&self.entry(number)?.metadata);
+        let xattrs = xattrs::all(&self.entry(number)?.metadata);
         let names = xattrs
             .into_iter()
             .map(|(name, _)| [&name[..], b"\0"].concat());

@@ -1,20 +1,23 @@
-//! `restore get`: restores archives into a folder, each under its own name.
+//! `restore get`: restores archives into a folder, each under its own name, and the files of file
+//! archives.
 
-use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use chunk_restore::Snapshot;
+use chunk_restore::files::Extract;
 
 use crate::arguments::{Get, Options};
 use crate::content::{self, Content};
-use crate::destination::{Destination, SIDE_FILES};
+use crate::destination::Destination;
 use crate::exit::Exit;
+use crate::extract;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::job::Job;
 use crate::output::Output;
+use crate::parts::{self, Made, Part};
 use crate::place;
 
 pub(crate) fn run(
@@ -26,104 +29,161 @@ pub(crate) fn run(
     let snapshot = place::snapshot(options, &get.snapshot, output)?;
     // Otherwise, if the folder was forgotten, everything would be restored into a folder with the
     // name of an archive.
-    let is_archive = |name: &str| snapshot.manifest().file(name).is_some();
+    let is_archive = |name: &str| parts::is_archive(&snapshot, name);
     if !get.folder.exists() && get.folder.to_str().is_some_and(is_archive) {
         let name = get.folder.display();
         return Err(Failure::usage(format!(
             "{name} is an archive: the last argument is the folder"
         )));
     }
-    let names = content::select(&snapshot, &get.archives)?;
-    check_names(get, &snapshot, &names)?;
-    content::check_key(&snapshot, &names)?;
-    let job = Job::new(options, interrupt, output).salvaging(get.writing.salvage);
+    let parts = parts::select(&snapshot, &get.archives, get.raw)?;
+    parts::check_names(&snapshot, &parts, &get.folder)?;
+    let files: Vec<String> = parts.iter().map(|part| part.file.clone()).collect();
+    content::check_key(&snapshot, &files)?;
     make(&get.folder)?;
+    let getting = Getting {
+        get,
+        options,
+        snapshot: &snapshot,
+        job: Job::new(options, interrupt, output).salvaging(get.writing.salvage),
+        interrupt,
+        output,
+    };
     // All archives are checked before the first byte is written, so that a problem with the last
     // one is found at once. They are checked one after the other, since there may be thousands.
-    for name in &names {
-        match check(get, options, &snapshot, name, interrupt) {
+    for part in &parts {
+        match getting.check(part) {
             Err(failure) if failure.exit() != Exit::Integrity => return Err(failure),
             _ => {}
         }
     }
     let mut exit = Exit::Done;
-    for name in &names {
+    for part in &parts {
         interrupt.check()?;
-        let content = match Content::open(&snapshot, name) {
-            Ok(content) => content,
-            // Nothing of this archive can be restored, but the others can.
-            Err(failure) if failure.exit() == Exit::Integrity => {
-                output.fail(&failure);
-                exit = Exit::Integrity;
-                continue;
-            }
-            Err(failure) => return Err(failure),
+        let restored = match &part.made {
+            Made::File => getting.file(part)?,
+            Made::Folder(_) => getting.folder(part)?,
         };
-        // Only from here on does a signal cancel: what was fetched above may take a while, but
-        // leaves nothing to clean up.
-        let _running = interrupt.run()?;
-        let path = get.folder.join(content.name());
-        let destination = match is_there(&path, options) {
-            // The file may exist because an earlier run was cut off after it had completed the
-            // file.
-            true => Destination::compare(path, &content)?,
-            false => Destination::open(path, false, None, &get.writing, options)?,
+        exit = match (exit, restored) {
+            // An archive of which nothing could be restored counts more than anything else, and a
+            // failure to write output counts less.
+            (Exit::Integrity, _) | (_, Exit::Integrity) => Exit::Integrity,
+            (Exit::Done, restored) => restored,
+            (Exit::Failed, restored) if restored != Exit::Done => restored,
+            (exit, _) => exit,
         };
-        let restored = job.to_destination(&content, destination)?;
-        // A failure to write output counts less than any other.
-        if exit == Exit::Done || (exit == Exit::Failed && restored != Exit::Done) {
-            exit = restored;
-        }
     }
     Ok(exit)
 }
 
-/// Refuses names if one archive would be written over another, or over a file that is kept next to
-/// another while it is restored. This includes archives of the snapshot that are in the folder from
-/// an earlier run.
-fn check_names(get: &Get, snapshot: &Snapshot, names: &[String]) -> Result<(), Failure> {
-    let own: HashSet<&str> = (names.iter())
-        .map(|name| content::name_of(snapshot, name))
-        .collect();
-    let is_kept = |name: &str| {
-        let is_listed = |name| snapshot.manifest().file(name).is_some();
-        own.contains(name) || is_listed(name) && get.folder.join(name).exists()
-    };
-    for name in &own {
-        let beside = SIDE_FILES.map(|suffix| format!("{name}{suffix}"));
-        if let Some(other) = beside.iter().find(|beside| is_kept(beside)) {
-            return Err(Failure::refused(format!(
-                "{name} and {other} can't be restored into one folder, where {other} may be made for {name}: name one of them, \
-                 and restore the other into another folder"
-            )));
+/// Restores the parts of one snapshot.
+struct Getting<'a> {
+    get: &'a Get,
+    options: &'a Options,
+    snapshot: &'a Snapshot,
+    job: Job<'a>,
+    interrupt: &'a Interrupt,
+    output: &'a Output,
+}
+
+impl Getting<'_> {
+    /// Restores an archive or a small file into a file.
+    fn file(&self, part: &Part) -> Result<Exit, Failure> {
+        let Some(content) = self.passed_over(Content::open(self.snapshot, &part.file))? else {
+            return Ok(Exit::Integrity);
+        };
+        // Only from here on does a signal cancel: what was fetched above may take a while, but
+        // leaves nothing to clean up.
+        let _running = self.interrupt.run()?;
+        let path = part.path(&self.get.folder);
+        let destination = match self.is_there(&path) {
+            // The file may exist because an earlier run was cut off after it had completed the
+            // file.
+            true => Destination::compare(path, &content)?,
+            false => Destination::open(path, false, None, &self.get.writing, self.options)?,
+        };
+        self.job.to_destination(&content, destination)
+    }
+
+    /// Extracts a file archive into a folder. The folder may be there, whole or not, because an
+    /// earlier run was cut off.
+    fn folder(&self, part: &Part) -> Result<Exit, Failure> {
+        let _running = self.interrupt.run()?;
+        let opened = extract::open(
+            self.snapshot,
+            &part.file,
+            self.options,
+            self.interrupt,
+            self.output,
+        );
+        let Some(files) = self.passed_over(opened)? else {
+            return Ok(Exit::Integrity);
+        };
+        let (overwrites, salvages) = (self.options.overwrite, self.get.writing.salvage);
+        let extract = Extract::new()
+            .allow_existing_directories(true)
+            .overwrite_files(overwrites)
+            .overwrite_symlinks(overwrites)
+            .overwrite_hard_links(overwrites)
+            .salvage(salvages);
+        let path = part.path(&self.get.folder);
+        extract::to_folder(
+            &files,
+            &part.archive,
+            &extract,
+            salvages,
+            &path,
+            self.output,
+        )
+    }
+
+    /// Tells why nothing of an archive can be restored: the others can.
+    fn passed_over<T>(&self, opened: Result<T, Failure>) -> Result<Option<T>, Failure> {
+        match opened {
+            Err(failure) if failure.exit() == Exit::Integrity => {
+                self.output.fail(&failure);
+                Ok(None)
+            }
+            opened => opened.map(Some),
         }
     }
-    Ok(())
+
+    /// Checks that a part can be restored into the folder.
+    fn check(&self, part: &Part) -> Result<(), Failure> {
+        self.interrupt.check()?;
+        let path = part.path(&self.get.folder);
+        if let Made::Folder(_) = part.made {
+            return check_folder(&path, &part.archive);
+        }
+        if !self.is_there(&path) {
+            let _running = self.interrupt.run()?;
+            let writing = &self.get.writing;
+            return Destination::open(path, false, None, writing, self.options).map(drop);
+        }
+        match self.snapshot.manifest().file(&part.file) {
+            Some(file) if file.is_archive() => Destination::check_len(&path, file.size()),
+            _ => {
+                let content = Content::open(self.snapshot, &part.file)?;
+                Destination::compare(path, &content).map(drop)
+            }
+        }
+    }
+
+    /// Whether there is a file already that must be compared and not replaced.
+    fn is_there(&self, path: &Path) -> bool {
+        path.is_file() && !self.options.overwrite
+    }
 }
 
-/// Checks that an archive or file can be restored into the folder.
-fn check(
-    get: &Get,
-    options: &Options,
-    snapshot: &Snapshot,
-    name: &str,
-    interrupt: &Interrupt,
-) -> Result<(), Failure> {
-    interrupt.check()?;
-    let path = get.folder.join(content::name_of(snapshot, name));
-    if !is_there(&path, options) {
-        let _running = interrupt.run()?;
-        return Destination::open(path, false, None, &get.writing, options).map(drop);
+/// Checks that a folder can be made, or is there.
+fn check_folder(path: &Path, archive: &str) -> Result<(), Failure> {
+    match path.is_dir() || path.symlink_metadata().is_err() {
+        true => Ok(()),
+        false => Err(Failure::refused(format!(
+            "{} exists already, and is no folder for the files of {archive}",
+            path.display()
+        ))),
     }
-    match snapshot.manifest().file(name) {
-        Some(file) if file.is_archive() => Destination::check_len(&path, file.size()),
-        _ => Destination::compare(path, &Content::open(snapshot, name)?).map(drop),
-    }
-}
-
-/// Whether there is a file already that must be compared and not replaced.
-fn is_there(path: &Path, options: &Options) -> bool {
-    path.is_file() && !options.overwrite
 }
 
 fn make(folder: &Path) -> Result<(), Failure> {

@@ -20,6 +20,8 @@ mod disks;
 mod entries;
 mod entry_cache;
 mod exit;
+mod extract;
+mod extraction;
 mod failure;
 mod file_archive;
 mod file_arguments;
@@ -44,13 +46,14 @@ mod mounted;
 mod mounted_file;
 mod open_folder;
 mod output;
+mod parts;
 mod place;
-mod posix_acl;
 mod progress;
 mod prompt;
 mod read_failures;
 mod reading;
 mod repository;
+mod retries;
 mod serve;
 mod shown;
 mod size;
@@ -59,6 +62,7 @@ mod table;
 mod trust;
 mod usage;
 mod verify;
+mod xattrs;
 
 use std::process::ExitCode;
 
@@ -96,6 +100,7 @@ fn run(arguments: &Arguments, interrupt: &Interrupt, output: &Output) -> Result<
         Command::List(arguments) => list::run(arguments, options, output),
         Command::Image(arguments) => image::run(arguments, options, interrupt, output),
         Command::Get(arguments) => get::run(arguments, options, interrupt, output),
+        Command::Files(arguments) => extract::run(arguments, options, interrupt, output),
         Command::Verify { snapshot, archives } => {
             verify::run(snapshot, archives, options, interrupt, output)
         }

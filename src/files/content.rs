@@ -41,6 +41,12 @@ impl FileReader {
         self.len == 0
     }
 
+    /// The offset in the file where the chunk ends that the byte at `offset` lies in, or the file.
+    pub(crate) fn chunk_end(&self, offset: u64) -> u64 {
+        let end = self.reader.chunk_end(self.start + offset);
+        (end - self.start).min(self.len)
+    }
+
     /// Reads from an offset of the file. Returns how many bytes it has read: fewer than fit in
     /// `buffer` only at the end of the file.
     ///

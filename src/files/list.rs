@@ -29,15 +29,7 @@ pub struct List {
 
 impl List {
     pub(super) fn new(tree: Arc<Tree>, path: &Path) -> Result<List> {
-        let (entry, directory) = tree.lookup(path)?;
-        let shown = Shown(path.as_os_str().as_bytes());
-        let Some(directory) = directory else {
-            let message = format!("{shown} of {} is no directory", tree.name());
-            return Err(Error::new(ErrorKind::Invalid, message));
-        };
-        let path = entry.path;
-        let table = Table::read(tree.source(), directory, path.as_os_str().as_bytes())?;
-        let items = items(&tree, &table, &path)?;
+        let (path, table, items) = read(&tree, path)?;
         Ok(List {
             tree,
             path,
@@ -46,6 +38,28 @@ impl List {
             end: 0,
         })
     }
+}
+
+/// The offsets of the entries of a directory that begin behind an offset, in the order of the
+/// archive.
+pub(super) fn starts_behind(tree: &Tree, path: &Path, offset: u64) -> Result<Vec<u64>> {
+    let (_, _, items) = read(tree, path)?;
+    let starts = items.iter().map(|item| item.start);
+    Ok(starts.filter(|start| *start > offset).collect())
+}
+
+/// The table of the directory at a path, and its items in the order of the archive.
+fn read(tree: &Tree, path: &Path) -> Result<(PathBuf, Table, Vec<TableItem>)> {
+    let (entry, directory) = tree.lookup(path)?;
+    let shown = Shown(path.as_os_str().as_bytes());
+    let Some(directory) = directory else {
+        let message = format!("{shown} of {} is no directory", tree.name());
+        return Err(Error::new(ErrorKind::Invalid, message));
+    };
+    let path = entry.path;
+    let table = Table::read(tree.source(), directory, path.as_os_str().as_bytes())?;
+    let items = items(tree, &table, &path)?;
+    Ok((path, table, items))
 }
 
 /// The items of a table, in the order of the archive.

@@ -7,12 +7,16 @@
 mod again;
 pub mod catalog;
 mod content;
+mod extract;
 mod list;
 mod open;
 mod pattern;
 pub mod pxar;
+mod selected;
+mod selection;
 mod source;
 mod table;
+mod taken;
 mod tree;
 mod walk;
 
@@ -27,8 +31,10 @@ use crate::files::tree::Tree;
 use crate::restore::Restore;
 
 pub use content::FileReader;
+pub use extract::{Extract, ExtractFailure, ExtractReport, FileDamage, LeftOut, Omission};
 pub use list::List;
 pub use pattern::Pattern;
+pub use selection::Selection;
 pub use walk::Walk;
 
 /// A file archive of a snapshot, open for lookups and reads. Cheap to clone, and usable from several

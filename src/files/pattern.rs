@@ -62,6 +62,12 @@ impl Pattern {
         Err(Error::new(ErrorKind::Invalid, message))
     }
 
+    /// The pattern as it was given.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.text
+    }
+
     /// Whether a path of the archive matches. The root has no name, so no pattern matches it.
     #[must_use]
     pub fn matches(&self, path: impl AsRef<Path>, is_directory: bool) -> bool {

@@ -10,7 +10,6 @@ use crate::restore::Restore;
 pub(crate) struct Source {
     /// What messages call the archive: its file and its snapshot.
     name: String,
-    archive: Archive,
     reader: Reader,
 }
 
@@ -19,7 +18,6 @@ impl Source {
         let path = archive.path();
         Ok(Source {
             name: format!("{} of {}", path.file, path.snapshot),
-            archive: archive.clone(),
             reader: restore.reader(archive)?,
         })
     }
@@ -40,12 +38,7 @@ impl Source {
     /// the next chunk may hold nothing that is needed. Returns how many bytes were read, and 0 only
     /// at the end of the archive.
     pub(super) fn read_in_chunk(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        let index = self.archive.index();
-        let chunk = index.position_at(offset);
-        let Some(chunk) = chunk.and_then(|position| index.chunk(position)) else {
-            return Ok(0);
-        };
-        let left = chunk.offset + u64::from(chunk.len) - offset;
+        let left = self.reader.chunk_end(offset).saturating_sub(offset);
         let len = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
         self.reader.read_at(&mut buffer[..len], offset)
     }

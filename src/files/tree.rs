@@ -77,6 +77,23 @@ impl Tree {
         self.source.name()
     }
 
+    /// What tells the archive from any other one: its name and the checksum of its index.
+    pub(crate) fn identity(&self) -> String {
+        format!(
+            "{} {}",
+            self.source.name(),
+            self.source.reader().archive().index().csum()
+        )
+    }
+
+    /// Fails once somebody has asked to stop.
+    pub(crate) fn check_cancelled(&self) -> Result<()> {
+        match self.source.reader().cancel().is_cancelled() {
+            true => Err(Error::new(ErrorKind::Cancelled, "the restore was stopped")),
+            false => Ok(()),
+        }
+    }
+
     pub(crate) fn root(&self) -> &Entry {
         &self.root
     }
@@ -91,6 +108,16 @@ impl Tree {
 
     pub(crate) fn reader(&self) -> &Reader {
         self.source.reader()
+    }
+
+    /// Whether the files lie in an archive of their own.
+    pub(crate) fn is_split(&self) -> bool {
+        self.payloads.is_some()
+    }
+
+    /// The reader of the payload archive of a split archive.
+    pub(crate) fn payloads(&self) -> Option<&Reader> {
+        self.payloads.as_ref().map(Source::reader)
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -249,6 +276,23 @@ impl Tree {
 
     /// The content of a regular file.
     pub(crate) fn content(&self, entry: &FileEntry) -> Result<FileReader> {
+        let (content, checked) = self.content_and_check(entry)?;
+        checked.map(|()| content)
+    }
+
+    /// The content of a regular file. Whether its header could be checked does not matter if the
+    /// chunk with the header is lost.
+    pub(crate) fn content_for_salvage(&self, entry: &FileEntry) -> Result<FileReader> {
+        let (content, checked) = self.content_and_check(entry)?;
+        match checked {
+            Err(error) if error.scope() != Some(Scope::Chunk) => Err(error),
+            _ => Ok(content),
+        }
+    }
+
+    /// The content of a regular file, and whether the header before it in the payload archive
+    /// agrees.
+    fn content_and_check(&self, entry: &FileEntry) -> Result<(FileReader, Result<()>)> {
         let path = bytes(&entry.path);
         let EntryKind::File(payload) = self.resolve(entry)?.kind else {
             let subject = match path {
@@ -264,14 +308,18 @@ impl Tree {
             (Some(payloads), true) => payloads,
             (None, true) => return Err(self.corrupt(Problem::NoPayloadArchive, offset, path)),
         };
-        if payload.is_split {
-            let mut header = [0; HEADER_LEN as usize];
-            let header_at = offset - HEADER_LEN;
-            source.read_exact(&mut header, header_at, path)?;
-            let check = check_payload_header(&header, len);
-            check.map_err(|problem| source.corrupt(problem, header_at, path))?;
+        let content = FileReader::new(source.reader().clone(), offset, len);
+        if !payload.is_split {
+            return Ok((content, Ok(())));
         }
-        Ok(FileReader::new(source.reader().clone(), offset, len))
+        let mut header = [0; HEADER_LEN as usize];
+        let header_at = offset - HEADER_LEN;
+        let checked = source.read_exact(&mut header, header_at, path);
+        let checked = checked.and_then(|()| {
+            let check = check_payload_header(&header, len);
+            check.map_err(|problem| source.corrupt(problem, header_at, path))
+        });
+        Ok((content, checked))
     }
 
     pub(crate) fn corrupt(&self, problem: Problem, offset: u64, path: &[u8]) -> Error {

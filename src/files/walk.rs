@@ -4,11 +4,11 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::files::pxar::{Decoder, EntryKind, Item, Problem, PxarError};
+use crate::files::pxar::{Decoder, EntryKind, Item, Payload, Problem, PxarError};
 use crate::files::tree::Tree;
 use crate::files::{FileEntry, Node};
 
@@ -28,6 +28,10 @@ pub struct Walk {
     buffer: Vec<u8>,
     /// The part of the buffer that the decoder has not taken yet.
     unread: Range<usize>,
+    /// The offset of the last entry; before the first one, that where the walk began.
+    last_offset: u64,
+    /// Where the buffer holds the whole file that was the last entry.
+    payload: Option<Range<usize>>,
 }
 
 impl Walk {
@@ -42,23 +46,57 @@ impl Walk {
             is_over: false,
             buffer: vec![0; READ_LEN],
             unread: 0..0,
+            last_offset: 0,
+            payload: None,
         }
     }
 
     /// Walks over an entry and everything in it.
     pub(super) fn of(tree: Arc<Tree>, entry: &FileEntry) -> Walk {
-        let Some(above) = entry.path.parent() else {
-            return Walk::new(tree);
-        };
+        match entry.path.parent() {
+            Some(above) => Walk::at(tree, above.to_owned(), entry.node.offset()),
+            None => Walk::new(tree),
+        }
+    }
+
+    /// Walks over the entry at this offset of the archive, which lies in the directory `above`.
+    pub(super) fn at(tree: Arc<Tree>, above: PathBuf, start: u64) -> Walk {
         Walk {
-            decoder: tree.decoder_at(entry.node.offset()),
-            above: above.to_owned(),
+            decoder: tree.decoder_at(start),
+            above,
             is_whole: false,
+            last_offset: start,
             ..Walk::new(tree)
         }
     }
 
+    /// Whether the directory at this path is the entry that the walk began with, or lies in it.
+    pub(super) fn holds(&self, directory: &Path) -> bool {
+        self.is_whole || (directory != self.above && directory.starts_with(&self.above))
+    }
+
+    /// The directory around the entry that the walk began with.
+    pub(super) fn above(&self) -> &Path {
+        &self.above
+    }
+
+    /// The offset of the last entry; before the first one, that where the walk began.
+    pub(super) fn last_offset(&self) -> u64 {
+        self.last_offset
+    }
+
+    /// The offset of the next byte that the walk needs.
+    pub(super) fn position(&self) -> u64 {
+        self.decoder.position()
+    }
+
+    /// The bytes of the file that was the last entry, if all of them were read with it.
+    pub(super) fn payload_at_hand(&self) -> Option<&[u8]> {
+        self.buffer.get(self.payload.clone()?)
+    }
+
     fn find_next(&mut self) -> Result<Option<FileEntry>> {
+        self.payload = None;
         loop {
             // What follows the part that is walked over is of no concern.
             if !self.is_whole && self.decoder.is_complete() {
@@ -82,14 +120,24 @@ impl Walk {
             let Some(node) = node else {
                 continue;
             };
-            if matches!(&node, Node::Entry(entry) if matches!(entry.kind, EntryKind::File(_))) {
-                let skipped = usize::try_from(self.decoder.skip_payload());
-                let left = self.unread.len();
-                self.unread.start += skipped.map_or(left, |skipped| skipped.min(left));
+            self.last_offset = node.offset();
+            if let Node::Entry(entry) = &node
+                && let EntryKind::File(payload) = entry.kind
+            {
+                self.skip_payload(payload);
             }
             let path = self.above.join(OsStr::from_bytes(self.decoder.path()));
             return Ok(Some(FileEntry { path, node }));
         }
+    }
+
+    fn skip_payload(&mut self, payload: Payload) {
+        let start = self.unread.start;
+        let skipped = usize::try_from(self.decoder.skip_payload());
+        let skipped = skipped.map_or(self.unread.len(), |skipped| skipped.min(self.unread.len()));
+        self.unread.start += skipped;
+        let is_at_hand = !payload.is_split && skipped as u64 == payload.len;
+        self.payload = is_at_hand.then_some(start..self.unread.start);
     }
 
     /// Fills the buffer again; `false` if the walk is over.

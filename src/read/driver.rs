@@ -12,6 +12,7 @@ use crate::fetch::{Fetcher, Outcome};
 use crate::memory::MemoryShare;
 use crate::read::shared::Shared;
 use crate::read::shelf::Step;
+use crate::restore::retry_hook::RetryHook;
 
 /// How long the driver may sleep before it looks again whether it was cancelled, and how much memory
 /// it has.
@@ -25,6 +26,7 @@ pub(super) struct Driver {
     /// Rings when somebody waits for a chunk, when memory has become free, and at the end.
     bell: Receiver<()>,
     cancel: Cancel,
+    retry_hook: RetryHook,
     /// The slots that the fetcher and the shelf know of.
     slots: usize,
 }
@@ -36,6 +38,7 @@ impl Driver {
         share: MemoryShare,
         bell: Receiver<()>,
         cancel: Cancel,
+        retry_hook: RetryHook,
     ) -> Driver {
         let mut driver = Driver {
             shared,
@@ -43,6 +46,7 @@ impl Driver {
             share,
             bell,
             cancel,
+            retry_hook,
             slots: 0,
         };
         // Hints that come before the driver's first turn count too.
@@ -79,9 +83,9 @@ impl Driver {
         }
         self.apply_memory();
         self.take_steps();
-        // Nobody hears of retries: a chunk that can't be had tells those who wait for it.
-        self.fetcher.wait(&self.bell, GLANCE, &mut |_| ())?;
-        self.fetcher.take_answers(&mut |_| ());
+        let mut retried = |error: &Error| self.retry_hook.call(error);
+        self.fetcher.wait(&self.bell, GLANCE, &mut retried)?;
+        self.fetcher.take_answers(&mut retried);
         let taken = self.take_outcomes();
         self.tell();
         taken

@@ -51,7 +51,15 @@ impl Restore {
         let mut fetcher = Fetcher::new(archive, settings, share.permits(), &cancel);
         let shared = Arc::new(Shared::new(archive, fetcher.seeds(), bell));
         fetcher.open_connections()?;
-        let driver = Driver::new(Arc::clone(&shared), fetcher, share, rung, cancel.clone());
+        let hook = self.retry_hook();
+        let driver = Driver::new(
+            Arc::clone(&shared),
+            fetcher,
+            share,
+            rung,
+            cancel.clone(),
+            hook,
+        );
         let mut threads = Threads::default();
         threads.start("restore-reader".to_owned(), move || driver.run())?;
         Ok(Reader(Arc::new(Inner {
@@ -216,6 +224,27 @@ impl Reader {
             hits: counts.hits.load(Ordering::Relaxed),
             ..self.0.shared.report.lock().clone()
         }
+    }
+
+    /// The archive that is read.
+    #[cfg(feature = "files")]
+    pub(crate) fn archive(&self) -> &Archive {
+        &self.0.shared.archive
+    }
+
+    /// What ends the reader.
+    #[cfg(feature = "files")]
+    pub(crate) fn cancel(&self) -> &Cancel {
+        &self.0.cancel
+    }
+
+    /// The offset where the chunk ends that the byte at an offset lies in; the end of the archive
+    /// for an offset beyond it.
+    #[cfg(feature = "files")]
+    pub(crate) fn chunk_end(&self, offset: u64) -> u64 {
+        let index = self.0.shared.archive.index();
+        let chunk = index.position_at(offset).and_then(|at| index.chunk(at));
+        chunk.map_or(self.len(), |chunk| chunk.offset + u64::from(chunk.len))
     }
 
     /// The chunks that these bytes lie in; `None` where there are no such bytes.

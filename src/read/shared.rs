@@ -17,7 +17,7 @@ use crate::format::index::zeros::ZeroDigests;
 use crate::read::filled::Filled;
 use crate::read::report::ReadReport;
 use crate::read::shelf::{Delivery, Shelf};
-use crate::read::streams::{Read, Streams};
+use crate::read::streams::{LOOK_AHEAD_MAX, Read, Streams};
 
 /// The fill looks for the next chunks to fetch among so many at the most: a disk may be nearly empty.
 const FILL_LOOK_AHEAD_MAX: usize = 4096;
@@ -145,7 +145,8 @@ impl Shared {
     /// Asks for chunks that will be needed.
     pub(super) fn prefetch(&self, read: &Read) {
         let most = self.ahead_max.load(Ordering::Relaxed);
-        let positions = (read.first..=read.last).filter(|at| self.data_chunk(*at).is_some());
+        let last = read.last.min(read.first.saturating_add(LOOK_AHEAD_MAX));
+        let positions = (read.first..=last).filter(|at| self.data_chunk(*at).is_some());
         let positions: Vec<usize> = positions.take(most).collect();
         let mut shelf = self.shelf.lock();
         self.want(&mut shelf, positions, Urgency::Ahead);

@@ -15,7 +15,7 @@ const JITTER_CHUNKS_MAX: usize = 4;
 const LEFT_READS_MIN: u64 = 5;
 
 /// The next chunk to read ahead is looked for among so many at the most: a disk may be nearly empty.
-const LOOK_AHEAD_MAX: usize = 4096;
+pub(super) const LOOK_AHEAD_MAX: usize = 4096;
 
 /// A stream that was not read while so many reads came has no part of the chunks that are read ahead.
 const IDLE_READS_MIN: u64 = 64;

@@ -5,6 +5,7 @@ mod cache;
 mod commit;
 pub(crate) mod plan;
 mod repeats;
+pub(crate) mod retry_hook;
 mod run;
 pub(crate) mod scan;
 mod window;
@@ -17,13 +18,14 @@ use std::time::Duration;
 
 use crate::cancel::Cancel;
 use crate::datastore::snapshot::Archive;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fetch::seed::Seed;
 use crate::fetch::{FetchSettings, HedgeRules, Rules, Staff, hedging_lanes, lanes_of};
 use crate::memory::{MemoryBudget, MemoryShare};
 use crate::rate_limit::RateLimit;
 use crate::report::{Event, Report};
 use crate::restore::plan::Plan;
+use crate::restore::retry_hook::RetryHook;
 use crate::target::{Existing, ReadAt, Target};
 
 const MEMORY_DEFAULT: u64 = 256 << 20;
@@ -67,6 +69,7 @@ pub struct Restore {
     race: bool,
     seeds: Vec<Seed>,
     cancel: Cancel,
+    retry_hook: RetryHook,
 }
 
 impl Default for Restore {
@@ -83,6 +86,7 @@ impl Default for Restore {
             race: false,
             seeds: Vec::new(),
             cancel: Cancel::new(),
+            retry_hook: RetryHook::default(),
         }
     }
 }
@@ -218,6 +222,18 @@ impl Restore {
         }
     }
 
+    /// Calls a closure each time a reader ([`reader`](Restore::reader), `files::Files`) asks for a
+    /// chunk again, with the reason: while a place can't be reached, about once a second for each
+    /// chunk. The closure is called on the reader's own thread, and reads wait for it. It has no
+    /// effect on [`run_with`](Restore::run_with), which has [`Event::Retried`].
+    #[must_use]
+    pub fn on_reader_retry(self, hook: impl Fn(&Error) + Send + Sync + 'static) -> Restore {
+        Restore {
+            retry_hook: RetryHook::new(hook),
+            ..self
+        }
+    }
+
     /// What a restore of this archive would do. This fetches nothing.
     #[must_use]
     pub fn plan(&self, archive: &Archive) -> Plan {
@@ -284,6 +300,11 @@ impl Restore {
     /// As [`run_with`](Restore::run_with).
     pub fn verify(&self, archive: &Archive, observer: impl FnMut(Event<'_>)) -> Result<Report> {
         self.run_with(archive, &mut Nowhere, observer)
+    }
+
+    /// Hears why a reader asks for a chunk again.
+    pub(crate) fn retry_hook(&self) -> RetryHook {
+        self.retry_hook.clone()
     }
 
     /// What a reader of the archive takes of this restore: how it fetches, its memory, and what ends

@@ -32,13 +32,13 @@ static BLOCK: [u8; GRAIN] = [0; GRAIN];
 
 /// A run of data or of zeros.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Run<'a> {
+pub(crate) enum Run<'a> {
     Data(&'a [u8]),
     Zeros(u64),
 }
 
 /// Cuts data that begins at `offset` into runs, which begin and end at whole blocks of zeros.
-pub(super) fn runs(data: &[u8], offset: u64) -> impl Iterator<Item = Run<'_>> {
+pub(crate) fn runs(data: &[u8], offset: u64) -> impl Iterator<Item = Run<'_>> {
     let mut rest = data;
     // How many bytes of its first block lie before the data.
     let mut before = (offset % GRAIN as u64) as usize;

@@ -165,7 +165,7 @@ pub(crate) fn finish(command: &mut Command) -> Run {
     }
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let (from, to) = {

@@ -18,7 +18,10 @@ mod devices;
 #[path = "../disks/mod.rs"]
 mod disks;
 mod failures;
+mod files;
+mod files_failing;
 mod filling;
+mod getting_files;
 mod home;
 mod interrupt;
 mod keys;

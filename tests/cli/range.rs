@@ -32,7 +32,7 @@ fn a_range_is_what_it_says_to_the_byte() {
     home.run(&format!("{IMAGE} part --range 5000000+9000000"))
         .expect(0);
     assert!(fs::read(home.path("part")).unwrap() == whole[5_000_000..14_000_000]);
-    let tree = home.run("get host/tree tree.pxar .").expect(0);
+    let tree = home.run("get host/tree tree.pxar . --raw").expect(0);
     assert_eq!(tree.stderr, "");
     let part = home
         .run("image host/tree tree.pxar - --range 3000000+1000001 --quiet")

@@ -61,7 +61,7 @@ fn get_restores_everything_into_a_folder() {
 #[test]
 fn get_restores_what_is_named_once() {
     let home = Home::new();
-    home.run("get host/tree tree.pxar vm.conf tree.pxar .")
+    home.run("get host/tree tree.pxar vm.conf tree.pxar . --raw")
         .expect(0);
     assert_eq!(home.names_in(""), ["tree.pxar", "vm.conf"]);
     assert_eq!(

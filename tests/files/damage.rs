@@ -14,7 +14,7 @@ use crate::support::{Script, Watch};
 const SNAPSHOT: &str = "host/made/2026-01-02T03:04:05Z";
 
 /// A snapshot of which the chunks that `losses` chooses are lost.
-fn snapshot_without(
+pub(crate) fn snapshot_without(
     builder: SnapshotBuilder,
     losses: impl FnOnce(&SnapshotInfo) -> Vec<[u8; 32]>,
 ) -> (Snapshot, Arc<Watch>) {

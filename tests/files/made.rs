@@ -25,7 +25,7 @@ fn text(tree: &Tree) -> String {
 }
 
 /// A snapshot with this archive: in chunks of some 4,000 bytes, but not in more than some 10,000.
-fn snapshot(archive: &Archive) -> (Snapshot, Arc<Watch>) {
+pub(crate) fn snapshot(archive: &Archive) -> (Snapshot, Arc<Watch>) {
     let store = InMemory::new();
     let chunk_size = (archive.stream.len() / 10_000).max(4000);
     let snapshot = SnapshotBuilder::new(SNAPSHOT).chunk_size(chunk_size);

@@ -8,8 +8,10 @@ mod damage;
 mod decode;
 mod decoding;
 mod describe;
+mod extract;
 mod golden;
 mod lookup;
 mod made;
+mod salvage;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,6 +1,7 @@
 //! What goes wrong with one read, and what goes wrong for all.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -57,6 +58,28 @@ fn all_who_wait_for_a_chunk_that_can_not_be_had_hear_why() {
                 });
             }
         });
+    });
+}
+
+#[test]
+fn a_hook_hears_why_chunks_are_asked_for_again() {
+    within(LIMIT, || {
+        let image = full_disk(30);
+        let mut script = Script::of(image, CHUNK);
+        let digests = script.digests();
+        script = script.fault(digests[2], Fault::Missing);
+        script = script.fault(digests[7], Fault::Transient);
+        let (sender, heard) = mpsc::channel();
+        let restore = Restore::new().on_reader_retry(move |error| {
+            let _ = sender.send((error.position(), error.kind()));
+        });
+        let reader = reader_of(script, &restore);
+        for position in [2, 5, 7] {
+            read(&reader, position * CHUNK, 8).unwrap();
+        }
+        let heard: Vec<_> = heard.try_iter().collect();
+        let missing = (Some(2), ErrorKind::Missing);
+        assert_eq!(heard, [missing, (Some(7), ErrorKind::Unavailable)]);
     });
 }
 

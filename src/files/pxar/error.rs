@@ -199,6 +199,9 @@ pub enum Problem {
         /// The offset of the payload's header in the payload archive.
         offset: u64,
     },
+    /// The files have more bytes together than the payload archive, so that several of them share
+    /// bytes.
+    PayloadShared,
     /// The payload archive does not begin as payload archives do.
     PayloadStart,
     /// The payload archive has something else where the payload of a file should be.
@@ -219,6 +222,7 @@ impl Display for Problem {
             Problem::SymlinkTarget => "the target of the symbolic link is no path",
             Problem::LinkPath => "the path of the hard link is no path",
             Problem::NoPayloadArchive => "the payload lies in another archive, and there is none",
+            Problem::PayloadShared => "the files are longer together than the payload archive",
             Problem::PayloadStart => "a payload archive does not begin like this",
             Problem::PayloadHeader => "the payload archive has no such payload at this offset",
             Problem::Table => "the table of the directory does not fit its entries",

@@ -10,6 +10,7 @@
 //! is, tables that don't fit, and everything beyond its [`Limits`]. [`PxarError`] says what is wrong
 //! at which offset. A length that an archive states is checked before memory is taken for it.
 
+mod acl;
 mod attributes;
 mod decoder;
 mod error;

@@ -1,0 +1,180 @@
+//! `restore files`: extracts a file archive, or a part of it, into a folder.
+
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use chunk_restore::files::{Extract, ExtractReport, Files, Selection};
+use chunk_restore::target::Target as _;
+use chunk_restore::{Error, ErrorKind, FileTarget, Snapshot};
+use serde_json::json;
+
+use crate::arguments::Options;
+use crate::exit::Exit;
+use crate::extraction::Extraction;
+use crate::failure::Failure;
+use crate::file_archive::{self, FileArchive};
+use crate::file_arguments::FilesArguments;
+use crate::interrupt::Interrupt;
+use crate::job;
+use crate::output::Output;
+use crate::retries;
+use crate::shown::shown_name;
+
+/// The file that says that the extraction into a folder is unfinished.
+const UNFINISHED: &str = ".chunk-restore-unfinished";
+
+pub(crate) fn run(
+    arguments: &FilesArguments,
+    options: &Options,
+    interrupt: &Interrupt,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    let archive = FileArchive::open(&arguments.archive, options, interrupt, output)?;
+    let _running = interrupt.run()?;
+    let (files, name) = (&archive.files, &arguments.archive.archive);
+    let selection = selection(&archive, arguments)?;
+    if let Some(path) = &arguments.prelude_target {
+        write_prelude(files, path, options.overwrite, name, output)?;
+    }
+    let extract = extract(arguments, options, selection);
+    let salvages = arguments.salvage;
+    to_folder(files, name, &extract, salvages, &arguments.folder, output)
+}
+
+/// Opens a file archive.
+pub(crate) fn open(
+    snapshot: &Snapshot,
+    name: &str,
+    options: &Options,
+    interrupt: &Interrupt,
+    output: &Output,
+) -> Result<Files, Failure> {
+    let restore = job::settings(options, interrupt).patience(options.patience());
+    let restore = retries::telling(restore, name, output);
+    file_archive::open(snapshot, name, &restore)
+}
+
+/// Extracts a file archive into a folder, and tells how it goes.
+pub(crate) fn to_folder(
+    files: &Files,
+    name: &str,
+    extract: &Extract,
+    salvages: bool,
+    folder: &Path,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    let mut shown = Extraction::new(name, output);
+    match extract.run(files, folder, |report| shown.observe(report)) {
+        Ok(report) => {
+            shown.tell(folder, &report);
+            Ok(exit(&report))
+        }
+        Err(error) => {
+            // The line that shows the progress would be in the way of the message.
+            drop(shown);
+            Err(failed(error, name, salvages, folder))
+        }
+    }
+}
+
+/// The failure for an error that ended an extraction.
+fn failed(error: Error, name: &str, salvages: bool, folder: &Path) -> Failure {
+    let is_target = error.kind() == ErrorKind::Target;
+    let mut failure = Failure::from(error);
+    if !is_target {
+        failure = failure.about(name);
+    }
+    if failure.exit() == Exit::Integrity && !salvages {
+        failure = failure
+            .advises("--salvage puts zeros in place of what is damaged, and lists the files");
+    }
+    match folder.join(UNFINISHED).symlink_metadata() {
+        Ok(_) => failure.leaves(folder),
+        Err(_) => failure,
+    }
+}
+
+fn exit(report: &ExtractReport) -> Exit {
+    let mut failures = report.failures.iter();
+    match report.is_complete() {
+        true => Exit::Done,
+        false if failures.any(|failure| failure.error.kind() == ErrorKind::Target) => Exit::Target,
+        false => Exit::Damaged,
+    }
+}
+
+fn extract(arguments: &FilesArguments, options: &Options, selection: Selection) -> Extract {
+    let overwrites_all = options.overwrite;
+    Extract::new()
+        .selection(selection)
+        .allow_existing_directories(arguments.allow_existing_dirs)
+        .overwrite_files(overwrites_all || arguments.overwrite_files)
+        .overwrite_symlinks(overwrites_all || arguments.overwrite_symlinks)
+        .overwrite_hard_links(overwrites_all || arguments.overwrite_hardlinks)
+        .ownership(!arguments.ignore_ownership)
+        .permissions(!arguments.ignore_permissions)
+        .xattrs(!arguments.ignore_xattrs)
+        .acls(!arguments.ignore_acls)
+        .special(!arguments.no_special)
+        .ignore_device_errors(arguments.ignore_extract_device_errors)
+        .salvage(arguments.salvage)
+        .verify(arguments.verify)
+}
+
+/// What the command line names: a path of the archive where there is such an entry, and otherwise a
+/// pattern that begins at the root.
+fn selection(archive: &FileArchive, arguments: &FilesArguments) -> Result<Selection, Failure> {
+    let mut selection = Selection::default();
+    for name in &arguments.paths {
+        let bytes = name.as_os_str().as_bytes();
+        let may_be_pattern = bytes.iter().any(|byte| b"*?[\\".contains(byte));
+        selection = match archive.entry(name) {
+            Ok(_) => selection.path(name),
+            Err(failure) if failure.exit() == Exit::NotFound && may_be_pattern => {
+                let from_root = bytes.strip_prefix(b"/").unwrap_or(bytes);
+                selection.pattern([b"/", from_root].concat())?
+            }
+            Err(failure) => return Err(failure),
+        };
+    }
+    for pattern in &arguments.patterns {
+        selection = selection.pattern(pattern.as_bytes())?;
+    }
+    Ok(selection)
+}
+
+/// Writes what the archive says about the files that the backup left out.
+fn write_prelude(
+    files: &Files,
+    path: &Path,
+    overwrites: bool,
+    name: &str,
+    output: &Output,
+) -> Result<(), Failure> {
+    let Some(prelude) = files.prelude() else {
+        output.remark(
+            format!("{name} has no prelude, so there is nothing to write"),
+            &json!({ "event": "no_prelude", "archive": name }),
+        );
+        return Ok(());
+    };
+    let target = match std::fs::read(path) {
+        // An extraction that was cut off has written it.
+        Ok(found) if found == prelude => return Ok(()),
+        Ok(_) if !overwrites => return Err(Failure::differs(path)),
+        Ok(_) => FileTarget::replace(path)?,
+        Err(_) => FileTarget::create(path)?,
+    };
+    write_whole(target, prelude).map_err(|error| {
+        let path = shown_name(path.as_os_str().as_bytes());
+        Failure::target(format!("cannot write the prelude to {path}"), &error)
+    })
+}
+
+/// Writes a small file.
+fn write_whole(mut target: FileTarget, bytes: &[u8]) -> io::Result<()> {
+    target.begin(bytes.len() as u64, 0)?;
+    target.write(bytes)?;
+    target.finish(false)
+}

@@ -1,0 +1,318 @@
+//! Shows how far an extraction is, and tells in the end what it did: a line that changes on a
+//! terminal, lines in a log, events for programs.
+
+use std::error::Error as _;
+use std::io::{self, IsTerminal};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use chunk_restore::ErrorKind;
+use chunk_restore::files::{ExtractFailure, ExtractReport, FileDamage, Omission};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use crate::failure::{Failure, name_of};
+use crate::output::{Output, counted};
+use crate::shown::{shown, shown_name};
+use crate::size::{Size, count};
+
+/// The time between two lines of a log, and before the first line.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The time between two events.
+const EVENT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The time between two changes of the line on a terminal.
+const BAR_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The line on the terminal that changes now, for the messages of other threads.
+static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Says something without a mess on the terminal, whether a line changes there or not.
+pub(crate) fn beside_bar(say: impl FnOnce()) {
+    let bar = BAR.lock().clone();
+    match bar {
+        Some(bar) => bar.suspend(say),
+        None => say(),
+    }
+}
+
+/// Shows how far the extraction of one archive is.
+#[derive(Debug)]
+pub(crate) struct Extraction<'a> {
+    name: &'a str,
+    output: &'a Output,
+    /// The line that changes, if the output is a terminal.
+    bar: Option<ProgressBar>,
+    /// When the next line or event is due.
+    due: Duration,
+    /// How many failures and damages were told.
+    failures: usize,
+    damages: usize,
+}
+
+impl<'a> Extraction<'a> {
+    pub(crate) fn new(name: &'a str, output: &'a Output) -> Extraction<'a> {
+        let is_for_people = !output.is_json() && !output.is_quiet();
+        let has_bar = is_for_people && io::stderr().is_terminal();
+        let mut extraction = Extraction {
+            name,
+            output,
+            bar: has_bar
+                .then(|| bar(name))
+                .inspect(|bar| *BAR.lock() = Some(bar.clone())),
+            due: Duration::ZERO,
+            failures: 0,
+            damages: 0,
+        };
+        extraction.due = match output.is_json() {
+            true => Duration::ZERO,
+            false => extraction.interval(),
+        };
+        extraction
+    }
+
+    fn interval(&self) -> Duration {
+        match (&self.bar, self.output.is_json()) {
+            (Some(_), _) => BAR_INTERVAL,
+            (None, true) => EVENT_INTERVAL,
+            (None, false) => LINE_INTERVAL,
+        }
+    }
+
+    pub(crate) fn observe(&mut self, report: &ExtractReport) {
+        for failure in &report.failures[self.failures..] {
+            self.tell_failure(failure);
+        }
+        for damage in &report.damage[self.damages..] {
+            self.tell_damage(damage);
+        }
+        (self.failures, self.damages) = (report.failures.len(), report.damage.len());
+        if report.elapsed < self.due {
+            return;
+        }
+        self.due = report.elapsed + self.interval();
+        let text = summary(report);
+        match &self.bar {
+            Some(bar) => counted(|| bar.set_message(text)),
+            None => {
+                let text = format!("{}: {text}", self.name);
+                self.output.remark(text, &self.json("progress", report));
+            }
+        }
+    }
+
+    /// Tells what was extracted to this folder.
+    pub(crate) fn tell(&self, folder: &Path, report: &ExtractReport) {
+        self.clear();
+        for pattern in &report.unmatched {
+            self.tell_unmatched(pattern.as_bytes());
+        }
+        for omission in &report.omissions {
+            self.tell_omission(omission);
+        }
+        let mut json = self.json("extracted", report);
+        json["folder"] = folder.to_string_lossy().into();
+        let folder = shown_name(folder.as_os_str().as_bytes());
+        let text = format!("{folder}: {}", whole_summary(report));
+        self.output.report(text, &json);
+        if !report.is_complete() {
+            self.tell_incomplete(&folder, report);
+        }
+    }
+
+    fn tell_unmatched(&self, pattern: &[u8]) {
+        let text = format!("{}: nothing matches '{}'", self.name, shown_name(pattern));
+        let json = json!({
+            "event": "unmatched",
+            "archive": self.name,
+            "pattern": String::from_utf8_lossy(pattern),
+            "pattern_base64": BASE64_STANDARD.encode(pattern),
+        });
+        self.output.warn(text, &json);
+    }
+
+    fn tell_omission(&self, omission: &Omission) {
+        let text = format!(
+            "{}: left out: {} of {}, first of {}",
+            self.name,
+            omission.property.name(),
+            counted_entries(omission.count),
+            shown_path(&omission.example)
+        );
+        let mut json = json!({
+            "event": "omitted",
+            "archive": self.name,
+            "property": omission.property.name(),
+            "count": omission.count,
+        });
+        set_path(&mut json, &omission.example);
+        self.output.remark(text, &json);
+    }
+
+    fn tell_incomplete(&self, folder: &str, report: &ExtractReport) {
+        let mut text = format!("{folder} is incomplete");
+        text += match report.failures.iter().any(is_in_the_way) {
+            true => {
+                ": --allow-existing-dirs extracts into directories that exist, \
+                 and --overwrite replaces other things"
+            }
+            false => ": the same command goes on with it",
+        };
+        let unlisted = report.failed - report.failures.len() as u64;
+        if unlisted > 0 {
+            let unlisted = counted_entries(unlisted);
+            text += &format!("\n  {unlisted} more could not be restored");
+        }
+        self.output.remark(text, &Value::Null);
+    }
+
+    fn tell_failure(&self, failure: &ExtractFailure) {
+        let told = Failure::from_library(&failure.error).about(self.name);
+        let mut json = told.facts();
+        json["event"] = "entry_failed".into();
+        json["archive"] = self.name.into();
+        set_path(&mut json, &failure.path);
+        self.warn(&told.text("not restored"), &json);
+    }
+
+    fn tell_damage(&self, damage: &FileDamage) {
+        let len = damage.range.end - damage.range.start;
+        let text = format!(
+            "{}: lost: {len} bytes at offset {} of {}: their chunk is {}",
+            self.name,
+            damage.range.start,
+            shown_path(&damage.path),
+            name_of(damage.kind)
+        );
+        let mut json = json!({
+            "event": "lost",
+            "archive": self.name,
+            "offset": damage.range.start,
+            "len": len,
+            "reason": name_of(damage.kind),
+        });
+        set_path(&mut json, &damage.path);
+        self.warn(&text, &json);
+    }
+
+    /// Warns while the line on the terminal changes.
+    fn warn(&self, text: &str, json: &Value) {
+        beside_bar(|| self.output.warn(text, json));
+    }
+
+    /// Takes the line that changes away.
+    fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            BAR.lock().take();
+            counted(|| bar.finish_and_clear());
+        }
+    }
+
+    fn json(&self, event: &str, report: &ExtractReport) -> Value {
+        json!({
+            "event": event,
+            "archive": self.name,
+            "directories": report.directories,
+            "files": report.files,
+            "bytes": report.bytes,
+            "kept": report.kept,
+            "kept_bytes": report.kept_bytes,
+            "hard_links": report.hard_links,
+            "symlinks": report.symlinks,
+            "specials": report.specials,
+            "failed": report.failed,
+            "lost": report.damage.len(),
+            "seconds": report.elapsed.as_secs_f64(),
+        })
+    }
+}
+
+impl Drop for Extraction<'_> {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+fn bar(name: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix}: {wide_msg}")
+        .expect("the template is a constant, and well formed");
+    ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
+        .with_style(style)
+        .with_prefix(shown(name))
+}
+
+/// Whether an entry failed because something else is at its path. Failures of the system have a
+/// cause.
+fn is_in_the_way(failure: &ExtractFailure) -> bool {
+    failure.error.kind() == ErrorKind::Target && failure.error.source().is_none()
+}
+
+/// Adds the path of an entry to JSON, as text and as bytes.
+fn set_path(json: &mut Value, path: &Path) {
+    let path = [b"/", path.as_os_str().as_bytes()].concat();
+    json["path"] = String::from_utf8_lossy(&path).into();
+    json["path_base64"] = BASE64_STANDARD.encode(&path).into();
+}
+
+/// The path of an entry for messages.
+fn shown_path(path: &Path) -> String {
+    match path.as_os_str().as_bytes() {
+        b"" => "the root".to_owned(),
+        path => shown_name(path),
+    }
+}
+
+/// `1234 files with 5.6 GiB (456 MiB/s), 10 kept`.
+fn summary(report: &ExtractReport) -> String {
+    let speed = report.bytes as f64 / report.elapsed.as_secs_f64().max(0.001);
+    let files = count(report.files, "file");
+    let bytes = Size::of(report.bytes);
+    format!("{files} with {bytes} ({}/s){}", Size(speed), rest(report))
+}
+
+/// `1234 files with 5.6 GiB in 12.3 s (456 MiB/s), 10 kept; 20 folders, 3 links`.
+fn whole_summary(report: &ExtractReport) -> String {
+    let seconds = report.elapsed.as_secs_f64();
+    let speed = Size(report.bytes as f64 / seconds.max(0.001));
+    let files = count(report.files, "file");
+    let bytes = Size::of(report.bytes);
+    let mut text = format!(
+        "{files} with {bytes} in {seconds:.1} s ({speed}/s){}; {}",
+        rest(report),
+        count(report.directories, "folder")
+    );
+    let others = [
+        (report.hard_links, "hard link"),
+        (report.symlinks, "symbolic link"),
+        (report.specials, "special file"),
+    ];
+    for (number, thing) in others.into_iter().filter(|(number, _)| *number > 0) {
+        text += &format!(", {}", count(number, thing));
+    }
+    text
+}
+
+/// `, 10 kept, 2 failed`.
+fn rest(report: &ExtractReport) -> String {
+    let (kept, failed) = (report.kept, report.failed);
+    let lost = report.damage.len() as u64;
+    let counts = [
+        (kept, format!("{kept} kept")),
+        (failed, format!("{failed} failed")),
+        (lost, format!("{} lost", count(lost, "part"))),
+    ];
+    let counts = counts.iter().filter(|(number, _)| *number > 0);
+    counts.fold(String::new(), |text, (_, what)| format!("{text}, {what}"))
+}
+
+fn counted_entries(number: u64) -> String {
+    match number {
+        1 => "1 entry".to_owned(),
+        number => format!("{number} entries"),
+    }
+}

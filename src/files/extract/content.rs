@@ -1,0 +1,72 @@
+//! Reads the bytes of a file in pieces, and bridges lost ones with zeros if that is wanted.
+
+use std::path::Path;
+
+use crate::error::{Result, Scope};
+use crate::files::FileReader;
+use crate::files::extract::report::FileDamage;
+
+/// How much of a file is read at once.
+pub(super) const PIECE_LEN: usize = 1 << 20;
+
+/// A piece of a file.
+pub(super) enum Piece<'a> {
+    Data(&'a [u8]),
+    /// As many bytes are lost.
+    Lost(u64),
+}
+
+/// Reads a file from its start to its end.
+pub(super) struct Pieces<'a> {
+    reader: &'a FileReader,
+    path: &'a Path,
+    salvage: bool,
+    position: u64,
+}
+
+impl<'a> Pieces<'a> {
+    pub(super) fn new(reader: &'a FileReader, path: &'a Path, salvage: bool) -> Pieces<'a> {
+        Pieces {
+            reader,
+            path,
+            salvage,
+            position: 0,
+        }
+    }
+
+    /// The next piece, which is read into `buffer`; `None` at the end. Adds to `damage` what is
+    /// lost.
+    ///
+    /// # Errors
+    /// Why a chunk could not be fetched, unless it is lost and salvage is on.
+    pub(super) fn next<'b>(
+        &mut self,
+        buffer: &'b mut [u8],
+        damage: &mut Vec<FileDamage>,
+    ) -> Result<Option<Piece<'b>>> {
+        if self.position >= self.reader.len() {
+            return Ok(None);
+        }
+        // Within one chunk, so that a lost chunk takes nothing else with it.
+        let end = self.reader.chunk_end(self.position);
+        let whole = buffer.len();
+        let len = usize::try_from(end - self.position).map_or(whole, |len| len.min(whole));
+        match self.reader.read_at(&mut buffer[..len], self.position) {
+            Ok(len) => {
+                self.position += len as u64;
+                Ok(Some(Piece::Data(&buffer[..len])))
+            }
+            Err(error) if self.salvage && error.scope() == Some(Scope::Chunk) => {
+                let lost = self.position..end;
+                self.position = end;
+                damage.push(FileDamage {
+                    path: self.path.to_owned(),
+                    range: lost.clone(),
+                    kind: error.kind(),
+                });
+                Ok(Some(Piece::Lost(lost.end - lost.start)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}

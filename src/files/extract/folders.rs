@@ -1,0 +1,109 @@
+//! Opens directories beneath the target folder. No link is ever followed there: each directory is
+//! opened by its name in the directory above it.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path};
+use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags, fchmod, fgetxattr, fstat, mkdirat, open, openat};
+use rustix::io::Errno;
+
+use crate::files::extract::attributes::{DEFAULT_ACL, remove_inherited_acls};
+
+/// How a directory is opened: never by a link.
+const DIRECTORY: OFlags = OFlags::DIRECTORY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// The mode of a directory until everything in it is there.
+const PRIVATE: Mode = Mode::RWXU;
+
+/// An open directory beneath the target folder, or the folder itself.
+#[derive(Clone, Debug)]
+pub(super) struct Folder {
+    file: Arc<OwnedFd>,
+    /// Whether the extraction has made the directory, and so knows all that is in it.
+    pub(super) is_new: bool,
+    /// Whether new entries get access control lists from the directory.
+    pub(super) hands_down_acls: bool,
+}
+
+impl Folder {
+    /// Opens the target folder, and makes it if nothing is there.
+    pub(super) fn target(path: &Path) -> Result<Folder, Errno> {
+        let made = match mkdirat(rustix::fs::CWD, path, PRIVATE) {
+            Err(Errno::EXIST) => false,
+            made => made.map(|()| true)?,
+        };
+        // The user has named this path: a link in it leads to where they want to be.
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+        let file = open(path, flags, Mode::empty())?;
+        Ok(Folder::new(file, made))
+    }
+
+    fn new(file: OwnedFd, is_new: bool) -> Folder {
+        // A directory that the extraction has made has no such list.
+        let hands_down_acls = !is_new && fgetxattr(&file, DEFAULT_ACL, &mut [0; 0][..]).is_ok();
+        Folder {
+            file: Arc::new(file),
+            is_new,
+            hands_down_acls,
+        }
+    }
+
+    /// Makes a directory that only its owner may use.
+    pub(super) fn make(&self, name: &OsStr) -> Result<Folder, Errno> {
+        mkdirat(&self.file, name, PRIVATE)?;
+        let file = openat(&self.file, name, DIRECTORY | OFlags::RDONLY, Mode::empty())?;
+        if self.hands_down_acls {
+            remove_inherited_acls(file.as_fd());
+            fchmod(&file, PRIVATE)?;
+        }
+        Ok(Folder::new(file, true))
+    }
+
+    /// Opens a directory in this one. Its owner may use it from then on, since entries are made in
+    /// it.
+    pub(super) fn open(&self, name: &OsStr) -> Result<Folder, Errno> {
+        let file = openat(&self.file, name, DIRECTORY | OFlags::RDONLY, Mode::empty())?;
+        let mode = Mode::from_raw_mode(fstat(&file)?.st_mode & 0o7777);
+        if !mode.contains(PRIVATE) {
+            // Only the owner can do it, and who is no owner may have the right to write.
+            let _ = fchmod(&file, mode | PRIVATE);
+        }
+        Ok(Folder::new(file, false))
+    }
+
+    /// Opens the directory at a path in this one.
+    pub(super) fn descend(&self, path: &Path) -> Result<Folder, Errno> {
+        let mut folder = self.clone();
+        for component in path.components() {
+            let Component::Normal(name) = component else {
+                return Err(Errno::INVAL);
+            };
+            let flags = DIRECTORY | OFlags::PATH;
+            let file = openat(&folder.file, name, flags, Mode::empty())?;
+            folder = Folder {
+                file: Arc::new(file),
+                is_new: false,
+                hands_down_acls: false,
+            };
+        }
+        Ok(folder)
+    }
+
+    /// Opens a directory in this one to give it its properties.
+    pub(super) fn open_child(&self, name: &OsStr) -> Result<OwnedFd, Errno> {
+        openat(&self.file, name, DIRECTORY | OFlags::RDONLY, Mode::empty())
+    }
+
+    /// The number of the file system that the directory is on.
+    pub(super) fn device(&self) -> Result<u64, Errno> {
+        Ok(fstat(&self.file)?.st_dev)
+    }
+
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}

@@ -1,0 +1,213 @@
+//! A regular file that gets its name only once it is whole.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, RenameFlags, ftruncate, linkat, openat, renameat, renameat_with,
+    unlinkat,
+};
+use rustix::io::{Errno, pwrite};
+
+use crate::target::zeros::{Run, runs};
+
+/// How a file without a name gets one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Naming {
+    /// By its descriptor.
+    Descriptor,
+    /// By its path below `/proc`.
+    Proc,
+    /// Not at all: the file has another name meanwhile.
+    Rename,
+}
+
+impl Naming {
+    /// Tries which way works in a folder.
+    pub(super) fn of(folder: BorrowedFd<'_>) -> Naming {
+        for naming in [Naming::Descriptor, Naming::Proc] {
+            let made = NewFile::create(folder, 0, naming).and_then(NewFile::try_name);
+            if made.is_ok() {
+                return naming;
+            }
+        }
+        Naming::Rename
+    }
+}
+
+/// A file that is being written. Unless it gets its name, nothing is left of it.
+pub(super) struct NewFile<'a> {
+    folder: BorrowedFd<'a>,
+    file: OwnedFd,
+    naming: Naming,
+    /// The name that the file has meanwhile, or may need for a moment.
+    temporary: String,
+    len: u64,
+    ends_in_hole: bool,
+}
+
+impl<'a> NewFile<'a> {
+    /// Makes a file that only its owner may use. The `number` must be another one for each file.
+    pub(super) fn create(
+        folder: BorrowedFd<'a>,
+        number: u64,
+        naming: Naming,
+    ) -> Result<NewFile<'a>, Errno> {
+        let temporary = format!(".chunk-restore-{number:x}");
+        let access = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let unnamed = match naming {
+            Naming::Rename => Err(Errno::OPNOTSUPP),
+            _ => openat(folder, ".", access | OFlags::TMPFILE, mode),
+        };
+        let (file, naming) = match unnamed {
+            Ok(file) => (file, naming),
+            // A part of the target may be another file system, which can't do it.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOSYS | Errno::INVAL) => {
+                let access = access | OFlags::CREATE | OFlags::EXCL;
+                let file = match openat(folder, &temporary, access, mode) {
+                    // An extraction that was cut off has left it.
+                    Err(Errno::EXIST) => {
+                        unlinkat(folder, &temporary, AtFlags::empty())?;
+                        openat(folder, &temporary, access, mode)?
+                    }
+                    made => made?,
+                };
+                (file, Naming::Rename)
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(NewFile {
+            folder,
+            file,
+            naming,
+            temporary,
+            len: 0,
+            ends_in_hole: false,
+        })
+    }
+
+    /// Appends bytes. Blocks of zeros become holes.
+    pub(super) fn write(&mut self, data: &[u8]) -> Result<(), Errno> {
+        for run in runs(data, self.len) {
+            match run {
+                Run::Zeros(len) => self.skip(len),
+                Run::Data(data) => self.write_data(data)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends zeros as a hole.
+    pub(super) fn skip(&mut self, len: u64) {
+        self.len += len;
+        self.ends_in_hole |= len > 0;
+    }
+
+    fn write_data(&mut self, mut data: &[u8]) -> Result<(), Errno> {
+        while !data.is_empty() {
+            match pwrite(&self.file, data, self.len) {
+                Ok(0) => return Err(Errno::IO),
+                Ok(count) => {
+                    self.len += count as u64;
+                    data = &data[count..];
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.ends_in_hole = false;
+        Ok(())
+    }
+
+    /// Makes the file as long as what was appended.
+    pub(super) fn end(&mut self) -> Result<(), Errno> {
+        if std::mem::take(&mut self.ends_in_hole) {
+            ftruncate(&self.file, self.len)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// Gives the file its name. If something else than a directory has the name, this is an error,
+    /// unless the file `replaces` it.
+    pub(super) fn name(mut self, name: &OsStr, replaces: bool) -> Result<(), Errno> {
+        if self.naming == Naming::Rename {
+            match replaces {
+                true => renameat(self.folder, &*self.temporary, self.folder, name)?,
+                false => rename_new(self.folder, &self.temporary, name)?,
+            }
+            self.temporary.clear();
+            return Ok(());
+        }
+        match self.link(name) {
+            Err(Errno::EXIST) if replaces => {
+                let temporary = self.temporary.clone();
+                self.link(OsStr::new(&temporary)).or_else(|error| {
+                    if error != Errno::EXIST {
+                        return Err(error);
+                    }
+                    unlinkat(self.folder, &*temporary, AtFlags::empty())?;
+                    self.link(OsStr::new(&temporary))
+                })?;
+                self.naming = Naming::Rename;
+                renameat(self.folder, &*self.temporary, self.folder, name)?;
+                self.temporary.clear();
+                Ok(())
+            }
+            linked => linked,
+        }
+    }
+
+    fn link(&self, name: &OsStr) -> Result<(), Errno> {
+        match self.naming {
+            Naming::Proc => {
+                let path = proc_path(self.file.as_fd());
+                linkat(CWD, &path, self.folder, name, AtFlags::SYMLINK_FOLLOW)
+            }
+            _ => linkat(&self.file, "", self.folder, name, AtFlags::EMPTY_PATH),
+        }
+    }
+
+    /// Gives the file a name for a moment.
+    fn try_name(mut self) -> Result<(), Errno> {
+        if self.naming == Naming::Rename {
+            return Err(Errno::OPNOTSUPP);
+        }
+        let linked = self.link(OsStr::new(&self.temporary));
+        if linked.is_err() && linked != Err(Errno::EXIST) {
+            return linked;
+        }
+        // The drop takes the name away, also one that an earlier try has left.
+        self.naming = Naming::Rename;
+        Ok(())
+    }
+}
+
+impl Drop for NewFile<'_> {
+    fn drop(&mut self) {
+        if self.naming == Naming::Rename && !self.temporary.is_empty() {
+            let _ = unlinkat(self.folder, &*self.temporary, AtFlags::empty());
+        }
+    }
+}
+
+/// The path of an open file below `/proc`.
+pub(super) fn proc_path(file: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+/// Renames a file, if nothing has the new name.
+pub(super) fn rename_new(folder: BorrowedFd<'_>, from: &str, to: &OsStr) -> Result<(), Errno> {
+    match renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
+        // Some file systems can't do this. A link fails as well if something has the name.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            linkat(folder, from, folder, to, AtFlags::empty())?;
+            unlinkat(folder, from, AtFlags::empty())
+        }
+        renamed => renamed,
+    }
+}
