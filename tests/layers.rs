@@ -84,7 +84,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "restore",
         ],
     ),
-    ("files", &["error", "datastore", "restore", "read", "target"]),
+    (
+        "files",
+        &["error", "datastore", "restore", "read", "target"],
+    ),
     ("environment", &["digest", "error", "reading", "format"]),
     (
         "open",

@@ -18,6 +18,10 @@ use crate::files::{FileEntry, FileReader, Node};
 /// that the chunks of their files come at the same time.
 const ENTRIES_AHEAD: usize = 256;
 
+/// The most bytes of extended attributes that these entries may have, before fewer of them are looked
+/// for.
+const ATTRIBUTES_AHEAD_MAX: u64 = 16 << 20;
+
 /// How much of each of these files is asked for ahead of time. Who reads a long file on and on gets
 /// the rest ahead of time in any case.
 const PREFETCH_LEN_MAX: u64 = 4 << 20;
@@ -26,14 +30,15 @@ const PREFETCH_LEN_MAX: u64 = 4 << 20;
 pub(crate) struct Selected {
     tree: Arc<Tree>,
     selection: Selection,
-    /// The walks that are still to come, each with the directories around it: the next one is the
-    /// last.
+    /// The parts that are still to be walked over: the next one is the last.
     parts: Vec<Part>,
     walk: Option<Walk>,
     /// The directories around the last entry of the walk.
     open: Vec<OpenDirectory>,
     /// Entries that are taken and were not handed out yet.
     ready: VecDeque<FileEntry>,
+    /// The length of their extended attributes.
+    ready_attributes: u64,
     /// How many entries are looked for before the first of them is handed out.
     ahead: usize,
     /// How the walks ended, once they have: with an error or without.
@@ -50,14 +55,14 @@ pub(crate) struct Selected {
     lost: Vec<(PathBuf, Error)>,
 }
 
-/// A part of the archive that is walked over.
+/// A part of the archive that is walked over: entries of one directory, each with all that is in it.
 struct Part {
     /// The directories around the part that were not entered yet, the root first.
     around: Vec<FileEntry>,
-    /// The directory that the part's first entry lies in.
+    /// The directory that the entries lie in.
     above: PathBuf,
-    /// The offset of the part's first entry; 0 for the root.
-    start: u64,
+    /// The offsets of the entries: the next one is the last. The root's is 0.
+    starts: Vec<u64>,
 }
 
 struct OpenDirectory {
@@ -79,7 +84,7 @@ impl Selected {
                     parts.push(Part::new(tree, path)?);
                 }
                 // The chunks are fetched in the order of the archive.
-                parts.sort_by_key(|part| std::cmp::Reverse(part.start));
+                parts.sort_by_key(|part| std::cmp::Reverse(part.starts.first().copied()));
             }
             None => {
                 for path in selection.paths() {
@@ -88,7 +93,7 @@ impl Selected {
                 parts.push(Part {
                     around: Vec::new(),
                     above: PathBuf::new(),
-                    start: 0,
+                    starts: vec![0],
                 });
             }
         }
@@ -99,6 +104,7 @@ impl Selected {
             walk: None,
             open: Vec::new(),
             ready: VecDeque::new(),
+            ready_attributes: 0,
             // In an archive that is not split, the files come with their entries.
             ahead: if tree.is_split() { ENTRIES_AHEAD } else { 1 },
             outcome: None,
@@ -130,17 +136,24 @@ impl Selected {
 
     /// The next entry; `None` after the last one.
     pub(crate) fn next_entry(&mut self) -> Result<Option<FileEntry>> {
-        while self.ready.len() < self.ahead && self.outcome.is_none() {
+        while self.is_ahead_too_little() && self.outcome.is_none() {
             match self.advance() {
                 Ok(true) => {}
                 Ok(false) => self.outcome = Some(None),
                 Err(error) => self.outcome = Some(Some(error)),
             }
         }
-        match (self.ready.pop_front(), &self.outcome) {
+        let next = self.ready.pop_front();
+        self.ready_attributes -= next.as_ref().map_or(0, attributes_len);
+        match (next, &self.outcome) {
             (None, Some(Some(error))) => Err(error.clone()),
             (entry, _) => Ok(entry),
         }
+    }
+
+    fn is_ahead_too_little(&self) -> bool {
+        self.ready.is_empty()
+            || (self.ready.len() < self.ahead && self.ready_attributes < ATTRIBUTES_AHEAD_MAX)
     }
 
     /// Walks to the next entry, whether it is taken or not; `false` after the last one.
@@ -166,26 +179,34 @@ impl Selected {
             self.enter(entry, is_directory, is_taken);
             return Ok(true);
         }
-        let Some(part) = self.parts.pop() else {
+        let Some(part) = self.parts.last_mut() else {
             return Ok(false);
         };
-        for directory in part.around {
+        let Some(start) = part.starts.pop() else {
+            self.parts.pop();
+            return Ok(true);
+        };
+        let (around, above) = (std::mem::take(&mut part.around), part.above.clone());
+        for directory in around {
             self.leave_directories(&directory.path);
             if self.open.last().is_none_or(|open| open.entry != directory) {
                 self.enter(directory, true, false);
             }
         }
         let tree = Arc::clone(&self.tree);
-        self.walk = Some(match part.start {
+        self.walk = Some(match start {
             0 => Walk::new(tree),
-            start => Walk::at(tree, part.above, start),
+            start => Walk::at(tree, above, start),
         });
         Ok(true)
     }
 
-    /// The bytes of the file that was the last entry, if all of them are in memory already.
-    pub(crate) fn content_at_hand(&self) -> Option<&[u8]> {
-        self.walk.as_ref().and_then(Walk::payload_at_hand)
+    /// The bytes of a file, if it was the last entry of the walk and all of them are in memory
+    /// already.
+    pub(crate) fn content_at_hand(&self, entry: &FileEntry) -> Option<&[u8]> {
+        let walk = self.walk.as_ref()?;
+        let is_last = walk.last_offset() == entry.node.offset();
+        walk.payload_at_hand().filter(|_| is_last)
     }
 
     /// The file that a hard link is another name of; `None` if it is lost.
@@ -232,14 +253,32 @@ impl Selected {
             if lost_entries > 0 {
                 self.lost.push((directory.clone(), error.clone()));
             }
-            let starts = starts.drain(lost_entries..).rev();
-            self.parts.extend(starts.map(|start| Part {
+            starts.drain(..lost_entries);
+            starts.reverse();
+            self.parts.push(Part {
                 around: Vec::new(),
-                above: directory.clone(),
-                start,
-            }));
+                above: directory,
+                starts,
+            });
+            self.check_parts()?;
         }
         Ok(())
+    }
+
+    /// Bounds the memory for what is still to be walked over, as for the directories that a decoder
+    /// is in.
+    fn check_parts(&self) -> Result<()> {
+        let limit = self.tree.limits().open_entries;
+        let entries: usize = self.parts.iter().map(|part| part.starts.len()).sum();
+        match (entries > limit, self.parts.last()) {
+            (true, Some(part)) => {
+                let offset = part.starts.last().copied().unwrap_or_default();
+                let path = part.above.as_os_str().as_bytes();
+                let problem = Problem::TooManyEntries { limit };
+                Err(self.tree.corrupt(problem, offset, path))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Refuses a payload archive of which the files take more than it has: payloads may come in any
@@ -293,9 +332,11 @@ impl Selected {
         if is_out {
             for directory in self.open.iter_mut().filter(|open| !open.is_out) {
                 directory.is_out = true;
+                self.ready_attributes += attributes_len(&directory.entry);
                 self.ready.push_back(directory.entry.clone());
             }
             self.prefetch(&entry);
+            self.ready_attributes += attributes_len(&entry);
             self.ready.push_back(entry.clone());
         }
         if is_directory {
@@ -321,8 +362,15 @@ impl Part {
         Ok(Part {
             around,
             above,
-            start: if is_root { 0 } else { entry.node.offset() },
+            starts: vec![if is_root { 0 } else { entry.node.offset() }],
         })
+    }
+}
+
+fn attributes_len(entry: &FileEntry) -> u64 {
+    match &entry.node {
+        Node::Entry(entry) => entry.metadata.attributes_len(),
+        Node::HardLink(_) => 0,
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use chunk_restore::files::pxar::{Decoder, EntryKind, Item, Limits};
+use chunk_restore::files::pxar::{Decoder, EntryKind, Item, Limits, Problem};
 use proptest::prelude::*;
+use testkit::pxar::{Layout, Node, Tree, encode};
 
 use crate::decode::decode;
 use crate::describe::lines;
@@ -107,4 +108,32 @@ fn one_byte_at_a_time_is_enough() {
     let (archive, payloads) = golden.streams();
     let tree = decode(&archive, payloads.as_deref(), &[1]).unwrap();
     assert_eq!(lines(&tree), manifest(golden.state));
+}
+
+#[test]
+fn attributes_of_an_entry_and_of_the_directories_around_it_have_one_limit() {
+    let directory = || Node::directory().xattr("user.x", vec![7; 40_000]);
+    let problem = |paths: &[&str]| {
+        let tree = paths
+            .iter()
+            .fold(Tree::new(), |tree, path| tree.add(path, directory()));
+        let archive = encode(&tree, &Layout::v1()).stream.to_vec();
+        let mut limits = Limits::default();
+        limits.attributes = 100_000;
+        let mut decoder = Decoder::new(limits);
+        let mut input = &archive[..];
+        loop {
+            match decoder.decode(&mut input) {
+                Ok(Some(_)) => {}
+                Ok(None) => return None,
+                Err(error) => return Some(error.problem().clone()),
+            }
+        }
+    };
+    assert_eq!(problem(&["a", "a/a", "b", "b/a", "c"]), None);
+    let nested = problem(&["a", "a/a", "a/a/a"]);
+    assert!(
+        matches!(nested, Some(Problem::TooManyAttributes { .. })),
+        "{nested:?}"
+    );
 }

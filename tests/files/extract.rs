@@ -112,7 +112,7 @@ fn plant(target: &Path, outside: &Path) {
 }
 
 /// Removes a folder, also where flags of the file system forbid changes.
-fn remove(folder: &Path) {
+pub(crate) fn remove(folder: &Path) {
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
         let entries = fs::read_dir(&next).unwrap().map(Result::unwrap);
@@ -204,7 +204,9 @@ fn an_extraction_that_was_stopped_goes_on() {
         assert!(target.join(UNFINISHED).exists());
     }
     let files = Files::open(&Restore::new(), &snapshot, "root.pxar").unwrap();
-    whole(&Extract::new(), &files, &target);
+    let report = whole(&Extract::new(), &files, &target);
+    // What was whole when the others were stopped is kept.
+    assert!(report.kept >= 50, "{report:?}");
     assert!(!target.join(UNFINISHED).exists());
     assert_same(&describe_folder(&target), &tree.manifest());
 }
@@ -369,6 +371,33 @@ fn files_that_are_there_are_compared_if_that_is_wanted() {
     let into = into.verify(true).overwrite_hard_links(true);
     assert_eq!(whole(&into, &files, &target).kept, 2);
     assert_same(&describe_folder(&target), &small_tree().manifest());
+}
+
+#[test]
+fn an_extraction_that_finds_everything_in_its_way_leaves_nothing_behind() {
+    let files = open(&small_tree(), &Layout::v1());
+    let folder = folder();
+    let target = folder.path().join("target");
+    whole(&Extract::new(), &files, &target);
+    let report = extract(&Extract::new(), &files, &target);
+    assert_eq!(report.failed, 2);
+    assert!(!target.join(UNFINISHED).exists());
+    assert_same(&describe_folder(&target), &small_tree().manifest());
+}
+
+#[test]
+fn a_folder_that_takes_a_part_of_an_archive_stays_as_it_is() {
+    let files = open(&small_tree(), &Layout::v1());
+    let selection = Selection::default().path("etc/hosts");
+    let extract = Extract::new().selection(selection);
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+    let folder = folder();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    whole(&extract, &files, folder.path());
+    assert_eq!(mode(folder.path()), 0o1777);
+    let target = folder.path().join("target");
+    whole(&extract, &files, &target);
+    assert_eq!(mode(&target), 0o755);
 }
 
 #[test]

@@ -15,3 +15,4 @@ mod made;
 mod salvage;
 #[path = "../support/mod.rs"]
 mod support;
+mod surroundings;

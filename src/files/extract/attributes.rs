@@ -215,6 +215,20 @@ impl Attributes {
         Ok(())
     }
 
+    /// Takes flags away that forbid changes, if `flags` has them too: an earlier extraction has set
+    /// them.
+    pub(super) fn unlock(&self, file: BorrowedFd<'_>, flags: u64) {
+        let locks = kernel_flags(flags) & (IFlags::APPEND | IFlags::IMMUTABLE);
+        if locks.is_empty() {
+            return;
+        }
+        if let Ok(now) = ioctl_getflags(file)
+            && now.intersects(locks)
+        {
+            let _ = ioctl_setflags(file, now - locks);
+        }
+    }
+
     /// Sets the time and then the flags, after which some files can't be changed any more.
     pub(super) fn seal(
         &self,
@@ -236,8 +250,7 @@ impl Attributes {
         if flags & FAT_FLAGS != 0 {
             left_out.push(LeftOut::FatFlags);
         }
-        let known = FLAGS.iter().filter(|(flag, _)| flags & flag != 0);
-        let wanted = known.fold(IFlags::empty(), |all, (_, flag)| all | *flag);
+        let wanted = kernel_flags(flags);
         if wanted.is_empty() {
             return Ok(());
         }
@@ -249,6 +262,12 @@ impl Attributes {
         self.allowing(set, LeftOut::Flags, left_out)
             .map_err(|error| ("file system flags", error))
     }
+}
+
+/// The flags of the kernel for those of an archive.
+fn kernel_flags(flags: u64) -> IFlags {
+    let known = FLAGS.iter().filter(|(flag, _)| flags & flag != 0);
+    known.fold(IFlags::empty(), |all, (_, flag)| all | *flag)
 }
 
 /// Takes away the access control lists that a new file or directory got from the directory that it

@@ -7,8 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Stat, chmod, chownat, linkat, makedev, mknodat, openat,
-    readlinkat, renameat, statat, symlinkat, unlinkat, utimensat,
+    AtFlags, FileType, Mode, OFlags, Stat, chmod, chmodat, chownat, fstat, linkat, makedev,
+    mknodat, openat, readlinkat, renameat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -38,6 +38,8 @@ pub(super) struct Place<'a> {
     pub(super) replaces: bool,
     /// The option that lets such an entry replace something.
     pub(super) advice: &'static str,
+    /// The name that the entry has for a moment where it takes the place of something.
+    pub(super) temporary: &'a str,
 }
 
 impl<'a> Place<'a> {
@@ -58,6 +60,15 @@ impl<'a> Place<'a> {
             Ok(found) => Ok(Some(found)),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(self.not_made(error)),
+        }
+    }
+
+    /// The place after a look at it. What comes there later is never replaced: it may be another
+    /// entry, where the file system takes two names for the same.
+    fn after_look(self, found: Option<&Stat>) -> Place<'a> {
+        Place {
+            replaces: self.replaces && found.is_some(),
+            ..self
         }
     }
 
@@ -93,7 +104,9 @@ impl<'a> Place<'a> {
     }
 
     pub(super) fn failed(&self, failed: Failed) -> MakeError {
-        match ends_everything(failed.1) {
+        // A file system has little room for each file's attributes, and a quota for each owner.
+        let is_of_entry = matches!(failed.1, Errno::NOSPC | Errno::DQUOT);
+        match ends_everything(failed.1) && !is_of_entry {
             true => MakeError::Everything(failure(failed, self.path)),
             false => MakeError::Entry(failure(failed, self.path)),
         }
@@ -106,7 +119,7 @@ impl<'a> Place<'a> {
             Err(Errno::EXIST) if self.replaces => {}
             made => return made.map_err(|error| self.not_made(error)),
         }
-        let temporary = OsStr::new(".chunk-restore-new");
+        let temporary = OsStr::new(self.temporary);
         let made = make(temporary).or_else(|error| {
             if error != Errno::EXIST {
                 return Err(error);
@@ -141,9 +154,10 @@ pub(super) fn symlink(
         return Ok(());
     }
     if !is_there {
-        if let Some(found) = found {
-            place.check_replaces(&found)?;
+        if let Some(found) = &found {
+            place.check_replaces(found)?;
         }
+        let place = place.after_look(found.as_ref());
         place.make(|name| symlinkat(target, place.fd(), name))?;
     }
     let nofollow = AtFlags::SYMLINK_NOFOLLOW;
@@ -203,7 +217,13 @@ pub(super) fn special(
 fn change_mode(place: &Place<'_>, mode: Mode) -> Result<(), Errno> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let held = openat(place.fd(), place.name(), flags, Mode::empty())?;
-    chmod(proc_path(held.as_fd()), mode)
+    match chmod(proc_path(held.as_fd()), mode) {
+        // There is no `/proc`. Nobody else can put a link into a directory that is new.
+        Err(Errno::NOENT) if place.folder.is_new => {
+            chmodat(place.fd(), place.name(), mode, AtFlags::empty())
+        }
+        changed => changed,
+    }
 }
 
 /// Only files and directories can have extended attributes and access control lists of their own.
@@ -226,13 +246,14 @@ pub(super) fn hard_link(
     let nofollow = AtFlags::SYMLINK_NOFOLLOW;
     let file = statat(target.as_fd(), target_name, nofollow);
     let file = file.map_err(|error| place.not_made(error))?;
-    if let Some(found) = place.look()? {
+    let found = place.look()?;
+    if let Some(found) = &found {
         if (found.st_dev, found.st_ino) == (file.st_dev, file.st_ino) {
             return Ok(());
         }
-        place.check_replaces(&found)?;
+        place.check_replaces(found)?;
     }
-    place.make(|name| {
+    place.after_look(found.as_ref()).make(|name| {
         linkat(
             target.as_fd(),
             target_name,
@@ -243,14 +264,31 @@ pub(super) fn hard_link(
     })
 }
 
+/// What tells a file from all others, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    pub(super) fn of(found: &Stat) -> FileId {
+        FileId {
+            device: found.st_dev,
+            inode: found.st_ino,
+        }
+    }
+}
+
 /// A file that is about to be made.
 pub(super) struct FileRequest {
     pub(super) folder: Folder,
     pub(super) path: PathBuf,
     pub(super) name: OsString,
     pub(super) metadata: Metadata,
-    /// Another number for each file.
-    pub(super) number: u64,
+    /// The name that the file may need meanwhile: another one for each file.
+    pub(super) temporary: String,
+    /// Whether something was there that the file may replace.
     pub(super) replaces: bool,
 }
 
@@ -261,31 +299,42 @@ impl FileRequest {
             path: &self.path,
             replaces: self.replaces,
             advice: OVERWRITE_FILES,
+            temporary: &self.temporary,
         }
     }
 
     /// Makes the file without a name.
     pub(super) fn create(&self, naming: Naming) -> Result<NewFile<'_>, MakeError> {
-        let made = NewFile::create(self.folder.as_fd(), self.number, naming);
+        let made = NewFile::create(self.folder.as_fd(), &self.temporary, naming);
         made.map_err(|error| self.place().not_made(error))
     }
 
-    /// Gives the whole file its properties and its name.
+    /// Gives the whole file its properties and its name. Adds to `left_out` what it lacks. Without all of its properties the file has
+    /// its name too: only its owner may use it then.
     pub(super) fn finish(
         &self,
         mut file: NewFile<'_>,
         attributes: &Attributes,
         left_out: &mut Vec<LeftOut>,
-    ) -> Result<(), MakeError> {
+    ) -> Result<Option<FileId>, MakeError> {
         let place = self.place();
         file.end().map_err(|error| place.not_made(error))?;
         if self.folder.hands_down_acls && attributes.wanted.acls {
             remove_inherited_acls(file.as_fd());
         }
         let applied = attributes.apply(file.as_fd(), &self.metadata, left_out);
-        applied.map_err(|failed| place.failed(failed))?;
+        let applied = applied.map_err(|failed| place.failed(failed));
+        if let Err(error @ MakeError::Everything(_)) = applied {
+            return Err(error);
+        }
+        // Others may use a directory that was there before.
+        let found = match self.folder.is_new {
+            true => None,
+            false => Some(fstat(file.as_fd()).map_err(|error| place.not_made(error))?),
+        };
         let named = file.name(&self.name, self.replaces);
-        named.map_err(|error| place.not_made(error))
+        named.map_err(|error| place.not_made(error))?;
+        applied.map(|()| found.as_ref().map(FileId::of))
     }
 }
 

@@ -164,7 +164,9 @@ impl Extract {
         self
     }
 
-    /// Extracts into a folder, which is made if nothing is there. The calling thread reads the
+    /// Extracts into a folder, which is made if nothing is there. The folder gets the properties of
+    /// the archive's root, unless it was there already and a selection takes only a part of the
+    /// archive. The calling thread reads the
     /// archive and calls the observer; up to four threads make small files beside it.
     ///
     /// # Errors

@@ -23,10 +23,10 @@ pub(super) enum Naming {
 }
 
 impl Naming {
-    /// Tries which way works in a folder.
-    pub(super) fn of(folder: BorrowedFd<'_>) -> Naming {
+    /// Tries which way works in a folder, with a name that nothing else has.
+    pub(super) fn of(folder: BorrowedFd<'_>, temporary: &str) -> Naming {
         for naming in [Naming::Descriptor, Naming::Proc] {
-            let made = NewFile::create(folder, 0, naming).and_then(NewFile::try_name);
+            let made = NewFile::create(folder, temporary, naming).and_then(NewFile::try_name);
             if made.is_ok() {
                 return naming;
             }
@@ -40,20 +40,20 @@ pub(super) struct NewFile<'a> {
     folder: BorrowedFd<'a>,
     file: OwnedFd,
     naming: Naming,
-    /// The name that the file has meanwhile, or may need for a moment.
-    temporary: String,
+    /// The name that the file has meanwhile, or may need for a moment; empty once it is over.
+    temporary: &'a str,
     len: u64,
     ends_in_hole: bool,
 }
 
 impl<'a> NewFile<'a> {
-    /// Makes a file that only its owner may use. The `number` must be another one for each file.
+    /// Makes a file that only its owner may use. The name `temporary` must be another one for each
+    /// file, and no file of the user's or of the archive may have it.
     pub(super) fn create(
         folder: BorrowedFd<'a>,
-        number: u64,
+        temporary: &'a str,
         naming: Naming,
     ) -> Result<NewFile<'a>, Errno> {
-        let temporary = format!(".chunk-restore-{number:x}");
         let access = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let mode = Mode::RUSR | Mode::WUSR;
         let unnamed = match naming {
@@ -65,11 +65,11 @@ impl<'a> NewFile<'a> {
             // A part of the target may be another file system, which can't do it.
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOSYS | Errno::INVAL) => {
                 let access = access | OFlags::CREATE | OFlags::EXCL;
-                let file = match openat(folder, &temporary, access, mode) {
+                let file = match openat(folder, temporary, access, mode) {
                     // An extraction that was cut off has left it.
                     Err(Errno::EXIST) => {
-                        unlinkat(folder, &temporary, AtFlags::empty())?;
-                        openat(folder, &temporary, access, mode)?
+                        unlinkat(folder, temporary, AtFlags::empty())?;
+                        openat(folder, temporary, access, mode)?
                     }
                     made => made?,
                 };
@@ -137,25 +137,25 @@ impl<'a> NewFile<'a> {
     pub(super) fn name(mut self, name: &OsStr, replaces: bool) -> Result<(), Errno> {
         if self.naming == Naming::Rename {
             match replaces {
-                true => renameat(self.folder, &*self.temporary, self.folder, name)?,
-                false => rename_new(self.folder, &self.temporary, name)?,
+                true => renameat(self.folder, self.temporary, self.folder, name)?,
+                false => rename_new(self.folder, self.temporary, name)?,
             }
-            self.temporary.clear();
+            self.temporary = "";
             return Ok(());
         }
         match self.link(name) {
             Err(Errno::EXIST) if replaces => {
-                let temporary = self.temporary.clone();
-                self.link(OsStr::new(&temporary)).or_else(|error| {
+                let temporary = self.temporary;
+                self.link(OsStr::new(temporary)).or_else(|error| {
                     if error != Errno::EXIST {
                         return Err(error);
                     }
-                    unlinkat(self.folder, &*temporary, AtFlags::empty())?;
-                    self.link(OsStr::new(&temporary))
+                    unlinkat(self.folder, temporary, AtFlags::empty())?;
+                    self.link(OsStr::new(temporary))
                 })?;
                 self.naming = Naming::Rename;
-                renameat(self.folder, &*self.temporary, self.folder, name)?;
-                self.temporary.clear();
+                renameat(self.folder, temporary, self.folder, name)?;
+                self.temporary = "";
                 Ok(())
             }
             linked => linked,
@@ -177,7 +177,7 @@ impl<'a> NewFile<'a> {
         if self.naming == Naming::Rename {
             return Err(Errno::OPNOTSUPP);
         }
-        let linked = self.link(OsStr::new(&self.temporary));
+        let linked = self.link(OsStr::new(self.temporary));
         if linked.is_err() && linked != Err(Errno::EXIST) {
             return linked;
         }
@@ -190,7 +190,7 @@ impl<'a> NewFile<'a> {
 impl Drop for NewFile<'_> {
     fn drop(&mut self) {
         if self.naming == Naming::Rename && !self.temporary.is_empty() {
-            let _ = unlinkat(self.folder, &*self.temporary, AtFlags::empty());
+            let _ = unlinkat(self.folder, self.temporary, AtFlags::empty());
         }
     }
 }
@@ -209,5 +209,41 @@ pub(super) fn rename_new(folder: BorrowedFd<'_>, from: &str, to: &OsStr) -> Resu
             unlinkat(folder, from, AtFlags::empty())
         }
         renamed => renamed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_file_gets_its_name_in_each_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = fs::File::open(folder.path()).unwrap();
+        let found = |name: &str| fs::read_to_string(folder.path().join(name)).ok();
+        for naming in [Naming::of(open.as_fd(), "t"), Naming::Rename] {
+            let make = |content: &str| {
+                let mut file = NewFile::create(open.as_fd(), "t", naming).unwrap();
+                file.write(content.as_bytes()).unwrap();
+                file
+            };
+            fs::write(folder.path().join("old"), "old").unwrap();
+            let _ = fs::remove_file(folder.path().join("new"));
+            make("new").name(OsStr::new("new"), false).unwrap();
+            // An earlier extraction has left this.
+            fs::write(folder.path().join("t"), "left").unwrap();
+            let named = make("other").name(OsStr::new("old"), false);
+            assert_eq!(named, Err(Errno::EXIST), "{naming:?}");
+            assert_eq!(found("old").unwrap(), "old");
+            make("other").name(OsStr::new("old"), true).unwrap();
+            assert_eq!(
+                (found("old").unwrap(), found("new").unwrap()),
+                ("other".into(), "new".into())
+            );
+            drop(make("nothing"));
+            assert_eq!(found("t"), None, "{naming:?}");
+        }
     }
 }

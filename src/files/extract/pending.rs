@@ -3,14 +3,16 @@
 //! also after a power cut.
 
 use std::ffi::OsStr;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, openat, utimensat};
+use rustix::fs::{AtFlags, Mode, OFlags, Stat, fstat, openat, statat, utimensat};
 use rustix::io::Errno;
 
 use crate::files::extract::attributes::{Attributes, Failed, times};
 use crate::files::extract::failure::failure;
 use crate::files::extract::folders::Folder;
+use crate::files::extract::make::FileId;
 use crate::files::extract::report::{ExtractReport, LeftOut};
 use crate::files::pxar::{Metadata, Mtime};
 
@@ -18,6 +20,8 @@ use crate::files::pxar::{Metadata, Mtime};
 #[derive(Debug)]
 pub(super) struct PendingFile {
     pub(super) path: PathBuf,
+    /// Which file it is, where somebody may have given its name to another one.
+    pub(super) id: Option<FileId>,
     pub(super) mtime: Mtime,
     pub(super) flags: u64,
 }
@@ -59,22 +63,27 @@ impl<'a> Sealing<'a> {
         let folder = self
             .folder_of(&file.path)
             .map_err(|error| ("time", error))?;
+        // The name may lead to another file meanwhile.
+        let check = |found: Result<Stat, Errno>| match (found, file.id) {
+            (Err(error), _) => Err(("time", error)),
+            (Ok(found), Some(id)) if FileId::of(&found) != id => Err(("time", Errno::STALE)),
+            _ => Ok(()),
+        };
         if file.flags == 0 {
             let flags = AtFlags::SYMLINK_NOFOLLOW;
+            if file.id.is_some() {
+                check(statat(folder.as_fd(), name, flags))?;
+            }
             let set = utimensat(folder.as_fd(), name, &times(file.mtime), flags);
             return set.map_err(|error| ("time", error));
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let opened = openat(folder.as_fd(), name, flags, Mode::empty());
         let opened = opened.map_err(|error| ("time", error))?;
+        check(fstat(&opened))?;
         let mut left_out = Vec::new();
         let attributes = self.attributes;
-        let sealed = attributes.seal(
-            std::os::fd::AsFd::as_fd(&opened),
-            file.mtime,
-            file.flags,
-            &mut left_out,
-        );
+        let sealed = attributes.seal(opened.as_fd(), file.mtime, file.flags, &mut left_out);
         note(report, &file.path, left_out);
         sealed
     }
@@ -101,8 +110,9 @@ impl<'a> Sealing<'a> {
             None => self.target.open_child(OsStr::new(".")),
         };
         let opened = opened.map_err(|error| ("properties", error))?;
-        let opened = std::os::fd::AsFd::as_fd(&opened);
+        let opened = opened.as_fd();
         let metadata = &directory.metadata;
+        self.attributes.unlock(opened, metadata.flags);
         self.attributes.apply(opened, metadata, left_out)?;
         self.attributes
             .seal(opened, metadata.mtime, metadata.flags, left_out)

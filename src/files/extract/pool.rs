@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::error::Error;
 use crate::files::extract::attributes::Attributes;
-use crate::files::extract::make::{FileRequest, MakeError};
+use crate::files::extract::make::{FileId, FileRequest, MakeError};
 use crate::files::extract::new_file::Naming;
 use crate::files::extract::pending::{PendingFile, note};
 use crate::files::extract::report::{ExtractReport, LeftOut};
@@ -23,6 +23,8 @@ const THREADS_MAX: usize = 4;
 pub(super) struct Common {
     pub(super) attributes: Attributes,
     pub(super) naming: Naming,
+    /// How the names of files begin that are there only for a moment.
+    pub(super) temporaries: String,
     pub(super) done: Mutex<Done>,
     /// Signals that no file is under way.
     idle: Condvar,
@@ -46,10 +48,11 @@ pub(super) struct SmallFile {
 }
 
 impl Common {
-    pub(super) fn new(attributes: Attributes, naming: Naming) -> Common {
+    pub(super) fn new(attributes: Attributes, naming: Naming, temporaries: String) -> Common {
         Common {
             attributes,
             naming,
+            temporaries,
             done: Mutex::default(),
             idle: Condvar::new(),
         }
@@ -69,11 +72,12 @@ impl Common {
         request: FileRequest,
         len: u64,
         is_damaged: bool,
-        made: Result<Vec<LeftOut>, MakeError>,
+        made: Result<Option<FileId>, MakeError>,
+        left_out: Vec<LeftOut>,
     ) {
         let mut done = self.done.lock();
         match made {
-            Ok(left_out) => {
+            Ok(id) => {
                 done.report.files += 1;
                 done.report.bytes += len;
                 note(&mut done.report, &request.path, left_out);
@@ -81,6 +85,7 @@ impl Common {
                 if !is_damaged {
                     done.files.push(PendingFile {
                         path: request.path,
+                        id,
                         mtime: request.metadata.mtime,
                         flags: request.metadata.flags,
                     });
@@ -101,7 +106,7 @@ impl Common {
             file.request.finish(new, &self.attributes, &mut left_out)
         });
         let len = file.content.len() as u64;
-        self.settle(file.request, len, file.is_damaged, made.map(|()| left_out));
+        self.settle(file.request, len, file.is_damaged, made, left_out);
     }
 }
 

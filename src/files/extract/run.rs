@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FileType, Stat, fsync, syncfs};
 use rustix::io::Errno;
@@ -32,9 +32,11 @@ use crate::files::{FileEntry, FileReader, Node};
 /// Files up to this length are made by the threads of the pool.
 const SMALL_LEN_MAX: u64 = 256 << 10;
 
-/// How much is made before it becomes durable and gets its times: bytes, and files.
+/// How much is made before it becomes durable and gets its times: bytes, files, and how long it
+/// takes to make them.
 const BATCH_LEN: u64 = 256 << 20;
 const BATCH_FILES: u64 = 20_000;
+const BATCH_TIME: Duration = Duration::from_secs(30);
 
 /// How many directories are held open at most. Deeper ones are opened again when they are needed.
 const OPEN_DIRECTORIES_MAX: usize = 64;
@@ -70,13 +72,28 @@ struct Level {
 }
 
 /// What was made since the data became durable.
-#[derive(Default)]
 struct Batch {
     bytes: u64,
     files: u64,
+    begun: Instant,
 }
 
-impl Extraction<'_> {
+impl Batch {
+    fn new() -> Batch {
+        Batch {
+            bytes: 0,
+            files: 0,
+            begun: Instant::now(),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        let is_late = self.files > 0 && self.begun.elapsed() >= BATCH_TIME;
+        is_late || self.bytes >= BATCH_LEN || self.files >= BATCH_FILES
+    }
+}
+
+impl<'a> Extraction<'a> {
     pub(super) fn run(
         options: &Extract,
         tree: &Arc<Tree>,
@@ -91,8 +108,9 @@ impl Extraction<'_> {
             Error::new(ErrorKind::Target, message).because(std::io::Error::from(error))
         })?;
         let unfinished = Unfinished::begin(target.as_fd(), folder, &tree.identity())?;
-        let naming = Naming::of(target.as_fd());
-        let common = Common::new(Attributes::new(options.wanted), naming);
+        let temporaries = temporaries(tree);
+        let naming = Naming::of(target.as_fd(), &format!("{temporaries}-0"));
+        let common = Common::new(Attributes::new(options.wanted), naming, temporaries);
         let extracted = with_pool(&common, |pool| {
             let mut extraction = Extraction {
                 options,
@@ -107,24 +125,35 @@ impl Extraction<'_> {
                 directories: Vec::new(),
                 taken: TakenFiles::default(),
                 file_systems: BTreeMap::new(),
-                batch: Batch::default(),
+                batch: Batch::new(),
                 skipped: None,
                 damage: Vec::new(),
                 buffer: vec![0; PIECE_LEN],
             };
-            extraction.take_all(observer)?;
-            extraction.end()
+            match extraction.take_all(observer) {
+                Ok(()) => extraction.end(),
+                Err(error) => {
+                    // What is whole gets its time, so that the next extraction keeps it. Only the
+                    // first error matters.
+                    let _ = extraction.seal();
+                    Err(error)
+                }
+            }
         });
         let root = extracted?;
         let mut report = std::mem::take(&mut common.done.lock().report);
-        if report.is_complete() {
+        // Where nothing was made, there is nothing to go on with.
+        let has_begun = report.files > 0 || report.directories > 1;
+        if report.is_complete() || (unfinished.is_new() && !has_begun) {
             unfinished.end(target.as_fd()).map_err(|error| {
                 let message = format!("{} can't be removed", folder.join(UNFINISHED).display());
                 Error::new(ErrorKind::Target, message).because(std::io::Error::from(error))
             })?;
         }
+        // A folder of the user's that takes a part of an archive is still their folder.
+        let is_root = target.is_new || options.selection.is_all();
         // Everything before this changes the time of the folder.
-        if let Some(root) = root {
+        if let Some(root) = root.filter(|_| is_root) {
             Sealing::new(&target, &common.attributes).directory(&root, &mut report);
         }
         let _ = fsync(target.as_fd());
@@ -169,7 +198,7 @@ impl Extraction<'_> {
             done.report.elapsed = self.begun.elapsed();
             observer(&done.report);
             drop(done);
-            if self.batch.bytes >= BATCH_LEN || self.batch.files >= BATCH_FILES {
+            if self.batch.is_full() {
                 self.seal()?;
             }
         }
@@ -287,30 +316,31 @@ impl Extraction<'_> {
             Ok(found) => found,
             Err(error) => return Ok(Err(error)),
         };
-        if let Some(found) = found {
-            if self.is_whole(&found, file, payload.len, &place, entry)? {
+        if let Some(found) = &found {
+            if self.is_whole(found, file, payload.len, &place, entry)? {
                 let report = &mut self.common.done.lock().report;
                 report.kept += 1;
                 report.kept_bytes += payload.len;
                 self.taken.push_any(file.offset, offset, &entry.path);
                 return Ok(Ok(()));
             }
-            if let Err(error) = place.check_replaces(&found) {
+            if let Err(error) = place.check_replaces(found) {
                 return Ok(Err(error));
             }
         }
         self.taken.push_any(file.offset, offset, &entry.path);
         self.batch.files += 1;
-        self.batch.bytes += payload.len;
+        self.batch.bytes += payload.len + entry.path.as_os_str().len() as u64;
         let request = FileRequest {
             name: entry.path.file_name().unwrap_or_default().to_owned(),
             folder,
             path: entry.path.clone(),
             metadata: file.metadata.clone(),
-            number: offset,
-            replaces,
+            temporary: format!("{}-{offset:x}", self.common.temporaries),
+            // What comes there later may be another entry.
+            replaces: replaces && found.is_some(),
         };
-        if payload.len <= SMALL_LEN_MAX {
+        if payload.len + file.metadata.attributes_len() <= SMALL_LEN_MAX {
             self.small_file(entry, request)?;
             return Ok(Ok(()));
         }
@@ -320,8 +350,8 @@ impl Extraction<'_> {
     /// Has a file made by the threads of the pool.
     fn small_file(&mut self, entry: &FileEntry, request: FileRequest) -> Result<()> {
         let damaged = self.damage.len();
-        let content = match self.selected.content_at_hand() {
-            Some(content) if matches!(entry.node, Node::Entry(_)) => content.to_vec(),
+        let content = match self.selected.content_at_hand(entry) {
+            Some(content) => content.to_vec(),
             _ => {
                 let reader = self.selected.content(entry)?;
                 let mut content = Vec::with_capacity(reader.len() as usize);
@@ -380,7 +410,7 @@ impl Extraction<'_> {
         let mut left_out = Vec::new();
         let made = request.finish(file, &self.common.attributes, &mut left_out);
         let is_damaged = self.damage.len() > damaged;
-        (self.common).settle(request, reader.len(), is_damaged, made.map(|()| left_out));
+        (self.common).settle(request, reader.len(), is_damaged, made, left_out);
         Ok(Ok(()))
     }
 
@@ -515,12 +545,16 @@ impl Extraction<'_> {
         path: &'p Path,
         replaces: bool,
         advice: &'static str,
-    ) -> Place<'p> {
+    ) -> Place<'p>
+    where
+        'a: 'p,
+    {
         Place {
             folder,
             path,
             replaces,
             advice,
+            temporary: &self.common.temporaries,
         }
     }
 
@@ -545,6 +579,9 @@ impl Extraction<'_> {
     }
 
     fn leave(&mut self, level: Level) {
+        let path_len = level.path.as_os_str().len() as u64;
+        self.batch.files += 1;
+        self.batch.bytes += path_len + level.entry.metadata.attributes_len();
         self.directories.push(PendingDirectory {
             path: level.path,
             metadata: level.entry.metadata,
@@ -554,12 +591,9 @@ impl Extraction<'_> {
     /// Makes durable what was made, and then gives it its times.
     fn seal(&mut self) -> Result<()> {
         self.common.wait_until_idle();
-        self.batch = Batch::default();
+        self.batch = Batch::new();
         self.sync()?;
         let mut done = self.common.done.lock();
-        if let Some(error) = done.fatal.take() {
-            return Err(error);
-        }
         let mut sealing = Sealing::new(&self.target, &self.common.attributes);
         let files = std::mem::take(&mut done.files);
         for file in &files {
@@ -568,7 +602,7 @@ impl Extraction<'_> {
         for directory in self.directories.drain(..) {
             sealing.directory(&directory, &mut done.report);
         }
-        Ok(())
+        done.fatal.take().map_or(Ok(()), Err)
     }
 
     /// Makes durable what was written.
@@ -581,6 +615,15 @@ impl Extraction<'_> {
         }
         Ok(())
     }
+}
+
+/// How the names of files begin that are there only for a moment. The name has a part of the archive's
+/// checksum in it, so that no entry of the archive can have such a name, and an extraction that goes
+/// on with an earlier one knows what that has left.
+fn temporaries(tree: &Tree) -> String {
+    let checksum = tree.reader().archive().index().csum().to_string();
+    let some = checksum.get(..16).unwrap_or(&checksum);
+    format!(".chunk-restore-{some}")
 }
 
 const DIRECTORIES: &str = "existing directories are not allowed";

@@ -9,7 +9,9 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, fsync, openat, unlinkat};
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, fsync, openat, statat, unlinkat,
+};
 use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -27,6 +29,8 @@ pub(super) struct Unfinished {
     _file: File,
     /// What was in the folder before the extraction began.
     foreign: BTreeSet<OsString>,
+    /// Whether this extraction goes on with no earlier one.
+    is_new: bool,
 }
 
 impl Unfinished {
@@ -39,10 +43,13 @@ impl Unfinished {
             let message = format!("{} can't be written", path.join(UNFINISHED).display());
             Error::new(ErrorKind::Target, message).because(std::io::Error::from(error))
         };
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let flags = flags | OFlags::NONBLOCK;
-        let file = openat(folder, UNFINISHED, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
-        let mut file = File::from(file);
+        let Some(mut file) = open(folder).map_err(failed)? else {
+            let message = format!(
+                "{} is not what an extraction has made: look at it, and remove it",
+                path.join(UNFINISHED).display()
+            );
+            return Err(Error::new(ErrorKind::Target, message));
+        };
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => {
                 let message = format!("another restore is at work in {}", path.display());
@@ -54,20 +61,26 @@ impl Unfinished {
         let mut text = Vec::new();
         let read = (&mut file).take(LEN_MAX).read_to_end(&mut text);
         read.map_err(|error| failed(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
-        let foreign = match foreign_names(&text, archive) {
-            Some(foreign) => foreign,
+        let (foreign, is_new) = match foreign_names(&text, archive) {
+            Some(foreign) => (foreign, false),
             None => {
                 let foreign = names(folder).map_err(failed)?;
                 write(&mut file, archive, &foreign)
                     .and_then(|()| fsync(folder).or(Ok(())))
                     .map_err(failed)?;
-                foreign
+                (foreign, true)
             }
         };
         Ok(Unfinished {
             _file: file,
             foreign,
+            is_new,
         })
+    }
+
+    /// Whether this extraction goes on with no earlier one.
+    pub(super) fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Whether an entry at this path can only be one that this extraction, or the one that it
@@ -84,6 +97,25 @@ impl Unfinished {
         let _ = fsync(folder);
         Ok(())
     }
+}
+
+/// Opens the file, or makes it. `None` if something else has its name: a link, a device, or a file
+/// that has another name elsewhere, which must not be written to.
+fn open(folder: BorrowedFd<'_>) -> Result<Option<File>, Errno> {
+    let is_own = |found: &Stat| {
+        FileType::from_raw_mode(found.st_mode) == FileType::RegularFile && found.st_nlink <= 1
+    };
+    match statat(folder, UNFINISHED, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => {}
+        // To open a device can have effects, so its kind is looked at before.
+        found if !is_own(&found?) => return Ok(None),
+        _ => {}
+    }
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = flags | OFlags::NONBLOCK;
+    let file = openat(folder, UNFINISHED, flags, Mode::RUSR | Mode::WUSR)?;
+    let is_own = is_own(&fstat(&file)?);
+    Ok(is_own.then(|| file.into()))
 }
 
 /// What was in the folder before an extraction of this archive began; `None` if the text is another

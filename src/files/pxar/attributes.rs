@@ -79,16 +79,23 @@ impl Attributes {
         kind > self.last || (kind == self.last && kind.may_repeat())
     }
 
-    /// Whether there is room for the content of an attribute, before it is read.
+    /// The length of all extended attributes and capabilities so far, in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there is room for the content of an attribute, before it is read. The directories
+    /// around have `around` bytes of extended attributes.
     pub(crate) fn check_room(
         &self,
         kind: ItemKind,
         len: u64,
+        around: u64,
         limits: &Limits,
     ) -> Result<(), Problem> {
         let acl = &self.metadata.acl;
         let has_room = match kind {
-            ItemKind::Xattr | ItemKind::Fcaps => self.len + len <= limits.attributes,
+            ItemKind::Xattr | ItemKind::Fcaps => around + self.len + len <= limits.attributes,
             ItemKind::AclUser => acl.users.len() < ACL_ENTRIES_MAX,
             ItemKind::AclGroup => acl.groups.len() < ACL_ENTRIES_MAX,
             ItemKind::AclDefaultUser => acl.default_users.len() < ACL_ENTRIES_MAX,

@@ -138,7 +138,8 @@ impl Decoder {
             if !attributes.allow(kind) {
                 return Err(misplaced);
             }
-            attributes.check_room(kind, header.len, &self.limits)?;
+            let around = self.levels.attributes_len();
+            attributes.check_room(kind, header.len, around, &self.limits)?;
             self.state = State::Content(header);
             return Ok(Step::On);
         }
@@ -308,6 +309,7 @@ impl Decoder {
         let attributes = self.attributes.take().ok_or(Problem::Misplaced {
             kind: ItemKind::Entry,
         })?;
+        let len = attributes.len();
         let metadata = attributes.finish()?;
         // The root has no FILENAME.
         let is_root = self.name.is_empty();
@@ -315,6 +317,7 @@ impl Decoder {
         match kind {
             EntryKind::Directory => {
                 self.levels.enter(self.start, self.entry, &self.limits)?;
+                self.levels.count_attributes(len);
             }
             EntryKind::File(_) => {
                 let limit = self.limits.files;

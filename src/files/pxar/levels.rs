@@ -19,7 +19,8 @@ pub struct Limits {
     pub path: usize,
     /// The longest prelude, in bytes; 1 MiB by default.
     pub prelude: u64,
-    /// The most bytes of extended attributes that an entry may have; 16 MiB by default.
+    /// The most bytes of extended attributes that an entry may have, together with the directories
+    /// around it; 16 MiB by default.
     pub attributes: u64,
     /// How many entries all directories may have together that the decoder is in at one time;
     /// 2,097,152 by default. The decoder needs up to about 170 bytes for each, 340 MiB at the
@@ -55,6 +56,8 @@ pub(crate) struct Levels {
     directory_len: usize,
     /// How many entries all these directories have so far.
     entries: usize,
+    /// The length of the extended attributes that all these directories have.
+    attributes_len: u64,
     keys: RandomState,
 }
 
@@ -74,6 +77,7 @@ struct Level {
     seen: Option<HashSet<(u64, u64)>>,
     /// The length of the path of the directory around this one.
     parent_len: usize,
+    attributes_len: u64,
 }
 
 impl Levels {
@@ -134,9 +138,24 @@ impl Levels {
             greatest: Vec::new(),
             seen: None,
             parent_len: self.directory_len,
+            attributes_len: 0,
         });
         self.directory_len = self.path.len();
         Ok(())
+    }
+
+    /// Counts the extended attributes of the innermost directory, which users of the decoder may keep
+    /// until the directory ends.
+    pub(crate) fn count_attributes(&mut self, len: u64) {
+        if let Some(level) = self.levels.last_mut() {
+            level.attributes_len += len;
+            self.attributes_len += len;
+        }
+    }
+
+    /// The length of the extended attributes of all directories that the decoder is in.
+    pub(crate) fn attributes_len(&self) -> u64 {
+        self.attributes_len
     }
 
     /// Whether a GOODBYE has as many items as the innermost directory has entries.
@@ -171,6 +190,7 @@ impl Levels {
             parent.directories.push((level.start, len));
         }
         self.entries -= level.children.len();
+        self.attributes_len -= level.attributes_len;
         self.directory_len = level.parent_len;
         Ok(level.children.len())
     }

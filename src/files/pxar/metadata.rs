@@ -148,6 +148,22 @@ pub struct Metadata {
     pub quota_project_id: Option<u32>,
 }
 
+impl Metadata {
+    /// How many bytes the extended attributes, the capabilities and the access control lists take.
+    pub(crate) fn attributes_len(&self) -> u64 {
+        let xattrs = self.xattrs.iter();
+        let xattrs: usize = xattrs
+            .map(|xattr| xattr.name.len() + xattr.value.len())
+            .sum();
+        let acl = &self.acl;
+        let users = acl.users.len() + acl.default_users.len();
+        let groups = acl.groups.len() + acl.default_groups.len();
+        let lists = (users + groups) * size_of::<AclEntry>();
+        let capabilities = self.fcaps.as_ref().map_or(0, Vec::len);
+        (xattrs + lists + capabilities) as u64
+    }
+}
+
 /// A time: `secs` after 1970 began (before it if negative), and `nanos` after that second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
