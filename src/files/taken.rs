@@ -47,6 +47,12 @@ impl TakenFiles {
         self.by_links.insert(target, path.to_owned());
     }
 
+    /// The number of the file at an offset, counted from 0 in the order of [`push`](Self::push).
+    pub(crate) fn number(&self, offset: u64) -> Option<usize> {
+        let at = self.files.binary_search_by_key(&offset, |file| file.offset);
+        at.ok()
+    }
+
     /// Notes a file that was taken under the name of the entry at the offset `taken_at`: its own, or
     /// that of a link to it.
     pub(crate) fn push_any(&mut self, offset: u64, taken_at: u64, path: &Path) {
@@ -61,8 +67,7 @@ impl TakenFiles {
         if let Some(path) = self.by_links.get(&offset) {
             return Some(path.clone());
         }
-        let at = self.files.binary_search_by_key(&offset, |file| file.offset);
-        let at = at.ok()?;
+        let at = self.number(offset)?;
         let file = self.files.get(at)?;
         let end = self
             .files

@@ -12,7 +12,11 @@ mod extract;
 mod golden;
 mod lookup;
 mod made;
+mod pack_damage;
 mod salvage;
 #[path = "../support/mod.rs"]
 mod support;
 mod surroundings;
+mod tar;
+mod unpack;
+mod zip;

@@ -1,14 +1,17 @@
 //! Extracts the files of an archive into a folder.
 
 mod attributes;
-mod content;
+mod durable;
 mod failure;
 mod folders;
+mod levels;
 mod make;
 mod new_file;
 mod options;
+mod others;
 mod pending;
 mod pool;
+mod regular;
 mod report;
 mod run;
 mod unfinished;

@@ -3,21 +3,20 @@
 use std::path::Path;
 
 use crate::error::{Result, Scope};
-use crate::files::FileReader;
-use crate::files::extract::report::FileDamage;
+use crate::files::{FileDamage, FileReader};
 
 /// How much of a file is read at once.
-pub(super) const PIECE_LEN: usize = 1 << 20;
+pub(crate) const PIECE_LEN: usize = 1 << 20;
 
 /// A piece of a file.
-pub(super) enum Piece<'a> {
+pub(crate) enum Piece<'a> {
     Data(&'a [u8]),
     /// As many bytes are lost.
     Lost(u64),
 }
 
 /// Reads a file from its start to its end.
-pub(super) struct Pieces<'a> {
+pub(crate) struct Pieces<'a> {
     reader: &'a FileReader,
     path: &'a Path,
     salvage: bool,
@@ -25,7 +24,7 @@ pub(super) struct Pieces<'a> {
 }
 
 impl<'a> Pieces<'a> {
-    pub(super) fn new(reader: &'a FileReader, path: &'a Path, salvage: bool) -> Pieces<'a> {
+    pub(crate) fn new(reader: &'a FileReader, path: &'a Path, salvage: bool) -> Pieces<'a> {
         Pieces {
             reader,
             path,
@@ -39,7 +38,7 @@ impl<'a> Pieces<'a> {
     ///
     /// # Errors
     /// Why a chunk could not be fetched, unless it is lost and salvage is on.
-    pub(super) fn next<'b>(
+    pub(crate) fn next<'b>(
         &mut self,
         buffer: &'b mut [u8],
         damage: &mut Vec<FileDamage>,

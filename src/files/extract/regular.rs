@@ -1,0 +1,188 @@
+//! Regular files: keeps what is there, and makes the others.
+
+use rustix::fs::{FileType, Stat};
+
+use crate::error::Result;
+use crate::files::extract::make::{FileRequest, MakeError, OVERWRITE_FILES, Place};
+use crate::files::extract::pool::SmallFile;
+use crate::files::extract::report::ExtractReport;
+use crate::files::extract::run::Extraction;
+use crate::files::pieces::{PIECE_LEN, Piece, Pieces};
+use crate::files::pxar::{Entry, EntryKind, Mtime};
+use crate::files::{FileEntry, FileReader};
+
+/// Files up to this length are made by the threads of the pool.
+const SMALL_LEN_MAX: u64 = 256 << 10;
+
+impl Extraction<'_> {
+    pub(super) fn file(
+        &mut self,
+        entry: &FileEntry,
+        file: &Entry,
+        offset: u64,
+        observer: &mut dyn FnMut(&ExtractReport),
+    ) -> Result<Result<(), MakeError>> {
+        let EntryKind::File(payload) = file.kind else {
+            return Ok(Ok(()));
+        };
+        let folder = match self.folder_around(&entry.path) {
+            Ok(folder) => folder,
+            Err(error) => return Ok(Err(error)),
+        };
+        let replaces = self.options.overwrite.files || self.unfinished.is_own(&entry.path);
+        let place = self.place(&folder, &entry.path, replaces, OVERWRITE_FILES);
+        let found = match place.look() {
+            Ok(found) => found,
+            Err(error) => return Ok(Err(error)),
+        };
+        if let Some(found) = &found {
+            if self.is_whole(found, file, payload.len, &place, entry)? {
+                let report = &mut self.common.done.lock().report;
+                report.kept += 1;
+                report.kept_bytes += payload.len;
+                self.taken.push_any(file.offset, offset, &entry.path);
+                return Ok(Ok(()));
+            }
+            if let Err(error) = place.check_replaces(found) {
+                return Ok(Err(error));
+            }
+        }
+        self.taken.push_any(file.offset, offset, &entry.path);
+        self.batch.files += 1;
+        self.batch.bytes += payload.len + entry.path.as_os_str().len() as u64;
+        let request = FileRequest {
+            name: entry.path.file_name().unwrap_or_default().to_owned(),
+            folder,
+            path: entry.path.clone(),
+            metadata: file.metadata.clone(),
+            temporary: format!("{}-{offset:x}", self.common.temporaries),
+            // What comes there later may be another entry.
+            replaces: replaces && found.is_some(),
+        };
+        if payload.len + file.metadata.attributes_len() <= SMALL_LEN_MAX {
+            self.small_file(entry, request)?;
+            return Ok(Ok(()));
+        }
+        self.large_file(entry, request, observer)
+    }
+
+    /// Has a file made by the threads of the pool.
+    fn small_file(&mut self, entry: &FileEntry, request: FileRequest) -> Result<()> {
+        let damaged = self.damage.len();
+        let content = match self.selected.content_at_hand(entry) {
+            Some(content) => content.to_vec(),
+            _ => {
+                let reader = self.selected.content(entry)?;
+                let mut content = Vec::with_capacity(reader.len() as usize);
+                let mut pieces = Pieces::new(&reader, &entry.path, self.options.salvage);
+                while let Some(piece) = pieces.next(&mut self.buffer, &mut self.damage)? {
+                    match piece {
+                        Piece::Data(data) => content.extend_from_slice(data),
+                        Piece::Lost(len) => content.resize(content.len() + len as usize, 0),
+                    }
+                }
+                content
+            }
+        };
+        self.pool.make(SmallFile {
+            request,
+            content,
+            is_damaged: self.damage.len() > damaged,
+        });
+        Ok(())
+    }
+
+    fn large_file(
+        &mut self,
+        entry: &FileEntry,
+        request: FileRequest,
+        observer: &mut dyn FnMut(&ExtractReport),
+    ) -> Result<Result<(), MakeError>> {
+        let reader = self.selected.content(entry)?;
+        let mut file = match request.create(self.common.naming) {
+            Ok(file) => file,
+            Err(error) => return Ok(Err(error)),
+        };
+        let damaged = self.damage.len();
+        let mut pieces = Pieces::new(&reader, &entry.path, self.options.salvage);
+        let mut position = 0;
+        while let Some(piece) = pieces.next(&mut self.buffer, &mut self.damage)? {
+            self.tree.check_cancelled()?;
+            let (len, written) = match piece {
+                Piece::Data(data) => (data.len() as u64, file.write(data)),
+                Piece::Lost(len) => {
+                    file.skip(len);
+                    (len, Ok(()))
+                }
+            };
+            if let Err(error) = written {
+                return Ok(Err(request.place().not_made(error)));
+            }
+            position += len;
+            // The bytes of a file count for good only when it has its name.
+            let report = &mut self.common.done.lock().report;
+            report.bytes += position;
+            report.elapsed = self.begun.elapsed();
+            observer(report);
+            report.bytes -= position;
+        }
+        let mut left_out = Vec::new();
+        let made = request.finish(file, &self.common.attributes, &mut left_out);
+        let is_damaged = self.damage.len() > damaged;
+        (self.common).settle(request, reader.len(), is_damaged, made, left_out);
+        Ok(Ok(()))
+    }
+
+    /// Whether a file that is there is the archive's: by its length and time, or by its bytes.
+    fn is_whole(
+        &mut self,
+        found: &Stat,
+        file: &Entry,
+        len: u64,
+        place: &Place<'_>,
+        entry: &FileEntry,
+    ) -> Result<bool> {
+        let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+        let has_len = u64::try_from(found.st_size).is_ok_and(|found| found == len);
+        if !is_file || !has_len || !has_time(found, file.metadata.mtime) {
+            return Ok(false);
+        }
+        if !self.options.verify {
+            return Ok(true);
+        }
+        let reader = self.selected.content(entry)?;
+        self.has_content(place, &reader)
+    }
+
+    fn has_content(&mut self, place: &Place<'_>, reader: &FileReader) -> Result<bool> {
+        let Ok(found) = place.open() else {
+            return Ok(false);
+        };
+        let mut found_piece = vec![0; PIECE_LEN];
+        let mut damage = Vec::new();
+        let mut pieces = Pieces::new(reader, place.path, self.options.salvage);
+        let mut position = 0;
+        while let Some(piece) = pieces.next(&mut self.buffer, &mut damage)? {
+            match piece {
+                // What the archive has lost can't be compared.
+                Piece::Lost(len) => position += len,
+                Piece::Data(data) => {
+                    let found_piece = &mut found_piece[..data.len()];
+                    let read =
+                        std::os::unix::fs::FileExt::read_exact_at(&found, found_piece, position);
+                    if read.is_err() || *found_piece != *data {
+                        return Ok(false);
+                    }
+                    position += data.len() as u64;
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Whether a file has the time of the archive's, as far as its file system keeps times.
+fn has_time(found: &Stat, mtime: Mtime) -> bool {
+    let nanos = found.st_mtime_nsec;
+    found.st_mtime == mtime.secs && (nanos == u64::from(mtime.nanos) || nanos == 0)
+}
