@@ -87,6 +87,7 @@ impl Command {
     pub(crate) fn fills_stdout(&self) -> bool {
         match self {
             Command::Image(image) => image.is_to_stdout(),
+            Command::Files(files) => files.is_to_stdout(),
             command => matches!(command, Command::Cat(_)),
         }
     }

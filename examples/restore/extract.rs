@@ -18,6 +18,7 @@ use crate::file_arguments::FilesArguments;
 use crate::interrupt::Interrupt;
 use crate::job;
 use crate::output::Output;
+use crate::packed;
 use crate::retries;
 use crate::shown::shown_name;
 
@@ -30,6 +31,7 @@ pub(crate) fn run(
     interrupt: &Interrupt,
     output: &Output,
 ) -> Result<Exit, Failure> {
+    check(arguments)?;
     let archive = FileArchive::open(&arguments.archive, options, interrupt, output)?;
     let _running = interrupt.run()?;
     let (files, name) = (&archive.files, &arguments.archive.archive);
@@ -37,9 +39,27 @@ pub(crate) fn run(
     if let Some(path) = &arguments.prelude_target {
         write_prelude(files, path, options.overwrite, name, output)?;
     }
+    if let Some(format) = arguments.format {
+        let pack = files.pack(&selection).salvage(arguments.salvage);
+        return packed::to_stdout(&pack, format, name, interrupt, output);
+    }
     let extract = extract(arguments, options, selection);
     let salvages = arguments.salvage;
     to_folder(files, name, &extract, salvages, &arguments.folder, output)
+}
+
+/// Refuses a standard output without a format, and a format without standard output.
+fn check(arguments: &FilesArguments) -> Result<(), Failure> {
+    let is_stdout = arguments.folder.as_os_str() == "-";
+    match arguments.format {
+        None if is_stdout => Err(Failure::usage(
+            "standard output takes one archive: --format tar or --format zip",
+        )),
+        Some(_) if !is_stdout => Err(Failure::usage(
+            "--format writes to standard output: name `-` in place of the folder",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Opens a file archive.

@@ -253,14 +253,14 @@ fn is_in_the_way(failure: &ExtractFailure) -> bool {
 }
 
 /// Adds the path of an entry to JSON, as text and as bytes.
-fn set_path(json: &mut Value, path: &Path) {
+pub(crate) fn set_path(json: &mut Value, path: &Path) {
     let path = [b"/", path.as_os_str().as_bytes()].concat();
     json["path"] = String::from_utf8_lossy(&path).into();
     json["path_base64"] = BASE64_STANDARD.encode(&path).into();
 }
 
 /// The path of an entry for messages.
-fn shown_path(path: &Path) -> String {
+pub(crate) fn shown_path(path: &Path) -> String {
     match path.as_os_str().as_bytes() {
         b"" => "the root".to_owned(),
         path => shown_name(path),
@@ -310,7 +310,7 @@ fn rest(report: &ExtractReport) -> String {
     counts.fold(String::new(), |text, (_, what)| format!("{text}, {what}"))
 }
 
-fn counted_entries(number: u64) -> String {
+pub(crate) fn counted_entries(number: u64) -> String {
     match number {
         1 => "1 entry".to_owned(),
         number => format!("{number} entries"),

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 /// A file archive of a snapshot.
 #[derive(Args, Debug)]
@@ -83,7 +83,7 @@ pub(crate) struct Find {
 pub(crate) struct FilesArguments {
     #[command(flatten)]
     pub(crate) archive: FileArchive,
-    /// The folder to extract into; it is made if the one above it exists
+    /// The folder to extract into, which is made if the one above it exists; or `-`, with --format: standard output
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,
     /// Extract only this file or folder, such as etc/hosts, or what matches a pattern for paths from the root on, such as
@@ -98,6 +98,9 @@ pub(crate) struct FilesArguments {
     /// folder that matches is extracted with everything in it. A pattern that matches nothing is named.
     #[arg(long = "pattern", value_name = "PATTERN")]
     pub(crate) patterns: Vec<OsString>,
+    /// Write one archive to standard output, with DIR `-`, rather than to make files
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<PackFormat>,
     /// Extract into folders that exist
     ///
     /// Without this, only DIR itself may exist, or what an unfinished extraction has made.
@@ -141,4 +144,20 @@ pub(crate) struct FilesArguments {
     /// Fetch the files that are there already too, and compare them, rather than to keep them for their length and time
     #[arg(long)]
     pub(crate) verify: bool,
+}
+
+impl FilesArguments {
+    /// Whether the files go to standard output as one archive.
+    pub(crate) fn is_to_stdout(&self) -> bool {
+        self.format.is_some() || self.folder.as_os_str() == "-"
+    }
+}
+
+/// A format of archives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PackFormat {
+    /// With all that tar archives can hold: unpack it by `tar --xattrs --xattrs-include='*' --acls --numeric-owner -xpf -`
+    Tar,
+    /// For desktops: files, folders, and symbolic links that stay inside
+    Zip,
 }

@@ -46,6 +46,7 @@ mod mounted;
 mod mounted_file;
 mod open_folder;
 mod output;
+mod packed;
 mod parts;
 mod place;
 mod progress;

@@ -33,6 +33,7 @@ mod mount_files;
 mod mount_metadata;
 mod naming;
 mod network;
+mod packing;
 mod prompt;
 mod range;
 mod reach;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use chunk_restore::files::{Extract, ExtractReport, Files};
 use chunk_restore::{ErrorKind, Restore};
@@ -275,4 +276,41 @@ fn trees_deeper_than_what_is_held_open_come_out() {
         assert_eq!((report.directories, report.hard_links), (601, 401));
         assert_eq!((report.symlinks, report.failed), (600, 0));
     }
+}
+
+/// A file system in memory, mounted for reading only.
+struct ReadOnly(PathBuf);
+
+impl ReadOnly {
+    /// `None` where the user may not mount anything.
+    fn mount(at: PathBuf) -> Option<ReadOnly> {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "ro", "tmpfs"]).arg(&at);
+        let mounted = mount.output().is_ok_and(|output| output.status.success());
+        mounted.then_some(ReadOnly(at))
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_read_only_file_system_in_the_folder_fails_alone() {
+    let tree = Tree::new()
+        .add("d", Node::directory())
+        .add("d/a", Node::file("a"))
+        .add("z", Node::file("z"));
+    let folder = folder();
+    fs::create_dir(folder.path().join("d")).unwrap();
+    let Some(_mounted) = ReadOnly::mount(folder.path().join("d")) else {
+        eprintln!("SKIPPED: this user may not mount a file system");
+        return;
+    };
+    let extract = Extract::new().allow_existing_directories(true);
+    let report = extract.run(&of(&tree), folder.path(), |_| {}).unwrap();
+    assert_eq!(failed(&report), [Path::new("d")]);
+    assert_eq!(fs::read(folder.path().join("z")).unwrap(), b"z");
 }

@@ -6,7 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path};
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags, fchmod, fgetxattr, fstat, mkdirat, open, openat};
+use rustix::fs::{
+    Mode, OFlags, StatVfsMountFlags, fchmod, fgetxattr, fstat, fstatvfs, mkdirat, open, openat,
+};
 use rustix::io::Errno;
 
 use crate::files::extract::attributes::{DEFAULT_ACL, remove_inherited_acls};
@@ -101,6 +103,12 @@ impl Folder {
     /// The number of the file system that the directory is on.
     pub(super) fn device(&self) -> Result<u64, Errno> {
         Ok(fstat(&self.file)?.st_dev)
+    }
+
+    /// Whether the directory's file system is mounted for reading only.
+    pub(super) fn is_read_only(&self) -> bool {
+        let found = fstatvfs(&self.file);
+        found.is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {

@@ -54,6 +54,10 @@ impl Extraction<'_> {
             let device = folder
                 .device()
                 .map_err(|error| entry_error(error, &entry.path))?;
+            // A file system that is mounted in the folder fails alone.
+            if !self.file_systems.contains_key(&device) && folder.is_read_only() {
+                return Err(entry_error(Errno::ROFS, &entry.path));
+            }
             (self.file_systems)
                 .entry(device)
                 .or_insert_with(|| folder.clone());

@@ -103,7 +103,8 @@ impl LeftOut {
     }
 }
 
-/// An entry that could not be restored.
+/// An entry that could not be restored. A regular file that only lacks properties is there, for its
+/// owner alone and without its time.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ExtractFailure {
