@@ -84,7 +84,9 @@
 //!
 //! Backups of containers and hosts are *file archives* (`root.pxar`, or `root.mpxar` with
 //! `root.ppxar`). `files::Files` opens one: it lists the entries, looks up a path, and reads single
-//! files, and fetches only the chunks that it needs. `files::pxar` decodes such an archive from any
+//! files, and fetches only the chunks that it needs. `files::Extract` extracts all of them or a part,
+//! with everything that the archive says of them, and changes nothing outside its folder.
+//! `Files::pack` makes a tar or zip archive of them. `files::pxar` decodes a file archive from any
 //! stream of bytes.
 //!
 //! # Guarantees
@@ -100,7 +102,8 @@
 //!   offset, and says whether the chunk is *missing*, *corrupt* or *unreadable*, or merely could *not
 //!   be fetched* ([`ErrorKind`]).
 //! - Whatever stops a restore, running it again continues it. What the target holds is believed only
-//!   by its digest.
+//!   by its digest. Extracted files are believed by their length and time, which they get once their
+//!   data is durable, or compared with the archive if that is wanted.
 //! - With [`Restore::salvage`], zeros take the place of lost chunks, and [`Report::damage`] lists all
 //!   of them. A chunk that merely could not be reached is never replaced by zeros.
 //! - With a key, a manifest must be signed by that key, unless the caller allows otherwise by name.
