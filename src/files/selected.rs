@@ -18,9 +18,9 @@ use crate::files::{FileEntry, FileReader, Node};
 /// that the chunks of their files come at the same time.
 const ENTRIES_AHEAD: usize = 256;
 
-/// The most bytes of extended attributes that these entries may have, before fewer of them are looked
-/// for.
-const ATTRIBUTES_AHEAD_MAX: u64 = 16 << 20;
+/// How many bytes of files and of extended attributes these entries may have together, before fewer of
+/// them are looked for: attributes take memory, and chunks that come too early push out others.
+const LEN_AHEAD_MAX: u64 = 16 << 20;
 
 /// How much of each of these files is asked for ahead of time. Who reads a long file on and on gets
 /// the rest ahead of time in any case.
@@ -37,8 +37,8 @@ pub(crate) struct Selected {
     open: Vec<OpenDirectory>,
     /// Entries that are taken and were not handed out yet.
     ready: VecDeque<FileEntry>,
-    /// The length of their extended attributes.
-    ready_attributes: u64,
+    /// The length of their bytes and extended attributes.
+    ready_len: u64,
     /// How many entries are looked for before the first of them is handed out.
     ahead: usize,
     /// How the walks ended, once they have: with an error or without.
@@ -104,7 +104,7 @@ impl Selected {
             walk: None,
             open: Vec::new(),
             ready: VecDeque::new(),
-            ready_attributes: 0,
+            ready_len: 0,
             // In an archive that is not split, the files come with their entries.
             ahead: if tree.is_split() { ENTRIES_AHEAD } else { 1 },
             outcome: None,
@@ -144,7 +144,8 @@ impl Selected {
             }
         }
         let next = self.ready.pop_front();
-        self.ready_attributes -= next.as_ref().map_or(0, attributes_len);
+        let len = next.as_ref().map_or(0, len_of);
+        self.ready_len = self.ready_len.saturating_sub(len);
         match (next, &self.outcome) {
             (None, Some(Some(error))) => Err(error.clone()),
             (entry, _) => Ok(entry),
@@ -152,8 +153,7 @@ impl Selected {
     }
 
     fn is_ahead_too_little(&self) -> bool {
-        self.ready.is_empty()
-            || (self.ready.len() < self.ahead && self.ready_attributes < ATTRIBUTES_AHEAD_MAX)
+        self.ready.is_empty() || (self.ready.len() < self.ahead && self.ready_len < LEN_AHEAD_MAX)
     }
 
     /// Walks to the next entry, whether it is taken or not; `false` after the last one.
@@ -332,11 +332,11 @@ impl Selected {
         if is_out {
             for directory in self.open.iter_mut().filter(|open| !open.is_out) {
                 directory.is_out = true;
-                self.ready_attributes += attributes_len(&directory.entry);
+                self.ready_len = self.ready_len.saturating_add(len_of(&directory.entry));
                 self.ready.push_back(directory.entry.clone());
             }
             self.prefetch(&entry);
-            self.ready_attributes += attributes_len(&entry);
+            self.ready_len = self.ready_len.saturating_add(len_of(&entry));
             self.ready.push_back(entry.clone());
         }
         if is_directory {
@@ -367,10 +367,15 @@ impl Part {
     }
 }
 
-fn attributes_len(entry: &FileEntry) -> u64 {
-    match &entry.node {
-        Node::Entry(entry) => entry.metadata.attributes_len(),
-        Node::HardLink(_) => 0,
+/// The length of an entry's bytes and extended attributes.
+fn len_of(entry: &FileEntry) -> u64 {
+    let Node::Entry(entry) = &entry.node else {
+        return 0;
+    };
+    let attributes_len = entry.metadata.attributes_len();
+    match entry.kind {
+        EntryKind::File(payload) => attributes_len.saturating_add(payload.len),
+        _ => attributes_len,
     }
 }
 
