@@ -22,6 +22,10 @@ use crate::packed;
 use crate::retries;
 use crate::shown::shown_name;
 
+/// What to do about something that is in the way of `restore files`.
+const IN_THE_WAY: &str = "--allow-existing-dirs extracts into folders that exist, and --overwrite \
+     replaces files and links that are in the way";
+
 /// The file that says that the extraction into a folder is unfinished.
 const UNFINISHED: &str = ".chunk-restore-unfinished";
 
@@ -45,7 +49,8 @@ pub(crate) fn run(
     }
     let extract = extract(arguments, options, selection);
     let salvages = arguments.salvage;
-    to_folder(files, name, &extract, salvages, &arguments.folder, output)
+    let folder = &arguments.folder;
+    to_folder(files, name, &extract, salvages, folder, IN_THE_WAY, output)
 }
 
 /// Refuses a standard output without a format, and a format without standard output.
@@ -62,9 +67,10 @@ fn check(arguments: &FilesArguments) -> Result<(), Failure> {
     }
 }
 
-/// Opens a file archive.
+/// Opens a file archive, which messages call by its name.
 pub(crate) fn open(
     snapshot: &Snapshot,
+    file: &str,
     name: &str,
     options: &Options,
     interrupt: &Interrupt,
@@ -72,7 +78,7 @@ pub(crate) fn open(
 ) -> Result<Files, Failure> {
     let restore = job::settings(options, interrupt).patience(options.patience());
     let restore = retries::telling(restore, name, output);
-    file_archive::open(snapshot, name, &restore)
+    file_archive::open(snapshot, file, &restore)
 }
 
 /// Extracts a file archive into a folder, and tells how it goes.
@@ -82,24 +88,31 @@ pub(crate) fn to_folder(
     extract: &Extract,
     salvages: bool,
     folder: &Path,
+    in_the_way: &'static str,
     output: &Output,
 ) -> Result<Exit, Failure> {
-    let mut shown = Extraction::new(name, output);
+    let mut shown = Extraction::new(name, in_the_way, output);
     match extract.run(files, folder, |report| shown.observe(report)) {
         Ok(report) => {
             shown.tell(folder, &report);
             Ok(exit(&report))
         }
         Err(error) => {
+            let has_begun = shown.has_begun;
             // The line that shows the progress would be in the way of the message.
             drop(shown);
-            Err(failed(error, name, salvages, folder))
+            let failure = failed(error, name, salvages);
+            // Before it begins, the mark is that of another command.
+            match has_begun && folder.join(UNFINISHED).symlink_metadata().is_ok() {
+                true => Err(failure.leaves(folder)),
+                false => Err(failure),
+            }
         }
     }
 }
 
 /// The failure for an error that ended an extraction.
-fn failed(error: Error, name: &str, salvages: bool, folder: &Path) -> Failure {
+fn failed(error: Error, name: &str, salvages: bool) -> Failure {
     let is_target = error.kind() == ErrorKind::Target;
     let mut failure = Failure::from(error);
     if !is_target {
@@ -109,10 +122,7 @@ fn failed(error: Error, name: &str, salvages: bool, folder: &Path) -> Failure {
         failure = failure
             .advises("--salvage puts zeros in place of what is damaged, and lists the files");
     }
-    match folder.join(UNFINISHED).symlink_metadata() {
-        Ok(_) => failure.leaves(folder),
-        Err(_) => failure,
-    }
+    failure
 }
 
 fn exit(report: &ExtractReport) -> Exit {
@@ -146,6 +156,9 @@ fn extract(arguments: &FilesArguments, options: &Options, selection: Selection) 
 /// pattern that begins at the root.
 fn selection(archive: &FileArchive, arguments: &FilesArguments) -> Result<Selection, Failure> {
     let mut selection = Selection::default();
+    if arguments.paths.is_empty() && !arguments.patterns.is_empty() {
+        file_archive::check_includes(&arguments.patterns)?;
+    }
     for name in &arguments.paths {
         let bytes = name.as_os_str().as_bytes();
         let may_be_pattern = bytes.iter().any(|byte| b"*?[\\".contains(byte));

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use chunk_restore::ErrorKind;
-use chunk_restore::files::{ExtractFailure, ExtractReport, FileDamage, Omission};
+use chunk_restore::files::{EntryFailure, ExtractReport, FileDamage, Omission, Pattern};
+use chunk_restore::{ErrorKind, Scope};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -53,10 +53,18 @@ pub(crate) struct Extraction<'a> {
     /// How many failures and damages were told.
     failures: usize,
     damages: usize,
+    /// What to do about something that is in the way.
+    in_the_way: &'static str,
+    /// Whether the extraction has begun.
+    pub(crate) has_begun: bool,
 }
 
 impl<'a> Extraction<'a> {
-    pub(crate) fn new(name: &'a str, output: &'a Output) -> Extraction<'a> {
+    pub(crate) fn new(
+        name: &'a str,
+        in_the_way: &'static str,
+        output: &'a Output,
+    ) -> Extraction<'a> {
         let is_for_people = !output.is_json() && !output.is_quiet();
         let has_bar = is_for_people && io::stderr().is_terminal();
         let mut extraction = Extraction {
@@ -68,6 +76,8 @@ impl<'a> Extraction<'a> {
             due: Duration::ZERO,
             failures: 0,
             damages: 0,
+            in_the_way,
+            has_begun: false,
         };
         extraction.due = match output.is_json() {
             true => Duration::ZERO,
@@ -85,11 +95,12 @@ impl<'a> Extraction<'a> {
     }
 
     pub(crate) fn observe(&mut self, report: &ExtractReport) {
+        self.has_begun = true;
         for failure in &report.failures[self.failures..] {
             self.tell_failure(failure);
         }
         for damage in &report.damage[self.damages..] {
-            self.tell_damage(damage);
+            beside_bar(|| tell_damage(self.name, damage, self.output));
         }
         (self.failures, self.damages) = (report.failures.len(), report.damage.len());
         if report.elapsed < self.due {
@@ -110,10 +121,10 @@ impl<'a> Extraction<'a> {
     pub(crate) fn tell(&self, folder: &Path, report: &ExtractReport) {
         self.clear();
         for pattern in &report.unmatched {
-            self.tell_unmatched(pattern.as_bytes());
+            tell_unmatched(self.name, pattern, self.output);
         }
         for omission in &report.omissions {
-            self.tell_omission(omission);
+            tell_omission(self.name, omission, self.output);
         }
         let mut json = self.json("extracted", report);
         json["folder"] = folder.to_string_lossy().into();
@@ -125,44 +136,19 @@ impl<'a> Extraction<'a> {
         }
     }
 
-    fn tell_unmatched(&self, pattern: &[u8]) {
-        let text = format!("{}: nothing matches '{}'", self.name, shown_name(pattern));
-        let json = json!({
-            "event": "unmatched",
-            "archive": self.name,
-            "pattern": String::from_utf8_lossy(pattern),
-            "pattern_base64": BASE64_STANDARD.encode(pattern),
-        });
-        self.output.warn(text, &json);
-    }
-
-    fn tell_omission(&self, omission: &Omission) {
-        let text = format!(
-            "{}: left out: {} of {}, first of {}",
-            self.name,
-            omission.property.name(),
-            counted_entries(omission.count),
-            shown_path(&omission.example)
-        );
-        let mut json = json!({
-            "event": "omitted",
-            "archive": self.name,
-            "property": omission.property.name(),
-            "count": omission.count,
-        });
-        set_path(&mut json, &omission.example);
-        self.output.remark(text, &json);
-    }
-
     fn tell_incomplete(&self, folder: &str, report: &ExtractReport) {
-        let mut text = format!("{folder} is incomplete");
-        text += match report.failures.iter().any(is_in_the_way) {
-            true => {
-                ": --allow-existing-dirs extracts into directories that exist, \
-                 and --overwrite replaces other things"
-            }
-            false => ": the same command goes on with it",
+        // Events tell the same by their numbers.
+        if self.output.is_json() {
+            return;
+        }
+        let failures = &report.failures;
+        let lost_nothing = report.damage.is_empty() && !failures.iter().any(is_lost);
+        let advice = match failures.iter().any(is_in_the_way) {
+            true => self.in_the_way,
+            false if lost_nothing => "the same command goes on with it",
+            false => "the same command completes it once the datastore is healed",
         };
+        let mut text = format!("{folder} is incomplete: {advice}");
         let unlisted = report.failed - report.failures.len() as u64;
         if unlisted > 0 {
             let unlisted = counted_entries(unlisted);
@@ -171,33 +157,13 @@ impl<'a> Extraction<'a> {
         self.output.remark(text, &Value::Null);
     }
 
-    fn tell_failure(&self, failure: &ExtractFailure) {
+    fn tell_failure(&self, failure: &EntryFailure) {
         let told = Failure::from_library(&failure.error).about(self.name);
         let mut json = told.facts();
         json["event"] = "entry_failed".into();
         json["archive"] = self.name.into();
         set_path(&mut json, &failure.path);
         self.warn(&told.text("not restored"), &json);
-    }
-
-    fn tell_damage(&self, damage: &FileDamage) {
-        let len = damage.range.end - damage.range.start;
-        let text = format!(
-            "{}: lost: {len} bytes at offset {} of {}: their chunk is {}",
-            self.name,
-            damage.range.start,
-            shown_path(&damage.path),
-            name_of(damage.kind)
-        );
-        let mut json = json!({
-            "event": "lost",
-            "archive": self.name,
-            "offset": damage.range.start,
-            "len": len,
-            "reason": name_of(damage.kind),
-        });
-        set_path(&mut json, &damage.path);
-        self.warn(&text, &json);
     }
 
     /// Warns while the line on the terminal changes.
@@ -248,8 +214,64 @@ fn bar(name: &str) -> ProgressBar {
 
 /// Whether an entry failed because something else is at its path. Failures of the system have a
 /// cause.
-fn is_in_the_way(failure: &ExtractFailure) -> bool {
+fn is_in_the_way(failure: &EntryFailure) -> bool {
     failure.error.kind() == ErrorKind::Target && failure.error.source().is_none()
+}
+
+/// Whether an entry is lost with its chunk.
+fn is_lost(failure: &EntryFailure) -> bool {
+    failure.error.scope() == Some(Scope::Chunk)
+}
+
+/// Names a pattern that matches nothing.
+pub(crate) fn tell_unmatched(name: &str, pattern: &Pattern, output: &Output) {
+    let pattern = pattern.as_bytes();
+    let text = format!("{name}: nothing matches '{}'", shown_name(pattern));
+    let json = json!({
+        "event": "unmatched",
+        "archive": name,
+        "pattern": String::from_utf8_lossy(pattern),
+        "pattern_base64": BASE64_STANDARD.encode(pattern),
+    });
+    output.warn(text, &json);
+}
+
+/// Names what was left out.
+pub(crate) fn tell_omission(name: &str, omission: &Omission, output: &Output) {
+    let text = format!(
+        "{name}: left out: {} of {}, first of {}",
+        omission.what.name(),
+        counted_entries(omission.count),
+        shown_path(&omission.example)
+    );
+    let mut json = json!({
+        "event": "omitted",
+        "archive": name,
+        "property": omission.what.name(),
+        "count": omission.count,
+    });
+    set_path(&mut json, &omission.example);
+    output.remark(text, &json);
+}
+
+/// Names a part of a file that is lost.
+pub(crate) fn tell_damage(name: &str, damage: &FileDamage, output: &Output) {
+    let len = damage.range.end - damage.range.start;
+    let text = format!(
+        "{name}: lost: {len} bytes at offset {} of {}: their chunk is {}",
+        damage.range.start,
+        shown_path(&damage.path),
+        name_of(damage.kind)
+    );
+    let mut json = json!({
+        "event": "lost",
+        "archive": name,
+        "offset": damage.range.start,
+        "len": len,
+        "reason": name_of(damage.kind),
+    });
+    set_path(&mut json, &damage.path);
+    output.warn(text, &json);
 }
 
 /// Adds the path of an entry to JSON, as text and as bytes.

@@ -1,6 +1,6 @@
 //! Opens a file archive of a snapshot, and looks up what the command line names in it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -146,6 +146,19 @@ pub(crate) fn stem(archive: &str) -> Option<&str> {
 /// hold.
 pub(crate) fn is_part(archive: &str) -> bool {
     stem(archive).is_some() || archive.ends_with(PAYLOADS) || archive == CATALOG
+}
+
+/// Refuses patterns that all exclude, with which nothing can be found.
+pub(crate) fn check_includes(patterns: &[OsString]) -> Result<(), Failure> {
+    let mut patterns = patterns.iter();
+    match patterns.all(|pattern| pattern.as_bytes().starts_with(b"!")) {
+        true => Err(
+            Failure::usage("each pattern excludes, so that nothing can be found").advises(
+                "name what to look for first, such as '**', and what to leave out after it",
+            ),
+        ),
+        false => Ok(()),
+    }
 }
 
 /// The path of an entry with a slash at its start, as pattern and path arguments may have it.

@@ -99,7 +99,10 @@ pub(crate) struct FilesArguments {
     #[arg(long = "pattern", value_name = "PATTERN")]
     pub(crate) patterns: Vec<OsString>,
     /// Write one archive to standard output, with DIR `-`, rather than to make files
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", conflicts_with_all = [
+        "allow_existing_dirs", "overwrite_files", "overwrite_symlinks", "overwrite_hardlinks", "ignore_acls",
+        "ignore_xattrs", "ignore_ownership", "ignore_permissions", "ignore_extract_device_errors", "no_special", "verify",
+    ])]
     pub(crate) format: Option<PackFormat>,
     /// Extract into folders that exist
     ///

@@ -20,6 +20,9 @@ use crate::output::Output;
 use crate::parts::{self, Made, Part};
 use crate::place;
 
+/// What to do about something that is in the way of files.
+const IN_THE_WAY: &str = "--overwrite replaces files and links that are in the way";
+
 pub(crate) fn run(
     get: &Get,
     options: &Options,
@@ -68,6 +71,7 @@ pub(crate) fn run(
             // An archive of which nothing could be restored counts more than anything else, and a
             // failure to write output counts less.
             (Exit::Integrity, _) | (_, Exit::Integrity) => Exit::Integrity,
+            (Exit::Target, _) | (_, Exit::Target) => Exit::Target,
             (Exit::Done, restored) => restored,
             (Exit::Failed, restored) if restored != Exit::Done => restored,
             (exit, _) => exit,
@@ -112,6 +116,7 @@ impl Getting<'_> {
         let opened = extract::open(
             self.snapshot,
             &part.file,
+            &part.archive,
             self.options,
             self.interrupt,
             self.output,
@@ -133,6 +138,7 @@ impl Getting<'_> {
             &extract,
             salvages,
             &path,
+            IN_THE_WAY,
             self.output,
         )
     }

@@ -1,7 +1,8 @@
-//! The program `restore`. Its commands list backups (`list`), restore them (`image`, `get`), check
-//! them (`verify`), measure a server (`bench`), and let other programs read disks without a restore:
-//! over NBD (`serve`) and by FUSE (`mount`). The library does the work; this program adds the command
-//! line.
+//! The program `restore`. Its commands list backups (`list`), restore them (`image`, `get`), extract,
+//! list and read the files of containers and hosts (`files`, `ls`, `find`, `cat`), check backups
+//! (`verify`), measure a server (`bench`), and let other programs read backups without a restore: disks
+//! over NBD (`serve`), and disks and files by FUSE (`mount`). The library does the work; this program
+//! adds the command line.
 
 #![forbid(unsafe_code)]
 

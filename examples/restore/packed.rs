@@ -10,8 +10,10 @@ use chunk_restore::{Error, ErrorKind};
 use serde_json::json;
 
 use crate::exit::Exit;
-use crate::extraction::{counted_entries, set_path, shown_path};
-use crate::failure::{Failure, name_of};
+use crate::extraction::{
+    counted_entries, set_path, shown_path, tell_damage, tell_omission, tell_unmatched,
+};
+use crate::failure::Failure;
 use crate::file_arguments::PackFormat;
 use crate::interrupt::Interrupt;
 use crate::output::Output;
@@ -51,39 +53,14 @@ fn is_closed(error: &Error) -> bool {
 }
 
 fn tell(report: &PackReport, name: &str, output: &Output) -> Exit {
+    for pattern in &report.unmatched {
+        tell_unmatched(name, pattern, output);
+    }
     for omission in &report.omissions {
-        let text = format!(
-            "{name}: left out: {} of {}, first of {}",
-            omission.what.name(),
-            counted_entries(omission.count),
-            shown_path(&omission.example)
-        );
-        let mut json = json!({
-            "event": "omitted",
-            "archive": name,
-            "property": omission.what.name(),
-            "count": omission.count,
-        });
-        set_path(&mut json, &omission.example);
-        output.remark(text, &json);
+        tell_omission(name, omission, output);
     }
     for damage in &report.damage {
-        let len = damage.range.end - damage.range.start;
-        let text = format!(
-            "{name}: lost: {len} bytes at offset {} of {}: their chunk is {}",
-            damage.range.start,
-            shown_path(&damage.path),
-            name_of(damage.kind)
-        );
-        let mut json = json!({
-            "event": "lost",
-            "archive": name,
-            "offset": damage.range.start,
-            "len": len,
-            "reason": name_of(damage.kind),
-        });
-        set_path(&mut json, &damage.path);
-        output.warn(text, &json);
+        tell_damage(name, damage, output);
     }
     for loss in &report.losses {
         let told = Failure::from_library(&loss.error).about(name);
@@ -105,7 +82,7 @@ fn tell(report: &PackReport, name: &str, output: &Output) -> Exit {
         "archive": name,
         "entries": report.entries,
         "bytes": report.bytes,
-        "lost": report.damage.len() + report.losses.len(),
+        "lost": report.damage.len() as u64 + report.lost,
         "seconds": seconds,
     });
     output.remark(text, &json);

@@ -1,8 +1,10 @@
 //! Reads the bytes of a file in pieces, and bridges lost ones with zeros if that is wanted.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::error::{Result, Scope};
+use crate::error::{Error, ErrorKind, Result, Scope};
+use crate::files::pxar::Shown;
 use crate::files::{FileDamage, FileReader};
 
 /// How much of a file is read at once.
@@ -37,7 +39,8 @@ impl<'a> Pieces<'a> {
     /// lost.
     ///
     /// # Errors
-    /// Why a chunk could not be fetched, unless it is lost and salvage is on.
+    /// Why a chunk could not be fetched, unless it is lost and salvage is on;
+    /// [`Corrupt`](ErrorKind::Corrupt) if the archive ends before the file does.
     pub(crate) fn next<'b>(
         &mut self,
         buffer: &'b mut [u8],
@@ -51,6 +54,13 @@ impl<'a> Pieces<'a> {
         let whole = buffer.len();
         let len = usize::try_from(end - self.position).map_or(whole, |len| len.min(whole));
         match self.reader.read_at(&mut buffer[..len], self.position) {
+            Ok(0) => {
+                let message = format!(
+                    "the archive ends before the bytes of {} do",
+                    Shown(self.path.as_os_str().as_bytes())
+                );
+                Err(Error::new(ErrorKind::Corrupt, message))
+            }
             Ok(len) => {
                 self.position += len as u64;
                 Ok(Some(Piece::Data(&buffer[..len])))

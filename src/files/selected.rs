@@ -187,11 +187,10 @@ impl Selected {
             return Ok(true);
         };
         let (around, above) = (std::mem::take(&mut part.around), part.above.clone());
-        for directory in around {
-            self.leave_directories(&directory.path);
-            if self.open.last().is_none_or(|open| open.entry != directory) {
-                self.enter(directory, true, false);
-            }
+        // The directories that are left are those around the part, as far as they were entered.
+        self.leave_directories(&above);
+        for directory in around.into_iter().skip(self.open.len()) {
+            self.enter(directory, true, false);
         }
         let tree = Arc::clone(&self.tree);
         self.walk = Some(match start {

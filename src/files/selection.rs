@@ -81,8 +81,10 @@ impl Selection {
         &self.paths
     }
 
-    /// Whether an entry is taken, in a directory that is taken or not.
-    pub(super) fn takes(&self, path: &Path, is_directory: bool, is_directory_taken: bool) -> bool {
+    /// Whether the entry at a path of the archive is taken. `is_directory_taken` says so of the
+    /// directory around it, and decides where no path and no pattern does.
+    #[must_use]
+    pub fn takes(&self, path: &Path, is_directory: bool, is_directory_taken: bool) -> bool {
         let mut rules = self.rules.iter().rev();
         let rule = rules.find(|rule| rule.pattern.matches(path, is_directory));
         let by_rules = rule.map_or(is_directory_taken, |rule| rule.is_including);

@@ -365,7 +365,7 @@ fn another_user_than_root_gets_everything_but_owners_and_rights() {
     };
     for (snapshot, state) in [SNAPSHOTS[0], SNAPSHOTS[3]] {
         let told = extract(snapshot, &state.to_string()).expect(0);
-        for property in ["owner", "setuid or setgid", "capabilities", "devices"] {
+        for property in ["owners", "setuid or setgid", "capabilities", "devices"] {
             let told_once = told
                 .stderr
                 .matches(&format!("left out: {property} of "))

@@ -23,7 +23,7 @@ fn what_is_in_the_way_is_named_and_stays_unless_it_may_be_replaced() {
     assert!(told.text().contains("1 failed"), "{}", told.text());
     let told = told
         .says("warning: not restored: root.pxar: etc is there already: existing directories are not allowed")
-        .says("out is incomplete: --allow-existing-dirs extracts into directories that exist, and --overwrite");
+        .says("out is incomplete: --allow-existing-dirs extracts into folders that exist, and --overwrite");
     assert_eq!(told.stderr.matches("warning").count(), 1, "{}", told.stderr);
     assert!(home.path("out").join(UNFINISHED).exists());
 
@@ -124,6 +124,7 @@ fn a_lost_chunk_ends_it_or_is_salvaged_and_healed() {
 
         let told = run(&home, &format!("{command} --salvage --output-format json")).expect(3);
         let told = events(&told.text());
+        assert!(told.iter().all(|event| event["event"].is_string()));
         let lost = told.iter().find(|event| event["event"] == "lost").unwrap();
         assert_eq!(
             (&lost["path"], &lost["reason"]),

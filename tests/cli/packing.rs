@@ -78,9 +78,45 @@ fn a_zip_archive_has_the_files() {
 }
 
 #[test]
+fn patterns_choose_and_those_that_match_nothing_are_named() {
+    let home = Home::new();
+    let (_, _) = made(&home, &tree(), &Layout::split());
+    let command = "files host/made root.pxar - --format tar --pattern nosuch* --pattern b";
+    let packed = run(&home, command).expect(0);
+    let packed = packed.says("nothing matches 'nosuch*'");
+    let folder = folder();
+    unpack(&home, "tar", &packed.stdout, folder.path());
+    let read = |path| fs::read_to_string(folder.path().join(path));
+    assert_eq!(read("docs/b").unwrap(), "first");
+    assert!(read("docs/a").is_err() && read("other").is_err());
+    run(&home, "files host/made root.pxar out --pattern !b")
+        .expect(2)
+        .says("each pattern excludes");
+}
+
+#[test]
+fn several_paths_of_one_folder_are_in_the_folder_once() {
+    let home = Home::new();
+    let (_, _) = made(&home, &tree(), &Layout::v1());
+    let packed = run(
+        &home,
+        "files host/made root.pxar - docs/b docs/a --format zip",
+    );
+    let folder = folder();
+    unpack(&home, "zip", &packed.expect(0).stdout, folder.path());
+    for path in ["docs/a", "docs/b"] {
+        assert_eq!(
+            fs::read_to_string(folder.path().join(path)).unwrap(),
+            "first"
+        );
+    }
+}
+
+#[test]
 fn lost_bytes_end_it_or_are_zeros_and_named() {
     let home = Home::new();
     let content = testkit::pxar::Content::random(1, 40_000);
+    let bytes = content.to_vec();
     let tree = Tree::new().add("f", own(Node::file(content)));
     let (store, info) = made(&home, &tree, &Layout::split());
     store.remove_chunk(&info.archive("root.ppxar").digests[2]);
@@ -92,7 +128,15 @@ fn lost_bytes_end_it_or_are_zeros_and_named() {
         .says(" of f: their chunk is missing");
     let folder = folder();
     unpack(&home, "tar", &salvaged.stdout, folder.path());
-    assert_eq!(fs::metadata(folder.path().join("f")).unwrap().len(), 40_000);
+    let found = fs::read(folder.path().join("f")).unwrap();
+    assert_eq!(found.len(), bytes.len());
+    let differ = found
+        .iter()
+        .zip(&bytes)
+        .filter(|(found, byte)| found != byte);
+    let differ: Vec<u8> = differ.map(|(found, _)| *found).collect();
+    assert!(differ.iter().all(|byte| *byte == 0));
+    assert!((1000..20_000).contains(&differ.len()), "{}", differ.len());
 }
 
 #[test]
@@ -105,5 +149,14 @@ fn a_format_and_standard_output_belong_together() {
     run(&home, "files host/made root.pxar folder --format tar")
         .expect(2)
         .says("name `-`");
+    for option in [
+        "--no-special",
+        "--ignore-acls",
+        "--overwrite-files",
+        "--verify",
+    ] {
+        let command = format!("files host/made root.pxar - --format tar {option}");
+        run(&home, &command).expect(2).says("cannot be used with");
+    }
     assert!(!home.path("folder").exists() && !home.path("-").exists());
 }

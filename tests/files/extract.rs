@@ -289,6 +289,31 @@ fn a_selection_takes_no_more_than_it_says() {
 }
 
 #[test]
+fn several_paths_of_one_directory_stay_in_it() {
+    for layout in [Layout::v1(), Layout::split()] {
+        let files = open(&small_tree(), &layout);
+        let folder = folder();
+        let paths = [
+            "etc/link",
+            "etc/hosts",
+            "var/log.gz",
+            "etc/empty",
+            "var/big",
+        ];
+        let selection = paths
+            .iter()
+            .fold(Selection::default(), |all, path| all.path(path));
+        let report = whole(&Extract::new().selection(selection), &files, folder.path());
+        // The folder itself, both directories, and the empty one.
+        assert_eq!(report.directories, 4);
+        let mut expected: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+        expected.extend(["etc", "var"].map(PathBuf::from));
+        expected.sort();
+        assert_eq!(self::paths(folder.path()), expected);
+    }
+}
+
+#[test]
 fn a_link_to_a_file_that_is_not_taken_is_the_file() {
     let files = open(&small_tree(), &Layout::v1());
     let folder = folder();
@@ -408,7 +433,7 @@ fn what_gives_rights_can_be_left_out() {
     let report = whole(&Extract::new().special(false), &files, folder.path());
     let mode = fs::metadata(folder.path().join("su")).unwrap().mode();
     assert_eq!(mode & 0o7777, 0o755);
-    assert_eq!(report.omissions[0].property, LeftOut::SetId);
+    assert_eq!(report.omissions[0].what, LeftOut::SetId);
     assert_eq!(report.omissions[0].example, Path::new("su"));
 }
 

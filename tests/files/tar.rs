@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::io;
 use std::path::Path;
 
-use chunk_restore::files::{Files, NotPacked, PackReport, Selection};
+use chunk_restore::files::{Files, LeftOut, PackReport, Selection};
 use chunk_restore::{ErrorKind, Restore};
 use proptest::prelude::*;
 use testkit::pxar::strategy::{Allowed, trees};
@@ -74,7 +74,7 @@ fn gnu_tar_unpacks_what_was_backed_up() {
         let [omission] = &report.omissions[..] else {
             panic!("{report:?}");
         };
-        assert_eq!(omission.what, NotPacked::Socket);
+        assert_eq!(omission.what, LeftOut::Socket);
         assert_eq!(omission.example, Path::new("dev/sock"));
     }
 }
@@ -166,11 +166,11 @@ fn what_a_tar_archive_can_not_hold_is_counted() {
     let omissions = omissions.map(|left| (left.what, left.count, left.example.to_str().unwrap()));
     let omissions: Vec<_> = omissions.collect();
     let expected = [
-        (NotPacked::Socket, 2, "socket"),
-        (NotPacked::Xattrs, 1, "long"),
-        (NotPacked::Flags, 1, "flags"),
-        (NotPacked::FatFlags, 1, "flags"),
-        (NotPacked::ProjectId, 1, "project"),
+        (LeftOut::Socket, 2, "socket"),
+        (LeftOut::Xattrs, 1, "long"),
+        (LeftOut::Flags, 1, "flags"),
+        (LeftOut::FatFlags, 1, "flags"),
+        (LeftOut::ProjectId, 1, "project"),
     ];
     assert_eq!(omissions, expected);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 
 use chunk_restore::Restore;
-use chunk_restore::files::{Files, NotPacked, PackReport, Selection};
+use chunk_restore::files::{Files, LeftOut, PackReport, Selection};
 use proptest::prelude::*;
 use testkit::pxar::strategy::{Allowed, trees};
 use testkit::pxar::{Kind, Layout, Node, Tree, assert_same, encode, hostile};
@@ -135,16 +135,16 @@ fn what_a_zip_archive_can_not_hold_is_counted() {
     let omissions = omissions.map(|left| (left.what, left.count, left.example.to_str().unwrap()));
     let omissions: Vec<_> = omissions.collect();
     let expected = [
-        (NotPacked::Socket, 1, "dev/sock"),
-        (NotPacked::Fifo, 1, "dev/fifo"),
-        (NotPacked::Device, 4, "dev/big"),
-        (NotPacked::OutsideSymlink, 2, "sym/abs"),
-        (NotPacked::HardLink, 4, "hard/b"),
-        (NotPacked::Owner, report.entries, ".hidden"),
-        (NotPacked::Time, 1, "perm/setgid"),
-        (NotPacked::Xattrs, 2, "xattr/dir"),
-        (NotPacked::Capabilities, 1, "xattr/caps"),
-        (NotPacked::Acls, 4, "acl/d"),
+        (LeftOut::Socket, 1, "dev/sock"),
+        (LeftOut::Fifo, 1, "dev/fifo"),
+        (LeftOut::Device, 4, "dev/big"),
+        (LeftOut::OutsideSymlink, 2, "sym/abs"),
+        (LeftOut::HardLink, 4, "hard/b"),
+        (LeftOut::Owner, report.entries, ".hidden"),
+        (LeftOut::Time, 1, "perm/setgid"),
+        (LeftOut::Xattrs, 2, "xattr/dir"),
+        (LeftOut::Capabilities, 1, "xattr/caps"),
+        (LeftOut::Acls, 4, "acl/d"),
     ];
     assert_eq!(omissions, expected);
 }
@@ -190,7 +190,7 @@ fn symbolic_links_that_could_lead_outside_are_left_out() {
     let (archive, report) = zip(&open_made(&tree), &Selection::default());
     assert_eq!(names(&archive), ["d/", "d/inside", "d/windows"]);
     let omission = &report.omissions[0];
-    assert_eq!(omission.what, NotPacked::OutsideSymlink);
+    assert_eq!(omission.what, LeftOut::OutsideSymlink);
     assert_eq!(
         (omission.count, omission.example.to_str()),
         (4, Some("absolute"))

@@ -10,8 +10,8 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::files::extract::options::Properties;
-use crate::files::extract::report::LeftOut;
-use crate::files::pxar::{Acl, Metadata, Mtime};
+use crate::files::omission::LeftOut;
+use crate::files::pxar::{Acl, FAT_FLAGS, Metadata, Mtime};
 
 /// The bits setuid and setgid of a mode.
 const SET_ID: u32 = 0o6000;
@@ -34,9 +34,6 @@ const FLAGS: [(u64, IFlags); 10] = [
     (0x100_0000, IFlags::from_bits_retain(0x400)),
     (0x200_0000, IFlags::PROJECT_INHERIT),
 ];
-
-/// The flags of an archive that FAT file systems have: hidden, system and archive.
-const FAT_FLAGS: u64 = 0xe000;
 
 /// What failed: the property in words, and why.
 pub(super) type Failed = (&'static str, Errno);

@@ -41,15 +41,18 @@ impl Extraction<'_> {
     pub(super) fn seal(&mut self) -> Result<()> {
         self.common.wait_until_idle();
         self.batch = Batch::new();
+        // The kernel tells an error of writing once. So what could not be made durable is forgotten
+        // here, and gets its time from no later call either.
+        let files = std::mem::take(&mut self.common.done.lock().files);
+        let directories = std::mem::take(&mut self.directories);
         self.sync()?;
         let mut done = self.common.done.lock();
         let mut sealing = Sealing::new(&self.target, &self.common.attributes);
-        let files = std::mem::take(&mut done.files);
         for file in &files {
             sealing.file(file, &mut done.report);
         }
-        for directory in self.directories.drain(..) {
-            sealing.directory(&directory, &mut done.report);
+        for directory in &directories {
+            sealing.directory(directory, &mut done.report);
         }
         done.fatal.take().map_or(Ok(()), Err)
     }

@@ -17,7 +17,7 @@ use crate::files::extract::attributes::{Attributes, Failed, remove_inherited_acl
 use crate::files::extract::failure::{ends_everything, exists, failure, not_made};
 use crate::files::extract::folders::Folder;
 use crate::files::extract::new_file::{Naming, NewFile, proc_path};
-use crate::files::extract::report::LeftOut;
+use crate::files::omission::LeftOut;
 use crate::files::pxar::{Device, Entry, EntryKind, Metadata};
 
 /// Why an entry could not be made.
@@ -25,8 +25,16 @@ use crate::files::pxar::{Device, Entry, EntryKind, Metadata};
 pub(super) enum MakeError {
     /// The entry alone failed.
     Entry(Error),
-    /// Nothing else will fare better.
+    /// Nothing else will fare better: the target is full, failing or out of reach, or the archive
+    /// can't be read.
     Everything(Error),
+}
+
+impl From<Error> for MakeError {
+    /// Takes an error of the archive.
+    fn from(error: Error) -> MakeError {
+        MakeError::Everything(error)
+    }
 }
 
 /// The place of an entry in the target.
@@ -309,8 +317,8 @@ impl FileRequest {
         made.map_err(|error| self.place().not_made(error))
     }
 
-    /// Gives the whole file its properties and its name. Adds to `left_out` what it lacks. Without all of its properties the file has
-    /// its name too: only its owner may use it then.
+    /// Gives the whole file its properties and its name. Adds to `left_out` what the file lacks. A
+    /// file that could not get all of its properties has its name too: only its owner may use it.
     pub(super) fn finish(
         &self,
         mut file: NewFile<'_>,

@@ -23,7 +23,7 @@ use crate::files::extract::options::{Overwrite, Properties};
 use crate::files::extract::run::Extraction;
 use crate::files::{Files, Selection};
 
-pub use report::{ExtractFailure, ExtractReport, FileDamage, LeftOut, Omission};
+pub use report::ExtractReport;
 
 /// How to extract the files of an archive: options that all have good defaults, and
 /// [`run`](Extract::run).

@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use crate::error::Result;
 use crate::files::FileEntry;
 use crate::files::extract::folders::Folder;
 use crate::files::extract::make::{
     self, MakeError, OVERWRITE_HARD_LINKS, OVERWRITE_SYMLINKS, Place, REPLACES_NOTHING,
 };
 use crate::files::extract::pending::note;
-use crate::files::extract::report::{ExtractReport, LeftOut};
+use crate::files::extract::report::ExtractReport;
 use crate::files::extract::run::Extraction;
+use crate::files::omission::LeftOut;
 use crate::files::pxar::{Entry, EntryKind, HardLink};
 
 impl<'a> Extraction<'a> {
@@ -70,16 +70,16 @@ impl<'a> Extraction<'a> {
         entry: &FileEntry,
         link: &HardLink,
         observer: &mut dyn FnMut(&ExtractReport),
-    ) -> Result<Result<(), MakeError>> {
+    ) -> Result<(), MakeError> {
         let Some(target) = self.taken.path(link.target) else {
             // The file itself is not taken, so that the first of its links becomes the file.
             let Some(file) = self.selected.resolve(entry)? else {
-                return Ok(Ok(()));
+                return Ok(());
             };
             return self.file(entry, &file, link.offset, observer);
         };
         self.common.wait_until_idle();
-        Ok(self.link_to(entry, &target))
+        self.link_to(entry, &target)
     }
 
     fn link_to(&mut self, entry: &FileEntry, target: &Path) -> Result<(), MakeError> {

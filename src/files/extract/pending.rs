@@ -13,7 +13,8 @@ use crate::files::extract::attributes::{Attributes, Failed, times};
 use crate::files::extract::failure::failure;
 use crate::files::extract::folders::Folder;
 use crate::files::extract::make::FileId;
-use crate::files::extract::report::{ExtractReport, LeftOut};
+use crate::files::extract::report::ExtractReport;
+use crate::files::omission::LeftOut;
 use crate::files::pxar::{Metadata, Mtime};
 
 /// A file that has its name, and not its time yet.

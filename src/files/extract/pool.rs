@@ -11,7 +11,8 @@ use crate::files::extract::attributes::Attributes;
 use crate::files::extract::make::{FileId, FileRequest, MakeError};
 use crate::files::extract::new_file::Naming;
 use crate::files::extract::pending::{PendingFile, note};
-use crate::files::extract::report::{ExtractReport, LeftOut};
+use crate::files::extract::report::ExtractReport;
+use crate::files::omission::LeftOut;
 
 /// How many files may wait for a thread.
 const WAITING_MAX: usize = 64;

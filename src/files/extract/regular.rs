@@ -1,5 +1,7 @@
 //! Regular files: keeps what is there, and makes the others.
 
+use std::os::unix::fs::FileExt;
+
 use rustix::fs::{FileType, Stat};
 
 use crate::error::Result;
@@ -21,31 +23,23 @@ impl Extraction<'_> {
         file: &Entry,
         offset: u64,
         observer: &mut dyn FnMut(&ExtractReport),
-    ) -> Result<Result<(), MakeError>> {
+    ) -> Result<(), MakeError> {
         let EntryKind::File(payload) = file.kind else {
-            return Ok(Ok(()));
+            return Ok(());
         };
-        let folder = match self.folder_around(&entry.path) {
-            Ok(folder) => folder,
-            Err(error) => return Ok(Err(error)),
-        };
+        let folder = self.folder_around(&entry.path)?;
         let replaces = self.options.overwrite.files || self.unfinished.is_own(&entry.path);
         let place = self.place(&folder, &entry.path, replaces, OVERWRITE_FILES);
-        let found = match place.look() {
-            Ok(found) => found,
-            Err(error) => return Ok(Err(error)),
-        };
+        let found = place.look()?;
         if let Some(found) = &found {
             if self.is_whole(found, file, payload.len, &place, entry)? {
                 let report = &mut self.common.done.lock().report;
                 report.kept += 1;
                 report.kept_bytes += payload.len;
                 self.taken.push_any(file.offset, offset, &entry.path);
-                return Ok(Ok(()));
+                return Ok(());
             }
-            if let Err(error) = place.check_replaces(found) {
-                return Ok(Err(error));
-            }
+            place.check_replaces(found)?;
         }
         self.taken.push_any(file.offset, offset, &entry.path);
         self.batch.files += 1;
@@ -60,8 +54,7 @@ impl Extraction<'_> {
             replaces: replaces && found.is_some(),
         };
         if payload.len + file.metadata.attributes_len() <= SMALL_LEN_MAX {
-            self.small_file(entry, request)?;
-            return Ok(Ok(()));
+            return Ok(self.small_file(entry, request)?);
         }
         self.large_file(entry, request, observer)
     }
@@ -97,12 +90,9 @@ impl Extraction<'_> {
         entry: &FileEntry,
         request: FileRequest,
         observer: &mut dyn FnMut(&ExtractReport),
-    ) -> Result<Result<(), MakeError>> {
+    ) -> Result<(), MakeError> {
         let reader = self.selected.content(entry)?;
-        let mut file = match request.create(self.common.naming) {
-            Ok(file) => file,
-            Err(error) => return Ok(Err(error)),
-        };
+        let mut file = request.create(self.common.naming)?;
         let damaged = self.damage.len();
         let mut pieces = Pieces::new(&reader, &entry.path, self.options.salvage);
         let mut position = 0;
@@ -115,9 +105,7 @@ impl Extraction<'_> {
                     (len, Ok(()))
                 }
             };
-            if let Err(error) = written {
-                return Ok(Err(request.place().not_made(error)));
-            }
+            written.map_err(|error| request.place().not_made(error))?;
             position += len;
             // The bytes of a file count for good only when it has its name.
             let report = &mut self.common.done.lock().report;
@@ -130,7 +118,7 @@ impl Extraction<'_> {
         let made = request.finish(file, &self.common.attributes, &mut left_out);
         let is_damaged = self.damage.len() > damaged;
         (self.common).settle(request, reader.len(), is_damaged, made, left_out);
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Whether a file that is there is the archive's: by its length and time, or by its bytes.
@@ -168,8 +156,7 @@ impl Extraction<'_> {
                 Piece::Lost(len) => position += len,
                 Piece::Data(data) => {
                     let found_piece = &mut found_piece[..data.len()];
-                    let read =
-                        std::os::unix::fs::FileExt::read_exact_at(&found, found_piece, position);
+                    let read = found.read_exact_at(found_piece, position);
                     if read.is_err() || *found_piece != *data {
                         return Ok(false);
                     }

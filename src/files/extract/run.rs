@@ -18,8 +18,9 @@ use crate::files::extract::make::MakeError;
 use crate::files::extract::new_file::Naming;
 use crate::files::extract::pending::{PendingDirectory, Sealing};
 use crate::files::extract::pool::{Common, Pool, with_pool};
-use crate::files::extract::report::{ExtractReport, FileDamage};
+use crate::files::extract::report::ExtractReport;
 use crate::files::extract::unfinished::{UNFINISHED, Unfinished};
+use crate::files::omission::FileDamage;
 use crate::files::pieces::PIECE_LEN;
 use crate::files::pxar::EntryKind;
 use crate::files::selected::Selected;
@@ -98,21 +99,16 @@ impl<'a> Extraction<'a> {
         });
         let root = extracted?;
         let mut report = std::mem::take(&mut common.done.lock().report);
-        // Where nothing was made, there is nothing to go on with.
-        let has_begun = report.files > 0 || report.directories > 1;
-        if report.is_complete() || (unfinished.is_new() && !has_begun) {
-            unfinished.end(target.as_fd()).map_err(|error| {
-                let message = format!("{} can't be removed", folder.join(UNFINISHED).display());
-                Error::new(ErrorKind::Target, message).because(std::io::Error::from(error))
-            })?;
-        }
-        // A folder of the user's that takes a part of an archive is still their folder.
-        let is_root = target.is_new || options.selection.is_all();
-        // Everything before this changes the time of the folder.
-        if let Some(root) = root.filter(|_| is_root) {
-            Sealing::new(&target, &common.attributes).directory(&root, &mut report);
-        }
-        let _ = fsync(target.as_fd());
+        let attributes = &common.attributes;
+        finish(
+            options,
+            &target,
+            folder,
+            unfinished,
+            root,
+            attributes,
+            &mut report,
+        )?;
         report.elapsed = begun.elapsed();
         observer(&report);
         Ok(report)
@@ -130,7 +126,7 @@ impl<'a> Extraction<'a> {
                 continue;
             }
             self.skipped = None;
-            let made = self.take(&entry, observer)?;
+            let made = self.take(&entry, observer);
             let lost = self.selected.take_lost();
             let mut done = self.common.done.lock();
             for (directory, error) in lost {
@@ -178,26 +174,55 @@ impl<'a> Extraction<'a> {
         Ok(root)
     }
 
-    /// Makes an entry. An error of the outer result comes from the archive.
+    /// Makes an entry.
     fn take(
         &mut self,
         entry: &FileEntry,
         observer: &mut dyn FnMut(&ExtractReport),
-    ) -> Result<Result<(), MakeError>> {
+    ) -> Result<(), MakeError> {
         if entry.path.as_os_str() == UNFINISHED {
             let error = exists(&entry.path, "the extraction needs this name itself");
-            return Ok(Err(MakeError::Entry(error)));
+            return Err(MakeError::Entry(error));
         }
         match &entry.node {
             Node::Entry(node) => match &node.kind {
-                EntryKind::Directory => Ok(self.directory(entry, node)),
+                EntryKind::Directory => self.directory(entry, node),
                 EntryKind::File(_) => self.file(entry, node, node.offset, observer),
-                EntryKind::Symlink(target) => Ok(self.symlink(entry, node, target)),
-                _ => Ok(self.special(entry, node)),
+                EntryKind::Symlink(target) => self.symlink(entry, node, target),
+                _ => self.special(entry, node),
             },
             Node::HardLink(link) => self.hard_link(entry, link, observer),
         }
     }
+}
+
+/// Takes the mark away if the target is complete, and gives the target folder the properties of the
+/// `root`.
+fn finish(
+    options: &Extract,
+    target: &Folder,
+    folder: &Path,
+    unfinished: Unfinished,
+    root: Option<PendingDirectory>,
+    attributes: &Attributes,
+    report: &mut ExtractReport,
+) -> Result<()> {
+    // Where nothing was made, there is nothing to go on with.
+    let has_begun = report.files > 0 || report.directories > 1;
+    if report.is_complete() || (unfinished.is_new() && !has_begun) {
+        unfinished.end(target.as_fd()).map_err(|error| {
+            let message = format!("{} can't be removed", folder.join(UNFINISHED).display());
+            Error::new(ErrorKind::Target, message).because(std::io::Error::from(error))
+        })?;
+    }
+    // A folder of the user's that takes a part of an archive is still their folder.
+    let is_root = target.is_new || options.selection.is_all();
+    // Everything before this changes the time of the folder.
+    if let Some(root) = root.filter(|_| is_root) {
+        Sealing::new(target, attributes).directory(&root, report);
+    }
+    let _ = fsync(target.as_fd());
+    Ok(())
 }
 
 /// How the names of files begin that are there only for a moment. The name has a part of the archive's

@@ -1,6 +1,6 @@
 //! Copies the contents of files in pieces. With `salvage`, zeros stand for lost bytes.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::files::FileEntry;
 use crate::files::pack::report::Progress;
 use crate::files::pieces::{PIECE_LEN, Piece, Pieces};
@@ -39,7 +39,6 @@ impl Contents {
         self.buffer.resize(PIECE_LEN, 0);
         while let Some(piece) = pieces.next(&mut self.buffer, progress.damage())? {
             let mut lost = match piece {
-                Piece::Data([]) => return Err(cut_short(found)),
                 Piece::Data(bytes) => {
                     write(bytes)?;
                     progress.add_bytes(bytes.len());
@@ -57,10 +56,4 @@ impl Contents {
         }
         Ok(())
     }
-}
-
-fn cut_short(found: &FileEntry) -> Error {
-    let path = found.path.display();
-    let message = format!("the archive ends before the bytes of {path} do");
-    Error::new(ErrorKind::Corrupt, message)
 }

@@ -15,7 +15,7 @@ use crate::files::selected::Selected;
 use crate::files::selection::Selection;
 use crate::files::{FileEntry, Files};
 
-pub use report::{NotPacked, PackLoss, PackOmission, PackReport};
+pub use report::PackReport;
 
 /// How much is collected before it is written to the output.
 const WRITE_LEN: usize = 256 << 10;
@@ -92,7 +92,8 @@ impl Pack {
     ) -> Result<PackReport> {
         let mut packing = self.start(&mut observer)?;
         tar::write(&mut packing, output)?;
-        Ok(packing.progress.finish())
+        let unmatched = packing.selected.take_unmatched();
+        Ok(packing.progress.finish(unmatched))
     }
 
     /// Writes a zip archive for desktops: directories, files, and symbolic links that stay inside,
@@ -120,7 +121,8 @@ impl Pack {
     ) -> Result<PackReport> {
         let mut packing = self.start(&mut observer)?;
         zip::write(&mut packing, output)?;
-        Ok(packing.progress.finish())
+        let unmatched = packing.selected.take_unmatched();
+        Ok(packing.progress.finish(unmatched))
     }
 
     fn start<'a>(&self, observer: &'a mut dyn FnMut(&PackReport)) -> Result<Packing<'a>> {

@@ -20,6 +20,9 @@ pub enum Item<'a> {
     Goodbye(Goodbye),
 }
 
+/// The bits of [`Metadata::flags`] that FAT file systems have: hidden, system and archive.
+pub(crate) const FAT_FLAGS: u64 = 0xe000;
+
 /// A version of the pxar format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]

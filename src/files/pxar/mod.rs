@@ -32,6 +32,7 @@ pub(crate) use goodbye::{Search, TableItem, Tail, goodbye_size, hash_of};
 pub use item::ItemKind;
 pub(crate) use item::{HEADER_LEN, TABLE_ITEM_LEN};
 pub use levels::Limits;
+pub(crate) use metadata::FAT_FLAGS;
 pub use metadata::{
     Acl, AclEntry, DefaultAcl, Device, Entry, EntryKind, Goodbye, HardLink, Item, Metadata, Mtime,
     Payload, Version, Xattr,

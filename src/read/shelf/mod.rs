@@ -159,6 +159,13 @@ impl<T> Shelf<T> {
                 let ticket = *ticket;
                 self.forgets.retain(|forget| *forget != ticket);
             }
+            // Nobody needed the chunk any more, and now somebody does.
+            State::Here { last_use, .. } if urgency == Urgency::Ahead && *last_use < 0 => {
+                self.used.remove(last_use);
+                self.next_use += 1;
+                *last_use = self.next_use;
+                self.unread.insert(*last_use, chunk.digest);
+            }
             _ if urgency == Urgency::Ahead => {}
             State::Waiting(urgency @ Urgency::Ahead) => {
                 *urgency = Urgency::Now;

@@ -127,6 +127,25 @@ fn the_chunk_that_was_used_longest_ago_makes_room_and_unread_ones_stay() {
 }
 
 #[test]
+fn a_chunk_that_is_wanted_again_makes_room_no_sooner_than_others() {
+    let mut shelf = shelf(4);
+    ahead(&mut shelf, 0..2);
+    let asked = wants(&mut shelf);
+    all_come(&mut shelf, &asked);
+    for number in 0..2 {
+        shelf.withdraw(&chunk(number).digest);
+    }
+    ahead(&mut shelf, [0]);
+    for number in 10..14 {
+        let _waiting = wait(&mut shelf, number);
+        let asked = wants(&mut shelf);
+        all_come(&mut shelf, &asked);
+    }
+    assert!(shelf.peek(&chunk(0).digest).is_some());
+    assert!(shelf.peek(&chunk(1).digest).is_none());
+}
+
+#[test]
 fn chunks_that_were_read_ahead_push_one_another_out_only_when_they_are_stale() {
     let mut shelf = shelf(4);
     ahead(&mut shelf, 0..10);

@@ -12,7 +12,8 @@ use std::path::Path;
 use ::tar::EntryType;
 
 use crate::error::Result;
-use crate::files::pack::report::{NotPacked, Progress};
+use crate::files::omission::LeftOut;
+use crate::files::pack::report::Progress;
 use crate::files::pack::tar::header::{BLOCK_LEN, Header, Stat};
 use crate::files::pack::tar::records::Records;
 use crate::files::pack::{Packing, WRITE_LEN, output_error};
@@ -61,7 +62,7 @@ impl<W: Write> Tar<W> {
         entry: &Entry,
     ) -> Result<()> {
         if entry.kind == EntryKind::Socket {
-            packing.progress.leave_out(NotPacked::Socket, &found.path);
+            packing.progress.leave_out(LeftOut::Socket, &found.path);
             return Ok(());
         }
         if matches!(entry.kind, EntryKind::File(_)) {
@@ -184,18 +185,18 @@ fn attributes(progress: &mut Progress<'_>, path: &Path, entry: &Entry) -> Record
         are_all_packed &= records.push_xattr(&xattr.name, &xattr.value);
     }
     if !are_all_packed {
-        progress.leave_out(NotPacked::Xattrs, path);
+        progress.leave_out(LeftOut::Xattrs, path);
     }
     if let Some(fcaps) = &metadata.fcaps
         && !records.push_capabilities(fcaps)
     {
-        progress.leave_out(NotPacked::Capabilities, path);
+        progress.leave_out(LeftOut::Capabilities, path);
     }
     let access = acl::access(metadata);
     let default = acl::default(&metadata.acl).filter(|_| entry.is_directory());
     let is_default_lost = default.is_none() && metadata.acl.default.is_some();
     if !records.push_acls(access.as_deref(), default.as_deref()) || is_default_lost {
-        progress.leave_out(NotPacked::Acls, path);
+        progress.leave_out(LeftOut::Acls, path);
     }
     progress.leave_out_flags(path, metadata);
     records

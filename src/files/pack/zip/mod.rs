@@ -15,8 +15,9 @@ use jiff::civil::date;
 use jiff::tz::Offset;
 
 use crate::error::Result;
+use crate::files::omission::LeftOut;
 use crate::files::pack::Packing;
-use crate::files::pack::report::{NotPacked, Progress};
+use crate::files::pack::report::Progress;
 use crate::files::pack::zip::name::{escape_path, inner_target};
 use crate::files::pack::zip::sink::Sink;
 use crate::files::pxar::{Acl, Entry, EntryKind, Metadata, Mtime, Payload};
@@ -67,7 +68,7 @@ impl<W: Write> Zip<'_, W> {
                     let Some(file) = packing.resolve(&found)? else {
                         continue;
                     };
-                    packing.progress.leave_out(NotPacked::HardLink, &found.path);
+                    packing.progress.leave_out(LeftOut::HardLink, &found.path);
                     self.add_entry(packing, &found, &file)?;
                 }
             }
@@ -85,7 +86,7 @@ impl<W: Write> Zip<'_, W> {
         let name = escape_path(path.as_os_str().as_bytes());
         let progress = &mut packing.progress;
         if name.len() > NAME_LEN_MAX {
-            progress.leave_out(NotPacked::LongPath, path);
+            progress.leave_out(LeftOut::LongPath, path);
             return Ok(());
         }
         match &entry.kind {
@@ -98,7 +99,7 @@ impl<W: Write> Zip<'_, W> {
             EntryKind::Symlink(target) => {
                 let depth = path.components().count() - 1;
                 let Some(target) = inner_target(target, depth) else {
-                    progress.leave_out(NotPacked::OutsideSymlink, path);
+                    progress.leave_out(LeftOut::OutsideSymlink, path);
                     return Ok(());
                 };
                 let options = self.options(entry)?;
@@ -106,15 +107,15 @@ impl<W: Write> Zip<'_, W> {
                 added.map_err(|error| self.sink.error(error))?;
             }
             EntryKind::BlockDevice(_) | EntryKind::CharDevice(_) => {
-                progress.leave_out(NotPacked::Device, path);
+                progress.leave_out(LeftOut::Device, path);
                 return Ok(());
             }
             EntryKind::Fifo => {
-                progress.leave_out(NotPacked::Fifo, path);
+                progress.leave_out(LeftOut::Fifo, path);
                 return Ok(());
             }
             EntryKind::Socket => {
-                progress.leave_out(NotPacked::Socket, path);
+                progress.leave_out(LeftOut::Socket, path);
                 return Ok(());
             }
         }
@@ -205,12 +206,12 @@ fn dos_time(mtime: Mtime) -> DateTime {
 /// Notes what a zip archive can't hold of an entry.
 fn note_omissions(progress: &mut Progress<'_>, path: &Path, metadata: &Metadata) {
     // Every entry has an owner.
-    progress.leave_out(NotPacked::Owner, path);
+    progress.leave_out(LeftOut::Owner, path);
     let omissions = [
-        (NotPacked::Time, seconds(metadata.mtime).is_none()),
-        (NotPacked::Xattrs, !metadata.xattrs.is_empty()),
-        (NotPacked::Capabilities, metadata.fcaps.is_some()),
-        (NotPacked::Acls, metadata.acl != Acl::default()),
+        (LeftOut::Time, seconds(metadata.mtime).is_none()),
+        (LeftOut::Xattrs, !metadata.xattrs.is_empty()),
+        (LeftOut::Capabilities, metadata.fcaps.is_some()),
+        (LeftOut::Acls, metadata.acl != Acl::default()),
     ];
     for (what, is_there) in omissions {
         if is_there {
