@@ -172,7 +172,16 @@ const INNER_ORDER: &[(&str, &[&str])] = &[
     (
         "read",
         &[
-            "report", "streams", "shelf", "filled", "shared", "fill", "driver", "extents", "cursor",
+            "report",
+            "streams",
+            "shelf",
+            "filled",
+            "shared",
+            "fill",
+            "driver",
+            "extents",
+            "cursor",
+            "announced",
         ],
     ),
 ];

@@ -14,7 +14,7 @@ use super::service::FailureHook;
 use super::tally::Tally;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind};
-use crate::read::{Extent, Reader};
+use crate::read::{Announced, Extent, Reader};
 
 /// The most data that is read and sent at once, in bytes. Most reads of a guest are no longer.
 const DATA_LEN_MAX: u32 = UNFRAGMENTED_LEN_MAX;
@@ -50,11 +50,16 @@ struct Failure {
 }
 
 impl Answers<'_> {
-    /// Answers one request.
+    /// Answers one request, whose read may have been announced.
     ///
     /// # Errors
     /// The connection is broken, or can't be used any more.
-    pub(super) fn answer(&self, cookie: u64, command: Command) -> io::Result<()> {
+    pub(super) fn answer(
+        &self,
+        cookie: u64,
+        command: Command,
+        announced: Option<Announced<'_>>,
+    ) -> io::Result<()> {
         if self.cancel.is_cancelled() {
             let message = "the server is shutting down";
             return self.fail(cookie, &Failure::new(ErrorCode::Shutdown, message));
@@ -66,10 +71,11 @@ impl Answers<'_> {
                 is_unfragmented,
             } => {
                 let range = offset..offset + u64::from(len);
+                let source = announced.unwrap_or_else(|| self.reader.announce(range.clone()));
                 match (self.is_structured, is_unfragmented) {
-                    (false, _) => self.read_simple(cookie, range),
-                    (true, true) => self.read_unfragmented(cookie, range),
-                    (true, false) => self.read(cookie, range),
+                    (false, _) => self.read_simple(cookie, range, &source),
+                    (true, true) => self.read_unfragmented(cookie, range, &source),
+                    (true, false) => self.read(cookie, range, &source),
                 }
             }
             Command::BlockStatus {
@@ -86,7 +92,7 @@ impl Answers<'_> {
     }
 
     /// Sends zeros as holes, and data in pieces, each of which is whole before it is announced.
-    fn read(&self, cookie: u64, range: Range<u64>) -> io::Result<()> {
+    fn read(&self, cookie: u64, range: Range<u64>, source: &Announced<'_>) -> io::Result<()> {
         let end = range.end;
         let mut sent = range.start;
         for extent in self.reader.extents(range) {
@@ -96,7 +102,7 @@ impl Answers<'_> {
                 self.send(&hole(cookie, extent.offset, len, extent_end == end))?;
             } else {
                 for piece in pieces(extent.offset..extent_end) {
-                    if !self.send_piece(cookie, piece, end)? {
+                    if !self.send_piece(cookie, piece, end, source)? {
                         return Ok(());
                     }
                 }
@@ -113,24 +119,35 @@ impl Answers<'_> {
     }
 
     /// Sends everything in one piece.
-    fn read_unfragmented(&self, cookie: u64, range: Range<u64>) -> io::Result<()> {
+    fn read_unfragmented(
+        &self,
+        cookie: u64,
+        range: Range<u64>,
+        source: &Announced<'_>,
+    ) -> io::Result<()> {
         let is_zero = |extent: Extent| extent.is_zero;
         if self.reader.extents(range.clone()).all(is_zero) {
-            return self.read(cookie, range);
+            return self.read(cookie, range, source);
         }
         let end = range.end;
-        self.send_piece(cookie, range, end).map(drop)
+        self.send_piece(cookie, range, end, source).map(drop)
     }
 
     /// Sends a piece of data; `end` is the end of the whole read. Returns `false` if the piece
     /// can't be read: then the reply is over.
-    fn send_piece(&self, cookie: u64, piece: Range<u64>, end: u64) -> io::Result<bool> {
+    fn send_piece(
+        &self,
+        cookie: u64,
+        piece: Range<u64>,
+        end: u64,
+        source: &Announced<'_>,
+    ) -> io::Result<bool> {
         let len = piece_len(&piece);
         let mut buffer = self.buffers.take(DATA_HEADER_LEN + len);
         let Some((header, space)) = buffer.split_first_chunk_mut() else {
             return Ok(false);
         };
-        if let Err(failure) = self.read_exact(space, piece.start) {
+        if let Err(failure) = self.read_exact(space, piece.start, source) {
             drop(buffer);
             self.fail(cookie, &failure)?;
             return Ok(false);
@@ -143,14 +160,19 @@ impl Answers<'_> {
     }
 
     /// Reads everything before the reply says that all is well.
-    fn read_simple(&self, cookie: u64, range: Range<u64>) -> io::Result<()> {
+    fn read_simple(
+        &self,
+        cookie: u64,
+        range: Range<u64>,
+        source: &Announced<'_>,
+    ) -> io::Result<()> {
         if range.end - range.start > u64::from(DATA_LEN_MAX) {
-            return self.read_simple_twice(cookie, range);
+            return self.read_simple_twice(cookie, range, source);
         }
         let len = piece_len(&range);
         let mut buffer = self.buffers.take(SIMPLE_LEN + len);
         let (header, space) = buffer.split_at_mut(SIMPLE_LEN);
-        if let Err(failure) = self.read_exact(space, range.start) {
+        if let Err(failure) = self.read_exact(space, range.start, source) {
             drop(buffer);
             return self.fail(cookie, &failure);
         }
@@ -161,11 +183,16 @@ impl Answers<'_> {
     }
 
     /// Reads the range once to see that all of it can be read, and again to send it.
-    fn read_simple_twice(&self, cookie: u64, range: Range<u64>) -> io::Result<()> {
+    fn read_simple_twice(
+        &self,
+        cookie: u64,
+        range: Range<u64>,
+        source: &Announced<'_>,
+    ) -> io::Result<()> {
         let mut buffer = self.buffers.take(DATA_LEN_MAX as usize);
         for piece in pieces(range.clone()) {
             let space = &mut buffer[..piece_len(&piece)];
-            if let Err(failure) = self.read_exact(space, piece.start) {
+            if let Err(failure) = self.read_exact(space, piece.start, source) {
                 drop(buffer);
                 return self.fail(cookie, &failure);
             }
@@ -174,7 +201,7 @@ impl Answers<'_> {
         sending.send(&simple(cookie, None), None)?;
         for piece in pieces(range) {
             let space = &mut buffer[..piece_len(&piece)];
-            if let Err(failure) = self.read_exact(space, piece.start) {
+            if let Err(failure) = self.read_exact(space, piece.start, source) {
                 // The reply can't be taken back, so the connection must end.
                 self.tally.record_failure();
                 return Err(io::Error::other(failure.message));
@@ -185,8 +212,13 @@ impl Answers<'_> {
         Ok(())
     }
 
-    fn read_exact(&self, space: &mut [u8], offset: u64) -> Result<(), Failure> {
-        match self.reader.read_at(space, offset) {
+    fn read_exact(
+        &self,
+        space: &mut [u8],
+        offset: u64,
+        source: &Announced<'_>,
+    ) -> Result<(), Failure> {
+        match source.read_at(space, offset) {
             Ok(count) if count == space.len() => Ok(()),
             Ok(_) => Err(Failure::new(ErrorCode::Io, "the archive is too short")),
             Err(error) => {

@@ -14,7 +14,7 @@ use super::codec::{Agreement, Command, HEADER_LEN, REQUEST_LEN_MAX, Request, Rul
 use super::service::FailureHook;
 use super::tally::Tally;
 use crate::cancel::Cancel;
-use crate::read::Reader;
+use crate::read::{Announced, Reader};
 
 /// How many requests may wait for a worker. When there are as many, no further request is read.
 const QUEUE_LEN_MAX: usize = 64;
@@ -45,8 +45,16 @@ pub(super) struct Transmission<'a> {
 }
 
 /// A request that waits for a worker.
+#[derive(Debug)]
+struct Job<'a> {
+    request: Asked,
+    /// The read, where the reader knows of it already.
+    announced: Option<Announced<'a>>,
+}
+
+/// A request that was checked.
 #[derive(Clone, Copy, Debug)]
-struct Job {
+struct Asked {
     cookie: u64,
     command: Command,
 }
@@ -79,9 +87,9 @@ pub(super) fn transmit(transmission: &Transmission<'_>, rest: Vec<u8>) {
         };
         let mut started = 0;
         // A connection that broke has no more requests.
-        while let Ok(Some(job)) = requests.next() {
-            let before = open.record(job.command);
-            fetch_early(transmission.reader, job.command, before);
+        while let Ok(Some(request)) = requests.next() {
+            let before = open.record(request.command);
+            let announced = fetch_early(transmission.reader, request.command, before);
             if started < open.workers() {
                 let is_started = workers.start(scope).is_ok();
                 started += usize::from(is_started);
@@ -91,7 +99,7 @@ pub(super) fn transmit(transmission: &Transmission<'_>, rest: Vec<u8>) {
                 transmission.channel.abort();
                 break;
             }
-            if sender.send(job).is_err() {
+            if sender.send(Job { request, announced }).is_err() {
                 break;
             }
         }
@@ -128,14 +136,17 @@ impl OpenRequests {
 }
 
 /// Has the data of a request fetched before its turn, so that requests don't wait for one another.
-/// The open reads before it ask for `before` bytes.
-fn fetch_early(reader: &Reader, command: Command, before: u64) {
+/// The open reads before it ask for `before` bytes. Returns the read that was announced.
+fn fetch_early(reader: &Reader, command: Command, before: u64) -> Option<Announced<'_>> {
     match command {
         Command::Read { offset, len, .. } if before < HINTED_LEN_MAX => {
-            reader.prefetch(offset..offset + u64::from(len));
+            Some(reader.announce(offset..offset + u64::from(len)))
         }
-        Command::Cache { offset, len } => reader.prefetch(offset..offset + u64::from(len)),
-        _ => {}
+        Command::Cache { offset, len } => {
+            reader.prefetch(offset..offset + u64::from(len));
+            None
+        }
+        _ => None,
     }
 }
 
@@ -155,7 +166,7 @@ struct Requests<'a> {
 
 impl Requests<'_> {
     /// The next request; `None` if there is no further one.
-    fn next(&mut self) -> io::Result<Option<Job>> {
+    fn next(&mut self) -> io::Result<Option<Asked>> {
         while self.input.len() < HEADER_LEN {
             if self.receive()? == 0 {
                 return Ok(None);
@@ -183,7 +194,7 @@ impl Requests<'_> {
         });
         let cookie = request.cookie;
         let is_last = matches!(command, Command::Disconnect);
-        Ok((!is_last).then_some(Job { cookie, command }))
+        Ok((!is_last).then_some(Asked { cookie, command }))
     }
 
     /// Throws away the data of a write. Says whether all of it came.
@@ -208,7 +219,7 @@ impl Requests<'_> {
 
 /// What the workers of a connection share.
 struct Workers<'a> {
-    receiver: Receiver<Job>,
+    receiver: Receiver<Job<'a>>,
     answers: &'a Answers<'a>,
     open: &'a OpenRequests,
 }
@@ -228,10 +239,11 @@ impl<'a> Workers<'a> {
 }
 
 /// Answers requests until there are no more.
-fn work(receiver: &Receiver<Job>, answers: &Answers<'_>, open: &OpenRequests) {
+fn work(receiver: &Receiver<Job<'_>>, answers: &Answers<'_>, open: &OpenRequests) {
     let mut panic = None;
-    for Job { cookie, command } in receiver {
-        let answer = AssertUnwindSafe(|| answers.answer(cookie, command));
+    for Job { request, announced } in receiver {
+        let Asked { cookie, command } = request;
+        let answer = AssertUnwindSafe(|| answers.answer(cookie, command, announced));
         let answered = catch_unwind(answer);
         open.record_answer(command);
         if !matches!(answered, Ok(Ok(()))) {

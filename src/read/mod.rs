@@ -1,5 +1,7 @@
 //! Reads any bytes of an archive at any time, from any number of threads: [`Reader`].
 
+#[cfg(feature = "nbd")]
+mod announced;
 mod cursor;
 mod driver;
 mod extents;
@@ -23,10 +25,12 @@ use crate::error::Result;
 use crate::fetch::{Fetcher, Threads};
 use crate::read::driver::Driver;
 use crate::read::shared::Shared;
-use crate::read::streams::Read;
+use crate::read::streams::{Read, StreamId};
 use crate::restore::Restore;
 use crate::target::FileTarget;
 
+#[cfg(feature = "nbd")]
+pub(crate) use announced::Announced;
 pub use cursor::Cursor;
 pub use extents::{Extent, Extents};
 pub use fill::Fill;
@@ -135,14 +139,19 @@ impl Reader {
     /// unspecified.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         let shared = &self.0.shared;
-        let index = shared.archive.index();
         let len = (buffer.len() as u64).min(self.len().saturating_sub(offset));
-        let range = offset..offset + len;
-        let Some(read) = self.locate(range) else {
+        let Some(read) = self.locate(offset..offset + len) else {
             return Ok(0);
         };
         shared.counts.reads.fetch_add(1, Ordering::Relaxed);
-        shared.begin(&read);
+        let stream = shared.begin(&read);
+        self.copy(&read, &mut buffer[..len as usize], stream)
+    }
+
+    /// Fills the buffer, which is as long as the read, with its bytes.
+    fn copy(&self, read: &Read, buffer: &mut [u8], stream: StreamId) -> Result<usize> {
+        let shared = &self.0.shared;
+        let index = shared.archive.index();
         let ahead = shared.ahead_max.load(Ordering::Relaxed).max(1);
         let mut done = 0;
         for position in read.first..=read.last {
@@ -150,7 +159,7 @@ impl Reader {
                 break;
             };
             let from = (read.bytes.start + done as u64 - chunk.offset) as usize;
-            let count = (chunk.len as usize - from).min(len as usize - done);
+            let count = (chunk.len as usize - from).min(buffer.len() - done);
             let piece = &mut buffer[done..][..count];
             done += count;
             // While this chunk is waited for, the others come.
@@ -160,7 +169,7 @@ impl Reader {
                 shared.want_now(also);
                 continue;
             }
-            let data = shared.chunk(position, &chunk, also)?;
+            let data = shared.chunk(position, &chunk, also, stream)?;
             piece.copy_from_slice(&data.data()[from..][..count]);
             shared.release(data);
         }

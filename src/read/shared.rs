@@ -17,7 +17,7 @@ use crate::format::index::zeros::ZeroDigests;
 use crate::read::filled::Filled;
 use crate::read::report::ReadReport;
 use crate::read::shelf::{Delivery, Shelf};
-use crate::read::streams::{LOOK_AHEAD_MAX, Read, Streams};
+use crate::read::streams::{Advice, LOOK_AHEAD_MAX, Read, StreamId, Streams};
 
 /// The fill looks for the next chunks to fetch among so many at the most: a disk may be nearly empty.
 const FILL_LOOK_AHEAD_MAX: usize = 4096;
@@ -118,19 +118,12 @@ impl Shared {
     }
 
     /// Asks for the chunks of a read, as many as may be asked for at once, and for those that the
-    /// next reads will need.
-    pub(super) fn begin(&self, read: &Read) {
+    /// next reads will need. Returns the stream that the read belongs to.
+    pub(super) fn begin(&self, read: &Read) -> StreamId {
         let most = self.ahead_max.load(Ordering::Relaxed);
-        let advice = self
-            .streams
-            .lock()
-            .record(read, most, |positions| self.next_data(positions));
+        let advice = self.record(read, most);
         let mut shelf = self.shelf.lock();
-        for position in advice.dropped {
-            if let Some(chunk) = self.archive.index().chunk(position) {
-                shelf.withdraw(&chunk.digest);
-            }
-        }
+        self.withdraw(&mut shelf, &advice);
         if read.last > read.first {
             let last = read.last.min(read.first + most);
             self.want(&mut shelf, read.first..=last, Urgency::Now);
@@ -139,15 +132,50 @@ impl Shared {
             // The read's own chunk comes first.
             self.want(&mut shelf, [read.first], Urgency::Now);
             self.want(&mut shelf, advice.ahead, Urgency::Ahead);
+            drop(shelf);
+            // Where the read's own chunk is here, nobody else does.
+            self.ring();
         }
+        advice.stream
+    }
+
+    /// Does the same for a read that comes soon: whoever reads meanwhile comes first.
+    #[cfg(feature = "nbd")]
+    pub(super) fn announce(&self, read: &Read) -> StreamId {
+        let most = self.ahead_max.load(Ordering::Relaxed);
+        let advice = self.record(read, most);
+        let mut shelf = self.shelf.lock();
+        self.withdraw(&mut shelf, &advice);
+        self.want(&mut shelf, self.data_positions(read, most), Urgency::Ahead);
+        self.want(&mut shelf, advice.ahead, Urgency::Ahead);
+        drop(shelf);
+        self.ring();
+        advice.stream
+    }
+
+    fn record(&self, read: &Read, most: usize) -> Advice {
+        let mut streams = self.streams.lock();
+        streams.record(read, most, |positions| self.next_data(positions))
+    }
+
+    fn withdraw(&self, shelf: &mut Shelf<Verified>, advice: &Advice) {
+        let dropped = advice.dropped.iter();
+        for chunk in dropped.filter_map(|position| self.archive.index().chunk(*position)) {
+            shelf.withdraw(&chunk.digest);
+        }
+    }
+
+    /// The positions of a read whose chunks must be fetched: `most` of them.
+    fn data_positions(&self, read: &Read, most: usize) -> Vec<usize> {
+        let last = read.last.min(read.first.saturating_add(LOOK_AHEAD_MAX));
+        let positions = (read.first..=last).filter(|at| self.data_chunk(*at).is_some());
+        positions.take(most).collect()
     }
 
     /// Asks for chunks that will be needed.
     pub(super) fn prefetch(&self, read: &Read) {
         let most = self.ahead_max.load(Ordering::Relaxed);
-        let last = read.last.min(read.first.saturating_add(LOOK_AHEAD_MAX));
-        let positions = (read.first..=last).filter(|at| self.data_chunk(*at).is_some());
-        let positions: Vec<usize> = positions.take(most).collect();
+        let positions = self.data_positions(read, most);
         let mut shelf = self.shelf.lock();
         self.want(&mut shelf, positions, Urgency::Ahead);
         drop(shelf);
@@ -175,8 +203,8 @@ impl Shared {
         }
     }
 
-    /// The data of a chunk, which is fetched if it is not here. The chunk at the position `also` will
-    /// be waited for soon.
+    /// The data of a chunk, which is fetched if it is not here, for a read of a stream. The chunk at
+    /// the position `also` will be waited for soon.
     ///
     /// # Errors
     /// Why the chunk can't be had.
@@ -185,6 +213,7 @@ impl Shared {
         position: usize,
         chunk: &Chunk,
         also: Option<usize>,
+        stream: StreamId,
     ) -> Result<Arc<Verified>> {
         self.counts.chunks.fetch_add(1, Ordering::Relaxed);
         let mut shelf = self.shelf.lock();
@@ -199,11 +228,15 @@ impl Shared {
             self.counts.hits.fetch_add(1, Ordering::Relaxed);
             return Ok(data);
         }
+        let hurried = self.streams.lock().wait(stream);
+        if !hurried.is_empty() {
+            self.want(&mut self.shelf.lock(), hurried, Urgency::Now);
+        }
         self.ring();
+        let delivered = delivery.and_then(|delivery| delivery.recv().ok());
+        self.streams.lock().resume(stream);
         let ended = || Error::new(ErrorKind::Cancelled, "the reader has ended");
-        delivery
-            .and_then(|delivery| delivery.recv().ok())
-            .unwrap_or_else(|| Err(ended()))
+        delivered.unwrap_or_else(|| Err(ended()))
     }
 
     /// A chunk for the fill, and chunks after it that the fill lacks: all of them come behind chunks

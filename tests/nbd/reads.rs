@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
 
-use chunk_restore::Cancel;
 use chunk_restore::nbd::Server;
+use chunk_restore::{Cancel, Restore};
 use testkit::{Image, Prng, Workload, within};
 
 use crate::client::*;
@@ -170,6 +170,34 @@ fn many_outstanding_requests_are_each_answered_once_by_their_cookie() {
             }
         }
         assert_eq!(served.report().requests, 64);
+    });
+}
+
+#[test]
+fn requests_that_come_at_once_are_one_stream_that_is_read_ahead() {
+    const COUNT: u64 = 8;
+    const LEN: u64 = 8 * CHUNK;
+    within(LIMIT, || {
+        let image = Image::new(Workload::Incompressible, 5, 400 * CHUNK, CHUNK);
+        let script = Script::of(image, CHUNK);
+        let (watch, digests) = (Arc::clone(&script.watch), script.digests());
+        let cancel = Cancel::new();
+        let restore = Restore::new().in_flight(16).cancel(&cancel);
+        let reader = restore.reader(&script.archive().0).unwrap();
+        let served = Served::start(exporting(reader), &cancel);
+        let mut client = Client::structured(&served);
+        for cookie in 0..COUNT {
+            client.request(READ, 0, cookie, cookie * LEN, LEN as u32);
+        }
+        let mut open = COUNT;
+        while open > 0 {
+            open -= u64::from(client.chunk().is_last);
+        }
+        // One, two and four chunks ahead, and so on, although each request was read by another worker.
+        let farthest = (COUNT * LEN / CHUNK) as usize + 31;
+        while watch.requests_for(&digests[farthest]) == 0 {
+            thread::yield_now();
+        }
     });
 }
 
