@@ -9,6 +9,7 @@ use chunk_restore::target::Zeros;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::file_arguments::{Cat, FilesArguments, Find, Ls};
+use crate::vm::arguments::Vm;
 use crate::{help, size};
 
 /// How many seconds places may give nothing, unless an option says otherwise.
@@ -46,6 +47,7 @@ pub(crate) enum Command {
     /// again. Where the index of an archive, or a small file, is missing or damaged, it is named, the rest is restored, and
     /// the exit code is 7.
     Get(Get),
+    Vm(Vm),
     Files(FilesArguments),
     /// Fetch, decrypt and check everything, and write nothing
     Verify {

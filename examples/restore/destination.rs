@@ -28,7 +28,7 @@ static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 /// A destination for one archive or small file.
 pub(crate) struct Destination {
     path: PathBuf,
-    target: Box<dyn Target>,
+    target: Box<dyn Target + Send>,
     /// The file until it is complete.
     partial: Option<Partial>,
     /// The path of the file in which zeros stand in for lost chunks.
@@ -187,6 +187,17 @@ impl Destination {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The length of a device, in bytes.
+    pub(crate) fn device_len(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// The file that the bytes go to until it is complete. A device and a file that is only compared
+    /// have none.
+    pub(crate) fn partial_path(&self) -> Option<&Path> {
+        self.partial.as_ref().map(|partial| &*partial.path)
     }
 
     pub(crate) fn target(&mut self) -> &mut dyn Target {

@@ -154,6 +154,11 @@ impl Failure {
         self
     }
 
+    /// The path of the file that is left incomplete.
+    pub(crate) fn left(&self) -> Option<&Path> {
+        self.0.left.as_deref()
+    }
+
     pub(crate) fn exit(&self) -> Exit {
         self.0.exit
     }

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use chunk_restore::target::{PollWriter, Target};
-use chunk_restore::{Error, ErrorKind, Report, Restore, Seed, StreamTarget};
+use chunk_restore::{Archive, Error, ErrorKind, Report, Restore, Seed, StreamTarget};
 use serde_json::{Value, json};
 
 use crate::arguments::Options;
@@ -21,6 +21,7 @@ use crate::interrupt::Interrupt;
 use crate::output::Output;
 use crate::progress::{Progress, numbers};
 use crate::size::Size;
+use crate::vm::together::Together;
 
 /// What the options say about how chunks are fetched. The patience is that of the library, unless an
 /// option names one.
@@ -83,11 +84,28 @@ impl<'a> Job<'a> {
         self
     }
 
+    /// How many bytes of an archive are restored, and how many of them are chunks of zeros.
+    pub(crate) fn planned(&self, archive: &Archive) -> (u64, u64) {
+        let plan = self.restore.plan(archive);
+        (plan.len(), plan.zeros())
+    }
+
     /// Restores into a file or device, and writes a list of the damage.
     pub(crate) fn to_destination(
         &self,
         content: &Content,
+        to: Destination,
+    ) -> Result<Exit, Failure> {
+        self.beside_others(content, to, None)
+    }
+
+    /// Does the same as one of several archives that are restored at the same time: as the one with
+    /// this number, if there is a number.
+    pub(crate) fn beside_others(
+        &self,
+        content: &Content,
         mut to: Destination,
+        together: Option<(&Together<'_>, usize)>,
     ) -> Result<Exit, Failure> {
         let path = to.path().display().to_string();
         if to.is_unlocked() {
@@ -98,7 +116,8 @@ impl<'a> Job<'a> {
                 .warn(text, &json!({ "event": "unlocked", "target": path }));
         }
         let mut begun = false;
-        let report = match self.restore(content, to.target(), &path, &mut begun) {
+        let restored = self.restore(content, to.target(), &path, &mut begun, together);
+        let report = match restored {
             Ok(report) => report,
             Err(failure) => {
                 return Err(match to.into_rest(begun) {
@@ -114,14 +133,20 @@ impl<'a> Job<'a> {
         if report.damage.is_empty() {
             to.forget_damage();
         }
-        let exit = self.tell(content, &place, &report, Some(to.map()))?;
         let untouched = to.untouched(report.len);
-        if untouched > 0 {
-            let text = format!("{place}: the last {} are as they were", Size::of(untouched));
-            self.output
-                .remark(text, &json!({ "event": "untouched", "bytes": untouched }));
+        let tell = || {
+            let exit = self.tell(content, &place, &report, Some(to.map()))?;
+            if untouched > 0 {
+                let text = format!("{place}: the last {} are as they were", Size::of(untouched));
+                self.output
+                    .remark(text, &json!({ "event": "untouched", "bytes": untouched }));
+            }
+            Ok(exit)
+        };
+        match together {
+            Some((together, _)) => together.suspend(tell),
+            None => tell(),
         }
-        Ok(exit)
     }
 
     pub(crate) fn to_stdout(
@@ -139,7 +164,7 @@ impl<'a> Job<'a> {
             .and_then(|stdout| PollWriter::new(stdout, self.interrupt.cancel()))
             .map_err(|error| Failure::target("cannot write to standard output", &error))?;
         let mut target = StreamTarget::new(stdout);
-        let report = self.restore(content, &mut target, place, &mut false)?;
+        let report = self.restore(content, &mut target, place, &mut false, None)?;
         if let Some(map) = map.as_ref().filter(|_| report.damage.is_empty()) {
             map.remove();
         }
@@ -181,15 +206,21 @@ impl<'a> Job<'a> {
         target: &mut dyn Target,
         place: &str,
         begun: &mut bool,
+        together: Option<(&Together<'_>, usize)>,
     ) -> Result<Report, Failure> {
         let _running = self.interrupt.run()?;
         match content {
             Content::Archive { archive, .. } => {
-                let len = self.restore.plan(archive).len();
-                let mut progress = Progress::new(content.name(), len, self.output);
+                let name = content.name();
+                let own = || Progress::new(name, self.planned(archive).0, self.output);
+                let mut progress = together.is_none().then(own);
                 let restored = self.restore.run_with(archive, target, |event| {
                     *begun = true;
-                    progress.observe(&event);
+                    match (&mut progress, together) {
+                        (Some(progress), _) => progress.observe(&event),
+                        (_, Some((together, number))) => together.observe(number, name, &event),
+                        (None, None) => {}
+                    }
                 });
                 drop(progress);
                 restored.map_err(|error| match error.kind() {

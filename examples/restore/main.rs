@@ -1,4 +1,4 @@
-//! The program `restore`. Its commands list backups (`list`), restore them (`image`, `get`), extract,
+//! The program `restore`. Its commands list backups (`list`), restore them (`image`, `get`, `vm`), extract,
 //! list and read the files of containers and hosts (`files`, `ls`, `find`, `cat`), check backups
 //! (`verify`), measure a server (`bench`), and let other programs read backups without a restore: disks
 //! over NBD (`serve`), and disks and files by FUSE (`mount`). The library does the work; this program
@@ -32,6 +32,7 @@ mod find;
 mod folder_reply;
 mod folders;
 mod get;
+mod guest;
 mod help;
 mod image;
 mod interrupt;
@@ -64,6 +65,7 @@ mod table;
 mod trust;
 mod usage;
 mod verify;
+mod vm;
 mod xattrs;
 
 use std::process::ExitCode;
@@ -102,6 +104,7 @@ fn run(arguments: &Arguments, interrupt: &Interrupt, output: &Output) -> Result<
         Command::List(arguments) => list::run(arguments, options, output),
         Command::Image(arguments) => image::run(arguments, options, interrupt, output),
         Command::Get(arguments) => get::run(arguments, options, interrupt, output),
+        Command::Vm(arguments) => vm::run(arguments, options, interrupt, output),
         Command::Files(arguments) => extract::run(arguments, options, interrupt, output),
         Command::Verify { snapshot, archives } => {
             verify::run(snapshot, archives, options, interrupt, output)

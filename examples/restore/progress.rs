@@ -55,13 +55,26 @@ impl<'a> Progress<'a> {
     }
 
     pub(crate) fn observe(&mut self, event: &Event<'_>) {
+        self.observe_of(self.name, event);
+    }
+
+    /// Hears of the archive `name`, where several archives have one progress.
+    pub(crate) fn observe_of(&mut self, name: &str, event: &Event<'_>) {
         match event {
             Event::Progress(report) => self.progress(report),
             Event::Retried(error) => {
-                self.retried(&Failure::from_library(error).about(self.name));
+                self.retried(name, &Failure::from_library(error).about(name));
             }
-            Event::Lost(damage) => self.lost(damage),
+            Event::Lost(damage) => self.lost(name, damage),
             _ => {}
+        }
+    }
+
+    /// Runs something that prints, without the bar in its way.
+    pub(crate) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
         }
     }
 
@@ -90,11 +103,11 @@ impl<'a> Progress<'a> {
             .remark(format!("{}: {}", self.name, Status(report)), &json);
     }
 
-    fn retried(&mut self, failure: &Failure) {
+    fn retried(&mut self, name: &str, failure: &Failure) {
         if self.output.is_json() {
             let mut json = failure.facts();
             json["event"] = "retried".into();
-            json["archive"] = self.name.into();
+            json["archive"] = name.into();
             self.output.remark("", &json);
             return;
         }
@@ -110,11 +123,11 @@ impl<'a> Progress<'a> {
 }
 
 impl Progress<'_> {
-    fn lost(&self, damage: &Damage) {
+    fn lost(&self, name: &str, damage: &Damage) {
         let mut json = damage::json(damage);
         json["event"] = "lost".into();
-        json["archive"] = self.name.into();
-        let text = format!("{}: {}", self.name, damage::text(damage));
+        json["archive"] = name.into();
+        let text = format!("{name}: {}", damage::text(damage));
         match &self.bar {
             Some(bar) => counted(|| bar.println(shown_lines(text))),
             None => self.output.remark(text, &json),

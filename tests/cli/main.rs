@@ -46,6 +46,7 @@ mod serve;
 mod stdout;
 mod targets;
 mod unmount;
+mod vm;
 
 use crate::home::Home;
 

@@ -1,0 +1,182 @@
+//! Which disk goes where, and whether two of them would be written to the same place.
+
+use std::collections::HashMap;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use chunk_restore::Snapshot;
+
+use crate::content;
+use crate::destination::SIDE_FILES;
+use crate::disks::is_disk;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::vm::arguments::Vm;
+
+/// The ending of the names of disks, which may be left out.
+const IMAGE: &str = ".img";
+
+/// A disk of the snapshot, and where it goes.
+#[derive(Debug)]
+pub(super) struct Assigned {
+    /// The server's name of the disk.
+    pub(super) file: String,
+    /// The name that people use, such as `drive-scsi0.img`.
+    pub(super) archive: String,
+    pub(super) path: PathBuf,
+}
+
+impl Assigned {
+    /// The name of the disk without `.img`.
+    pub(super) fn device(&self) -> &str {
+        self.archive.strip_suffix(IMAGE).unwrap_or(&self.archive)
+    }
+}
+
+/// Finds a target for each disk of the snapshot that is not left out.
+///
+/// # Errors
+/// A disk that is named is not there, or is named twice; a disk has no target; the snapshot has no
+/// disks.
+pub(super) fn assign(snapshot: &Snapshot, vm: &Vm) -> Result<Vec<Assigned>, Failure> {
+    let files = snapshot.manifest().files().iter();
+    let disks: Vec<&str> = (files.map(|file| file.name()))
+        .filter(|name| is_disk(name))
+        .collect();
+    if disks.is_empty() {
+        let name = snapshot.name();
+        return Err(
+            Failure::usage(format!("{name} has no disks, and is no guest's backup"))
+                .advises("`restore get` restores everything, `restore files` files"),
+        );
+    }
+    let mut named: HashMap<&str, Option<&Path>> = HashMap::new();
+    let maps = (vm.maps.iter()).map(|map| (&map.disk, Some(&*map.target)));
+    for (name, target) in maps.chain(vm.skipped.iter().map(|name| (name, None))) {
+        let file = find(snapshot, &disks, name)?;
+        if named.insert(file, target).is_some() {
+            let name = content::name_of(snapshot, file);
+            return Err(Failure::usage(format!(
+                "{name} is named twice: a disk has one target, or is left out by --skip"
+            )));
+        }
+    }
+    let mut assigned = Vec::new();
+    for file in disks {
+        let archive = content::name_of(snapshot, file).to_owned();
+        let path = match (named.get(file), &vm.dir) {
+            (Some(None), _) => continue,
+            (Some(Some(target)), _) => target.to_path_buf(),
+            (None, Some(folder)) => folder.join(&archive),
+            (None, None) => {
+                return Err(Failure::usage(format!("{archive} has no target")).advises(format!(
+                    "give one by --map {archive}=TARGET, or a folder for all others by --dir, or leave it out by --skip {archive}"
+                )));
+            }
+        };
+        let file = file.to_owned();
+        assigned.push(Assigned {
+            file,
+            archive,
+            path,
+        });
+    }
+    if assigned.is_empty() {
+        return Err(Failure::usage("all disks are left out"));
+    }
+    Ok(assigned)
+}
+
+/// The server's name of a disk that is named with or without `.img`.
+fn find<'a>(snapshot: &Snapshot, disks: &[&'a str], name: &str) -> Result<&'a str, Failure> {
+    let is_named = |file: &&&str| {
+        let archive = content::name_of(snapshot, file);
+        [**file, archive].contains(&name) || archive.strip_suffix(IMAGE) == Some(name)
+    };
+    match disks.iter().find(is_named) {
+        Some(file) => Ok(file),
+        None => {
+            let names: Vec<&str> = disks
+                .iter()
+                .map(|file| content::name_of(snapshot, file))
+                .collect();
+            let (snapshot, names) = (snapshot.name(), names.join(", "));
+            let message = format!("{snapshot} has no disk {name}, but {names}");
+            Err(Failure::usage(message).with_exit(Exit::NotFound))
+        }
+    }
+}
+
+/// Refuses two disks, or a disk and another `file`, that would be written to the same place, whatever
+/// names the place has.
+pub(super) fn check_apart(assigned: &[Assigned], files: &[PathBuf]) -> Result<(), Failure> {
+    let mut places: HashMap<Spot, (&str, &Path)> = HashMap::new();
+    let disks = assigned.iter().map(|disk| (&*disk.archive, &*disk.path));
+    let files = files
+        .iter()
+        .map(|path| ("what is written beside the disks", &**path));
+    for (what, path) in disks.chain(files) {
+        for spot in spots(path) {
+            if let Some((other, there)) = places.insert(spot, (what, path))
+                && (other, there) != (what, path)
+            {
+                let (path, there) = (path.display(), there.display());
+                return Err(Failure::usage(
+                    match path.to_string() == there.to_string() {
+                        true => format!("{other} and {what} have the same target {path}"),
+                        false => format!(
+                            "{other} and {what} have the same target, or one would be in the way of the other: {there} and {path}"
+                        ),
+                    },
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a place that is written to is known by.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Spot {
+    /// A device by its number: it may have several names.
+    Device(u64),
+    /// A file that exists.
+    File(u64, u64),
+    /// A name in a folder that exists.
+    Name(u64, u64, Vec<u8>),
+    /// A path that leads nowhere.
+    Path(PathBuf),
+}
+
+/// The places that are written to, or may be, where `path` is a target.
+fn spots(path: &Path) -> Vec<Spot> {
+    let found = path.metadata().ok();
+    if let Some(device) = found
+        .as_ref()
+        .filter(|found| found.file_type().is_block_device())
+    {
+        return vec![Spot::Device(device.rdev())];
+    }
+    let file = |found: Metadata| Spot::File(found.dev(), found.ino());
+    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut spots: Vec<Spot> = found.map(file).into_iter().collect();
+    for suffix in ["", SIDE_FILES[0], SIDE_FILES[1], SIDE_FILES[2]] {
+        let mut name = real.file_name().unwrap_or_default().to_owned();
+        name.push(suffix);
+        let folder = match real.parent() {
+            Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+            Some(folder) => folder,
+            None => Path::new("/"),
+        };
+        spots.push(match folder.metadata() {
+            Ok(found) => Spot::Name(found.dev(), found.ino(), name.into_encoded_bytes()),
+            Err(_) => Spot::Path(folder.join(name)),
+        });
+        let beside = folder.join(real.file_name().unwrap_or_default());
+        let mut beside = beside.into_os_string();
+        beside.push(suffix);
+        spots.extend(fs::symlink_metadata(beside).ok().map(file));
+    }
+    spots
+}

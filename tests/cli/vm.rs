@@ -1,0 +1,456 @@
+//! `restore vm`: a whole guest, with all its disks at once.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use testkit::{Folder, Image, SnapshotBuilder, SnapshotInfo, Workload};
+
+use crate::disks::{self, Loop, Mount};
+use crate::home::{GOLDEN_LEN, GOLDEN_RAW, Home, TAIL_RAW, chunk_file, events, golden, sha256};
+use crate::interrupt::{NEVER, signal, with_default_signals, within};
+
+const ALL: [&str; 6] = [
+    "drive-efidisk0.img",
+    "drive-scsi0.img",
+    "drive-scsi1.img",
+    "drive-scsi2.img",
+    "qemu-server.conf",
+    "start-vm-200.sh",
+];
+const VM_200: &str = "vm/200/2024-06-10T10:00:00Z";
+
+fn of<'a>(sort: &str, told: &'a [Value]) -> Vec<&'a Value> {
+    told.iter().filter(|event| event["event"] == sort).collect()
+}
+
+#[test]
+fn a_guest_is_restored_whole_and_a_second_time_nothing_is_fetched() {
+    let home = Home::new();
+    let vm = "vm vm/200 --dir out --config qemu --memory 8MiB";
+    let text = home.run(vm).expect(0).text();
+    assert!(text.ends_with(&format!("{VM_200}: 4 disks restored\n")));
+    assert_eq!(home.names_in("out"), ALL);
+    assert_eq!(home.sha256_of("out/drive-scsi0.img"), GOLDEN_RAW);
+    assert_eq!(home.sha256_of("out/drive-scsi1.img"), TAIL_RAW);
+    let configuration = fs::read(home.path("out/qemu-server.conf")).unwrap();
+    assert_eq!(configuration, golden("input/vm.conf"));
+    let script = home.path("out/start-vm-200.sh");
+    let mode = script.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o700);
+    let script = fs::read_to_string(script).unwrap();
+    let disk = home.path("out/drive-scsi0.img");
+    assert!(script.contains(&format!("\"filename\":\"{}\"", disk.display())));
+    assert!(script.contains("-m 4096") && script.contains("cores=4"));
+
+    let told = home.run(&format!("{vm} --output-format json")).expect(0);
+    let told = events(&told.text());
+    for restored in of("restored", &told) {
+        assert_eq!(restored["chunks"], 0, "{restored}");
+    }
+    let guest = of("guest", &told)[0];
+    assert_eq!(guest["restored"].as_array().unwrap().len(), 4);
+    assert_eq!(home.names_in("out"), ALL);
+}
+
+#[test]
+fn all_disks_have_one_progress() {
+    let home = Home::new();
+    let told = home.run("vm vm/200 --dir out --rate 2M --output-format json");
+    let told = events(&told.expect(0).text());
+    let sizes = of("restored", &told).into_iter();
+    let disks = sizes.filter(|event| event["archive"] != "qemu-server.conf");
+    let len: u64 = disks.map(|event| event["len"].as_u64().unwrap()).sum();
+    let progress = of("progress", &told);
+    assert!(!progress.is_empty());
+    for event in progress {
+        assert_eq!(
+            (&event["archive"], &event["len"]),
+            (&VM_200.into(), &len.into())
+        );
+    }
+}
+
+#[test]
+fn a_disk_goes_where_its_map_says_and_without_a_folder_each_needs_one() {
+    let home = Home::new();
+    let some = "vm vm/200 --map drive-scsi0=a.raw --map drive-scsi1.img=b.raw";
+    home.run(some)
+        .expect(2)
+        .says("drive-scsi2.img has no target\n  give one by --map drive-scsi2.img=TARGET");
+    assert!(home.names_in("").is_empty());
+    home.run(&format!(
+        "{some} --skip drive-scsi2 --skip drive-efidisk0.img"
+    ))
+    .expect(0);
+    assert_eq!(home.names_in(""), ["a.raw", "b.raw", "qemu-server.conf"]);
+    assert_eq!(home.sha256_of("a.raw"), GOLDEN_RAW);
+    assert_eq!(home.sha256_of("b.raw"), TAIL_RAW);
+}
+
+#[test]
+fn a_map_that_makes_no_sense_is_refused_before_anything_is_written() {
+    let home = Home::new();
+    for (maps, code, says) in [
+        (
+            "--map drive-scsi7=a",
+            5,
+            "has no disk drive-scsi7, but drive-",
+        ),
+        (
+            "--map qemu-server.conf=a",
+            5,
+            "has no disk qemu-server.conf",
+        ),
+        ("--map drive-scsi0", 2, "not a disk and its target"),
+        ("--map drive-scsi0=", 2, "not a disk and its target"),
+        (
+            "--map drive-scsi0=a --map drive-scsi0.img=b",
+            2,
+            "is named twice",
+        ),
+        (
+            "--map drive-scsi0=a --skip drive-scsi0",
+            2,
+            "is named twice",
+        ),
+        (
+            "--map drive-scsi0=a --map drive-scsi1=a",
+            2,
+            "have the same target a",
+        ),
+        (
+            "--map drive-scsi0=a --map drive-scsi1=../work/a",
+            2,
+            "have the same target",
+        ),
+        (
+            "--map drive-scsi0=a --map drive-scsi1=a.partial",
+            2,
+            "in the way of the other",
+        ),
+        (
+            "--map drive-scsi0=a.damaged --map drive-scsi1=a",
+            2,
+            "in the way of the other",
+        ),
+        (
+            "--map drive-scsi0=drive-scsi1.img --dir .",
+            2,
+            "have the same target",
+        ),
+        (
+            "--map drive-scsi0=qemu-server.conf --dir .",
+            2,
+            "what is written beside the disks",
+        ),
+        (
+            "--map drive-scsi0=start-vm-200.sh --dir . --config qemu",
+            2,
+            "the same target",
+        ),
+        ("--map drive-scsi0=none/a", 8, "none"),
+    ] {
+        let others = match maps.contains("--dir") {
+            true => "",
+            false => "--dir out",
+        };
+        home.run(&format!("vm vm/200 {maps} {others}"))
+            .expect(code)
+            .says(says);
+        assert!(home.names_in("").is_empty(), "{maps}");
+    }
+    home.run("vm host/tree --dir out")
+        .expect(2)
+        .says("has no disks");
+}
+
+#[test]
+fn two_names_of_one_file_are_one_target() {
+    let home = Home::new();
+    home.write("work/a", "old");
+    fs::hard_link(home.path("a"), home.path("b")).unwrap();
+    std::os::unix::fs::symlink("a", home.path("c")).unwrap();
+    for (first, second) in [("a", "b"), ("a", "c"), ("c", "b"), ("a.partial", "c")] {
+        home.run(&format!(
+            "vm vm/200 --map drive-scsi0={first} --map drive-scsi1={second} --dir out --overwrite"
+        ))
+        .expect(2)
+        .says("have the same target");
+    }
+    assert_eq!(home.names_in(""), ["a", "b", "c"]);
+    assert_eq!(fs::read(home.path("a")).unwrap(), b"old");
+}
+
+#[test]
+fn devices_are_checked_before_anything_is_written() {
+    let (Some(large), Some(small)) = (Loop::thin(26 << 20), Loop::thin(4 << 20)) else {
+        return;
+    };
+    let home = Home::new();
+    let (large_path, small_path) = (large.path().display(), small.path().display());
+    let to = |first: &str, second: &str| {
+        home.run(&format!(
+            "vm vm/200 --map drive-scsi0={first} --map drive-scsi1={second} --dir out --config qemu"
+        ))
+    };
+    to(&large_path.to_string(), &small_path.to_string())
+        .expect(8)
+        .says(&format!(
+            "the device {small_path} is too small for drive-scsi1.img: it has 4194304 bytes, and 8389608 are needed"
+        ));
+    let number = large.path().display().to_string();
+    let number = number.strip_prefix("/dev/loop").unwrap();
+    let other = home.path("other");
+    if disks::run(Command::new("mknod").arg(&other).args(["b", "7", number])).is_some() {
+        to(&large_path.to_string(), "other")
+            .expect(2)
+            .says("have the same target");
+        fs::remove_file(other).unwrap();
+    }
+    assert!(home.names_in("").is_empty());
+    assert!(
+        fs::read(large.path())
+            .unwrap()
+            .iter()
+            .all(|byte| *byte == 0xff)
+    );
+
+    to(&large_path.to_string(), "b.raw").expect(0);
+    let held = fs::read(large.path()).unwrap();
+    assert_eq!(sha256(&held[..GOLDEN_LEN as usize]), GOLDEN_RAW);
+    let script = fs::read_to_string(home.path("out/start-vm-200.sh")).unwrap();
+    assert!(script.contains(&format!(
+        r#"{{"driver":"host_device","filename":"{large_path}""#
+    )));
+}
+
+#[test]
+fn files_that_fit_one_by_one_and_not_together_are_refused() {
+    let Some(mount) = Mount::of("tmpfs", "size=6m") else {
+        return;
+    };
+    let home = Home::new();
+    let mut snapshot = SnapshotBuilder::new("vm/100/2026-11-01T00:00:00Z");
+    for number in 0..2 {
+        let image = Image::new(Workload::Incompressible, number, 4 << 20, 1 << 20);
+        snapshot = snapshot.image(&format!("drive-scsi{number}.img"), image);
+    }
+    snapshot.write_to(&Folder::new(home.path("store")));
+    let vm = format!(
+        "vm vm/100 --dir {} --repository ./store",
+        mount.path().display()
+    );
+    home.run(&vm)
+        .expect(8)
+        .says("8388608 bytes are needed and 6291456 are free: 2097152 are missing");
+    assert_eq!(fs::read_dir(mount.path()).unwrap().count(), 0);
+    mount.remount("size=16m");
+    home.run(&vm).expect(0);
+}
+
+#[test]
+fn a_disk_that_fails_leaves_the_others_whole_and_the_same_command_goes_on_with_it() {
+    let home = Home::new();
+    let chunk = chunk_file(&home.datastore(), 5);
+    let blob = fs::read(&chunk).unwrap();
+    fs::remove_file(&chunk).unwrap();
+    let vm = "vm vm/200 --dir out --config qemu --repository dir:datastore";
+    let told = home.run(&format!("{vm} --output-format json")).expect(7);
+    let told = events(&told.text());
+    assert_eq!(of("error", &told)[0]["left"], "out/drive-scsi0.img.partial");
+    let guest = of("guest", &told)[0];
+    assert_eq!(guest["failed"], Value::from(vec!["drive-scsi0.img"]));
+    assert_eq!(guest["restored"].as_array().unwrap().len(), 3);
+    assert_eq!(home.sha256_of("out/drive-scsi1.img"), TAIL_RAW);
+    // Nothing can be booted yet.
+    assert!(!home.path("out/start-vm-200.sh").exists());
+    home.run(vm)
+        .expect(7)
+        .says(", not restored: drive-scsi0.img\n");
+
+    let salvaged = "vm vm/200 --dir salvaged --config qemu --salvage --repository dir:datastore";
+    let text = home.run(salvaged).expect(3).text();
+    assert!(
+        text.contains("4 disks restored, damaged: drive-scsi0.img"),
+        "{text}"
+    );
+    let script = fs::read_to_string(home.path("salvaged/start-vm-200.sh")).unwrap();
+    assert!(
+        script.contains("/salvaged/drive-scsi0.img.damaged\""),
+        "{script}"
+    );
+
+    fs::write(&chunk, blob).unwrap();
+    let told = home.run(&format!("{vm} --output-format json")).expect(0);
+    let told = events(&told.text());
+    let restored = of("restored", &told);
+    let is_disk = |event: &&&Value| event["archive"] == "drive-scsi0.img";
+    let disk = restored.iter().find(is_disk).unwrap();
+    assert!(disk["kept"].as_u64() > Some(0), "{disk}");
+    assert_eq!(home.names_in("out"), ALL);
+    assert_eq!(home.sha256_of("out/drive-scsi0.img"), GOLDEN_RAW);
+}
+
+#[test]
+fn a_disk_without_an_index_is_named_and_the_others_are_restored() {
+    let home = Home::new();
+    let index = home.datastore().join(VM_200).join("drive-scsi0.img.fidx");
+    fs::remove_file(index).unwrap();
+    let vm = "vm vm/200 --dir out --repository dir:datastore";
+    home.run(vm)
+        .expect(7)
+        .says("3 disks restored, not restored: drive-scsi0.img");
+    assert_eq!(home.names_in("out").len(), 4);
+}
+
+#[test]
+fn an_interrupt_stops_all_disks_and_the_same_command_goes_on_with_them() {
+    within(NEVER, || {
+        let home = Home::new();
+        // The last of it would take minutes.
+        let vm = "vm vm/200 --dir out --output-format json";
+        let mut command = with_default_signals(&home, &format!("{vm} --rate 2K --threads 1"));
+        let mut child = command
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut hear =
+            || -> Value { serde_json::from_str(&said.next().unwrap().unwrap()).unwrap() };
+        while hear()["event"] != "progress" {}
+        signal("INT", child.id());
+        let mut incomplete = Vec::new();
+        let error = loop {
+            let event = hear();
+            match event["event"].as_str().unwrap() {
+                "incomplete" => incomplete.push(event["target"].as_str().unwrap().to_owned()),
+                "error" => break event,
+                _ => {}
+            }
+        };
+        assert_eq!(error["kind"], "cancelled");
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        let left = home.names_in("out");
+        for path in &incomplete {
+            assert!(left.contains(&path.strip_prefix("out/").unwrap().to_owned()));
+        }
+        assert!(!left.contains(&"drive-scsi0.img".to_owned()), "{left:?}");
+        home.run(vm).expect(0);
+        assert_eq!(home.sha256_of("out/drive-scsi0.img"), GOLDEN_RAW);
+        assert_eq!(home.sha256_of("out/drive-scsi1.img"), TAIL_RAW);
+    });
+}
+
+/// A guest with small disks on all buses.
+fn guest(home: &Home, configuration: &str) -> SnapshotInfo {
+    let mut snapshot = SnapshotBuilder::new("vm/100/2026-11-01T00:00:00Z").chunk_size(64 << 10);
+    for name in ["ide0", "sata0", "scsi0", "scsi9", "virtio0"] {
+        snapshot = snapshot.image(&format!("drive-{name}.img"), vec![1; 64 << 10]);
+    }
+    let folder = Folder::new(home.path("store"));
+    snapshot
+        .image("drive-efidisk0.img", vec![0xff; 528 << 10])
+        .blob("qemu-server.conf", configuration.as_bytes())
+        .write_to(&folder)
+}
+
+#[test]
+fn what_is_left_out_of_a_configuration_is_named() {
+    let home = Home::new();
+    let configuration =
+        "args: -x\nscsi0: a:b,iothread=1\nscsi5: a:b\nname: x\u{1b}[31m\nhostpci0: 1\n";
+    guest(&home, configuration);
+    let vm = "vm vm/100 --dir out --config libvirt --repository ./store";
+    let told = home.run(&format!("{vm} --output-format json")).expect(0);
+    let told = events(&told.text());
+    let config = of("config", &told)[0];
+    let left_out = ["args", "scsi0: iothread", "name", "hostpci0"];
+    assert_eq!(config["left_out"], Value::from(left_out.to_vec()));
+    assert_eq!(config["drives_without_disk"], Value::from(vec!["scsi5"]));
+    assert_eq!(config["disks_without_drive"].as_array().unwrap().len(), 5);
+    let domain = fs::read_to_string(home.path("out/vm-100.xml")).unwrap();
+    assert!(domain.contains("<name>vm-100</name>"), "{domain}");
+    assert!(domain.contains("/work/out/drive-scsi0.img'/>"), "{domain}");
+    let text = home.run(vm).expect(0).text();
+    let says = "  left out of the configuration: args, scsi0: iothread, name, hostpci0\n";
+    assert!(text.contains(says), "{text}");
+    // Another file in the place of what would be written is not replaced.
+    home.write("work/out/vm-100.xml", "mine");
+    home.run(vm).expect(8).says("vm-100.xml exists already");
+    home.run(&format!("{vm} --overwrite")).expect(0);
+}
+
+#[test]
+fn a_guest_that_can_not_be_written_is_refused_before_its_disks_are() {
+    let home = Home::new();
+    guest(&home, "arch: aarch64\n");
+    home.run("vm vm/100 --dir out --config qemu --repository ./store")
+        .expect(2)
+        .says("only x86_64 is written");
+    assert_eq!(home.names_in(""), ["store"]);
+    home.run("vm vm/100 --dir out --repository ./store")
+        .expect(0);
+}
+
+#[test]
+fn qemu_takes_the_script_of_each_machine_and_controller() {
+    let qemu = Path::new("/usr/bin/qemu-system-x86_64");
+    if !qemu.exists() || !Path::new("/usr/share/OVMF/OVMF_CODE_4M.fd").exists() {
+        let why = "qemu-system-x86 and ovmf are not installed";
+        crate::running::skip(why);
+        return;
+    }
+    let controllers = [
+        "lsi",
+        "lsi53c810",
+        "megasas",
+        "pvscsi",
+        "virtio-scsi-pci",
+        "virtio-scsi-single",
+    ];
+    for (number, controller) in controllers.into_iter().enumerate() {
+        let home = Home::new();
+        let (machine, bios) = match number % 2 {
+            0 => ("q35", "ovmf"),
+            _ => ("pc", "seabios"),
+        };
+        let drive = "store:disk,discard=on,ssd=1,serial=S-1";
+        guest(
+            &home,
+            &format!(
+                "bios: {bios}\nmachine: {machine}\nscsihw: {controller}\nmemory: 64\nvga: std\n\
+             ide0: {drive}\nsata0: {drive}\nscsi0: {drive},wwn=0x500000e111111111\nscsi9: {drive}\nvirtio0: {drive}\n\
+             efidisk0: store:efi,efitype=4m\nnet0: virtio=BC:24:11:00:00:01,bridge=x\nnet1: e1000=BC:24:11:00:00:02\n\
+             net2: rtl8139\nnet3: vmxnet3\nnet4: e1000e\nboot: order=scsi0;net0\nvmgenid: 1\nlocaltime: 1\n\
+             smbios1: uuid=8d2f9d1e-2f3b-4d6a-9a55-0c4f3e2d1b0a\nsockets: 2\n"
+            ),
+        );
+        home.run("vm vm/100 --dir out --config qemu --repository ./store")
+            .expect(0);
+        let mut command = Command::new(home.path("out/start-vm-100.sh"));
+        let quit = home.path("quit");
+        fs::write(&quit, "quit\n").unwrap();
+        command.args([
+            "-machine",
+            "accel=tcg",
+            "-display",
+            "none",
+            "-S",
+            "-monitor",
+            "stdio",
+        ]);
+        let output = command
+            .stdin(fs::File::open(quit).unwrap())
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{controller}: {errors}");
+        let is_known =
+            |line: &str| line.contains("has no peer") || line.contains("TCG doesn't support");
+        assert!(errors.lines().all(is_known), "{controller}: {errors}");
+    }
+}
