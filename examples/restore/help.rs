@@ -14,6 +14,8 @@ Examples:
   restore list --repository s3://bucket/store --region eu-central-1
   restore get vm/100 disks --repository s3://bucket/store --endpoint https://minio.example.org:9000
   restore get vm/100 disks --repository pbs.example.org:store --repository /mnt/old-copy
+  restore vm vm/100 --dir /srv/vm-100 --config qemu
+  restore vm vm/100 --map drive-scsi0=/dev/pve/vm-100-disk-0 --map drive-efidisk0=efi.raw
   restore files ct/101 root.pxar /srv/ct-101
   restore files ct/101 root.pxar rescued etc/hosts 'var/log/*.gz' --pattern '!*.1.gz'
   restore ls ct/101 root.pxar /etc --long

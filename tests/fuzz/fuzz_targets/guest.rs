@@ -1,6 +1,10 @@
 //! What boots a guest has nothing of its configuration in it but words that are harmless.
 #![no_main]
-#![allow(dead_code, reason = "the program uses more of the parser")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "the program uses more of the parser"
+)]
 
 use libfuzzer_sys::fuzz_target;
 
