@@ -4,6 +4,7 @@
 mod support;
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -119,4 +120,41 @@ fn one_that_is_stuck_with_all_of_the_memory_holds_up_nobody() {
             assert!(first.join().unwrap() == bytes_of_stuck);
         });
     });
+}
+
+#[test]
+fn restores_that_take_parts_have_no_more_connections_than_one_alone() {
+    const THREADS: u64 = 8;
+    let connections = |part_of: &dyn Fn(Restore, u64) -> Restore| {
+        let watch = Arc::new(Watch::default());
+        let restore = Restore::new().threads(THREADS as usize);
+        let all_have_begun = Barrier::new(4);
+        thread::scope(|scope| {
+            // One of the archives has half of all bytes.
+            for (number, part) in [4, 2, 1, 1].into_iter().enumerate() {
+                let restore = part_of(restore.clone(), part);
+                let (watch, begun) = (&watch, &all_have_begun);
+                scope.spawn(move || {
+                    let (archive, bytes) = archive(number, watch);
+                    let mut target = Waits {
+                        target: Memory::default(),
+                        wait: Some(|| {
+                            begun.wait();
+                        }),
+                    };
+                    restore.run(&archive, &mut target).unwrap();
+                    assert!(target.target.data == bytes);
+                });
+            }
+        });
+        watch.connections.load(Ordering::SeqCst) as u64
+    };
+    let in_parts = connections(&|restore, part| restore.part(part, 8));
+    assert!(in_parts <= THREADS, "{in_parts}");
+    let all = connections(&|restore, _| restore);
+    assert!(all > THREADS, "{all}");
+    // A part of nothing, or of more than there is, is a part all the same.
+    for (part, whole) in [(0, 0), (0, 8), (9, 8), (u64::MAX, u64::MAX)] {
+        connections(&|restore, _| restore.part(part, whole));
+    }
 }

@@ -214,7 +214,12 @@ impl<'a> Job<'a> {
                 let name = content.name();
                 let own = || Progress::new(name, self.planned(archive).0, self.output);
                 let mut progress = together.is_none().then(own);
-                let restored = self.restore.run_with(archive, target, |event| {
+                let mut restore = self.restore.clone();
+                if let Some((together, number)) = together {
+                    let (part, whole) = together.part(number);
+                    restore = restore.part(part, whole);
+                }
+                let restored = restore.run_with(archive, target, |event| {
                     *begun = true;
                     match (&mut progress, together) {
                         (Some(progress), _) => progress.observe(&event),

@@ -55,6 +55,27 @@ pub(crate) struct LaneSettings {
 pub(crate) struct Staff {
     pub(crate) threads: usize,
     pub(crate) in_flight: usize,
+    /// The part of both that the run takes, where several runs go on at the same time.
+    pub(crate) part: Part,
+}
+
+/// A part of a whole.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    pub(crate) part: u64,
+    pub(crate) whole: u64,
+}
+
+impl Part {
+    pub(crate) const ALL: Part = Part { part: 1, whole: 1 };
+
+    /// This part of a number, rounded up: at least 1.
+    fn of(self, number: usize) -> usize {
+        let part = u128::from(self.part.min(self.whole));
+        let product = (number as u128).saturating_mul(part);
+        let part = product.div_ceil(u128::from(self.whole.max(1)));
+        usize::try_from(part).unwrap_or(number).max(1)
+    }
 }
 
 /// One lane for each place of an archive, in their order, for no more than `slots` chunks in memory.
@@ -115,7 +136,7 @@ pub(crate) fn hedging_lanes(places: usize) -> impl Iterator<Item = LaneSettings>
 impl Staff {
     /// The lane of a place, whose part of the memory is so many chunks.
     fn lane(self, place: usize, concurrency: Concurrency, share: usize) -> LaneSettings {
-        let or = |set: usize, chosen: usize| if set == 0 { chosen } else { set };
+        let or = |set: usize, chosen: usize| self.part.of(if set == 0 { chosen } else { set });
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let workers = match concurrency {
             // One chunk for each connection: threads that wait cost little.
@@ -131,7 +152,7 @@ impl Staff {
             // more memory. Where there is a disk to wait for, more of them bring more.
             Concurrency::Local => or(self.threads, cores).min(workers),
             Concurrency::OneByOne => or(self.threads, START_IN_FLIGHT).min(workers),
-            Concurrency::Multiplexed => START_IN_FLIGHT.max(self.threads),
+            Concurrency::Multiplexed => or(0, START_IN_FLIGHT.max(self.threads)),
         };
         let adapts = self.in_flight == 0
             && match concurrency {
@@ -139,7 +160,10 @@ impl Staff {
                 Concurrency::Local | Concurrency::OneByOne => self.threads == 0,
                 Concurrency::Multiplexed => true,
             };
-        let in_flight = or(self.in_flight, start);
+        let in_flight = match self.in_flight {
+            0 => start,
+            set => self.part.of(set),
+        };
         let in_flight_max = match concurrency {
             _ if !adapts => in_flight,
             Concurrency::Multiplexed => usize::MAX,

@@ -63,6 +63,6 @@ pub(crate) use dispatcher::{Outcome, Rules, Tally};
 pub(crate) use fetcher::{FetchSettings, Fetcher};
 pub(crate) use hedge::HedgeRules;
 pub(crate) use job::Urgency;
-pub(crate) use lanes::{Staff, hedging_lanes, lanes_of};
+pub(crate) use lanes::{Part, Staff, hedging_lanes, lanes_of};
 pub(crate) use task::Want;
 pub(crate) use threads::Threads;

@@ -20,7 +20,7 @@ use crate::cancel::Cancel;
 use crate::datastore::snapshot::Archive;
 use crate::error::{Error, Result};
 use crate::fetch::seed::Seed;
-use crate::fetch::{FetchSettings, HedgeRules, Rules, Staff, hedging_lanes, lanes_of};
+use crate::fetch::{FetchSettings, HedgeRules, Part, Rules, Staff, hedging_lanes, lanes_of};
 use crate::memory::{MemoryBudget, MemoryShare};
 use crate::rate_limit::RateLimit;
 use crate::report::{Event, Report};
@@ -60,6 +60,7 @@ const SLOTS_USEFUL_MIN: usize = 96;
 pub struct Restore {
     threads: usize,
     in_flight: usize,
+    part: Part,
     budget: Arc<MemoryBudget>,
     attempts: u32,
     patience: Option<Duration>,
@@ -77,6 +78,7 @@ impl Default for Restore {
         Restore {
             threads: 0,
             in_flight: 0,
+            part: Part::ALL,
             budget: MemoryBudget::new(MEMORY_DEFAULT),
             attempts: ATTEMPTS_DEFAULT,
             patience: None,
@@ -116,6 +118,19 @@ impl Restore {
     pub fn in_flight(self, chunks: usize) -> Restore {
         Restore {
             in_flight: chunks,
+            ..self
+        }
+    }
+
+    /// Takes only a part of the worker threads, and so of the connections, and of the requests in
+    /// flight that there would be otherwise: `part` of `whole`, rounded up. Runs that go on at the
+    /// same time, such as those of a guest's disks, together have hardly more connections than one
+    /// run alone if each takes the part that its archive has of all their bytes. Such runs also end
+    /// at about the same time.
+    #[must_use]
+    pub fn part(self, part: u64, whole: u64) -> Restore {
+        Restore {
+            part: Part { part, whole },
             ..self
         }
     }
@@ -341,6 +356,7 @@ impl Restore {
         let staff = Staff {
             threads: self.threads,
             in_flight: self.in_flight,
+            part: self.part,
         };
         let mut lanes = lanes_of(archive, staff, share.max_slots());
         let places = lanes.len();

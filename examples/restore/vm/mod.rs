@@ -210,7 +210,11 @@ impl Restoring<'_> {
     /// disks that are there.
     fn disks(&self, ready: Vec<Ready>, outcome: &mut Outcome) -> Vec<Disk> {
         let name = self.snapshot.name().to_string();
-        let lens: Vec<u64> = ready.iter().map(|ready| ready.disk.len).collect();
+        let planned = |ready: &Ready| match &ready.content {
+            Content::Archive { archive, .. } => self.job.planned(archive),
+            Content::Small { bytes, .. } => (bytes.len() as u64, 0),
+        };
+        let lens: Vec<(u64, u64)> = ready.iter().map(planned).collect();
         let together = Together::new(&name, &lens, self.output);
         let mut disks = Vec::new();
         let ends: Vec<_> = thread::scope(|scope| {

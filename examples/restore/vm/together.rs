@@ -10,6 +10,8 @@ use crate::progress::Progress;
 #[derive(Debug)]
 pub(crate) struct Together<'a> {
     state: Mutex<State<'a>>,
+    /// How many bytes of each archive are not known to be zeros.
+    data: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -20,18 +22,25 @@ struct State<'a> {
 }
 
 impl<'a> Together<'a> {
-    /// For archives of these lengths, which all together are called `name`.
-    pub(crate) fn new(name: &'a str, lens: &[u64], output: &'a Output) -> Together<'a> {
-        let part = |len: &u64| {
+    /// For archives of these lengths, each with how much of it is zeros. All together are called
+    /// `name`.
+    pub(crate) fn new(name: &'a str, lens: &[(u64, u64)], output: &'a Output) -> Together<'a> {
+        let part = |(len, _): &(u64, u64)| {
             let mut report = Report::default();
             report.len = *len;
             report
         };
-        let progress = Progress::new(name, lens.iter().sum(), output);
+        let progress = Progress::new(name, lens.iter().map(|(len, _)| len).sum(), output);
         let parts = lens.iter().map(part).collect();
         Together {
             state: Mutex::new(State { progress, parts }),
+            data: lens.iter().map(|(len, zeros)| len - zeros).collect(),
         }
+    }
+
+    /// The part that one of the archives has of what all have to fetch, and what that is.
+    pub(crate) fn part(&self, number: usize) -> (u64, u64) {
+        (self.data[number], self.data.iter().sum())
     }
 
     /// Hears of one of the archives.
