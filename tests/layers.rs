@@ -140,6 +140,7 @@ const INNER_ORDER: &[(&str, &[&str])] = &[
     (
         "restore",
         &[
+            "nowhere",
             "repeats",
             "retry_hook",
             "cache",

@@ -3,6 +3,7 @@
 
 mod cache;
 mod commit;
+mod nowhere;
 pub(crate) mod plan;
 mod repeats;
 pub(crate) mod retry_hook;
@@ -11,7 +12,6 @@ pub(crate) mod scan;
 mod window;
 mod writer;
 
-use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,9 +24,10 @@ use crate::fetch::{FetchSettings, HedgeRules, Part, Rules, Staff, hedging_lanes,
 use crate::memory::{MemoryBudget, MemoryShare};
 use crate::rate_limit::RateLimit;
 use crate::report::{Event, Report};
+use crate::restore::nowhere::Nowhere;
 use crate::restore::plan::Plan;
 use crate::restore::retry_hook::RetryHook;
-use crate::target::{Existing, ReadAt, Target};
+use crate::target::Target;
 
 const MEMORY_DEFAULT: u64 = 256 << 20;
 const ATTEMPTS_DEFAULT: u32 = 3;
@@ -374,37 +375,5 @@ impl Restore {
             rate_limit: self.rate_limit.clone(),
         };
         (settings, share)
-    }
-}
-
-/// A target that takes all bytes and keeps none. It claims that it can copy, so that each chunk is
-/// fetched only once.
-struct Nowhere;
-
-impl Target for Nowhere {
-    fn existing(&self) -> Existing {
-        Existing::Blank(Arc::new(Nowhere))
-    }
-
-    fn write(&mut self, _data: &[u8]) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn write_zeros(&mut self, _len: u64) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn copy(&mut self, _from: u64, _len: u64) -> io::Result<bool> {
-        Ok(true)
-    }
-
-    fn finish(&mut self, _damaged: bool) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl ReadAt for Nowhere {
-    fn read_exact_at(&self, _buffer: &mut [u8], _offset: u64) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
     }
 }

@@ -47,6 +47,7 @@ mod stdout;
 mod targets;
 mod unmount;
 mod vm;
+mod vm_config;
 
 use crate::home::Home;
 

@@ -3,11 +3,10 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use testkit::{Folder, Image, SnapshotBuilder, SnapshotInfo, Workload};
+use testkit::{Folder, Image, SnapshotBuilder, Workload};
 
 use crate::disks::{self, Loop, Mount};
 use crate::home::{GOLDEN_LEN, GOLDEN_RAW, Home, TAIL_RAW, chunk_file, events, golden, sha256};
@@ -23,7 +22,7 @@ const ALL: [&str; 6] = [
 ];
 const VM_200: &str = "vm/200/2024-06-10T10:00:00Z";
 
-fn of<'a>(sort: &str, told: &'a [Value]) -> Vec<&'a Value> {
+pub(crate) fn of<'a>(sort: &str, told: &'a [Value]) -> Vec<&'a Value> {
     told.iter().filter(|event| event["event"] == sort).collect()
 }
 
@@ -211,6 +210,21 @@ fn devices_are_checked_before_anything_is_written() {
             .says("have the same target");
         fs::remove_file(other).unwrap();
     }
+    // The lists of damage of two devices of one name would be one file.
+    let small_number = small_path.to_string();
+    let small_number = small_number.strip_prefix("/dev/loop").unwrap();
+    for (folder, number) in [("x", number), ("y", small_number)] {
+        fs::create_dir(home.path(folder)).unwrap();
+        let node = home.path(folder).join("disk");
+        if disks::run(Command::new("mknod").arg(&node).args(["b", "7", number])).is_none() {
+            return;
+        }
+    }
+    home.run("vm vm/200 --map drive-scsi0=x/disk --map drive-efidisk0=y/disk --dir out --salvage")
+        .expect(2)
+        .says("in the way of the other");
+    fs::remove_dir_all(home.path("x")).unwrap();
+    fs::remove_dir_all(home.path("y")).unwrap();
     assert!(home.names_in("").is_empty());
     assert!(
         fs::read(large.path())
@@ -343,114 +357,4 @@ fn an_interrupt_stops_all_disks_and_the_same_command_goes_on_with_them() {
         assert_eq!(home.sha256_of("out/drive-scsi0.img"), GOLDEN_RAW);
         assert_eq!(home.sha256_of("out/drive-scsi1.img"), TAIL_RAW);
     });
-}
-
-/// A guest with small disks on all buses.
-fn guest(home: &Home, configuration: &str) -> SnapshotInfo {
-    let mut snapshot = SnapshotBuilder::new("vm/100/2026-11-01T00:00:00Z").chunk_size(64 << 10);
-    for name in ["ide0", "sata0", "scsi0", "scsi9", "virtio0"] {
-        snapshot = snapshot.image(&format!("drive-{name}.img"), vec![1; 64 << 10]);
-    }
-    let folder = Folder::new(home.path("store"));
-    snapshot
-        .image("drive-efidisk0.img", vec![0xff; 528 << 10])
-        .blob("qemu-server.conf", configuration.as_bytes())
-        .write_to(&folder)
-}
-
-#[test]
-fn what_is_left_out_of_a_configuration_is_named() {
-    let home = Home::new();
-    let configuration =
-        "args: -x\nscsi0: a:b,iothread=1\nscsi5: a:b\nname: x\u{1b}[31m\nhostpci0: 1\n";
-    guest(&home, configuration);
-    let vm = "vm vm/100 --dir out --config libvirt --repository ./store";
-    let told = home.run(&format!("{vm} --output-format json")).expect(0);
-    let told = events(&told.text());
-    let config = of("config", &told)[0];
-    let left_out = ["args", "scsi0: iothread", "name", "hostpci0"];
-    assert_eq!(config["left_out"], Value::from(left_out.to_vec()));
-    assert_eq!(config["drives_without_disk"], Value::from(vec!["scsi5"]));
-    assert_eq!(config["disks_without_drive"].as_array().unwrap().len(), 5);
-    let domain = fs::read_to_string(home.path("out/vm-100.xml")).unwrap();
-    assert!(domain.contains("<name>vm-100</name>"), "{domain}");
-    assert!(domain.contains("/work/out/drive-scsi0.img'/>"), "{domain}");
-    let text = home.run(vm).expect(0).text();
-    let says = "  left out of the configuration: args, scsi0: iothread, name, hostpci0\n";
-    assert!(text.contains(says), "{text}");
-    // Another file in the place of what would be written is not replaced.
-    home.write("work/out/vm-100.xml", "mine");
-    home.run(vm).expect(8).says("vm-100.xml exists already");
-    home.run(&format!("{vm} --overwrite")).expect(0);
-}
-
-#[test]
-fn a_guest_that_can_not_be_written_is_refused_before_its_disks_are() {
-    let home = Home::new();
-    guest(&home, "arch: aarch64\n");
-    home.run("vm vm/100 --dir out --config qemu --repository ./store")
-        .expect(2)
-        .says("only x86_64 is written");
-    assert_eq!(home.names_in(""), ["store"]);
-    home.run("vm vm/100 --dir out --repository ./store")
-        .expect(0);
-}
-
-#[test]
-fn qemu_takes_the_script_of_each_machine_and_controller() {
-    let qemu = Path::new("/usr/bin/qemu-system-x86_64");
-    if !qemu.exists() || !Path::new("/usr/share/OVMF/OVMF_CODE_4M.fd").exists() {
-        let why = "qemu-system-x86 and ovmf are not installed";
-        crate::running::skip(why);
-        return;
-    }
-    let controllers = [
-        "lsi",
-        "lsi53c810",
-        "megasas",
-        "pvscsi",
-        "virtio-scsi-pci",
-        "virtio-scsi-single",
-    ];
-    for (number, controller) in controllers.into_iter().enumerate() {
-        let home = Home::new();
-        let (machine, bios) = match number % 2 {
-            0 => ("q35", "ovmf"),
-            _ => ("pc", "seabios"),
-        };
-        let drive = "store:disk,discard=on,ssd=1,serial=S-1";
-        guest(
-            &home,
-            &format!(
-                "bios: {bios}\nmachine: {machine}\nscsihw: {controller}\nmemory: 64\nvga: std\n\
-             ide0: {drive}\nsata0: {drive}\nscsi0: {drive},wwn=0x500000e111111111\nscsi9: {drive}\nvirtio0: {drive}\n\
-             efidisk0: store:efi,efitype=4m\nnet0: virtio=BC:24:11:00:00:01,bridge=x\nnet1: e1000=BC:24:11:00:00:02\n\
-             net2: rtl8139\nnet3: vmxnet3\nnet4: e1000e\nboot: order=scsi0;net0\nvmgenid: 1\nlocaltime: 1\n\
-             smbios1: uuid=8d2f9d1e-2f3b-4d6a-9a55-0c4f3e2d1b0a\nsockets: 2\n"
-            ),
-        );
-        home.run("vm vm/100 --dir out --config qemu --repository ./store")
-            .expect(0);
-        let mut command = Command::new(home.path("out/start-vm-100.sh"));
-        let quit = home.path("quit");
-        fs::write(&quit, "quit\n").unwrap();
-        command.args([
-            "-machine",
-            "accel=tcg",
-            "-display",
-            "none",
-            "-S",
-            "-monitor",
-            "stdio",
-        ]);
-        let output = command
-            .stdin(fs::File::open(quit).unwrap())
-            .output()
-            .unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{controller}: {errors}");
-        let is_known =
-            |line: &str| line.contains("has no peer") || line.contains("TCG doesn't support");
-        assert!(errors.lines().all(is_known), "{controller}: {errors}");
-    }
 }

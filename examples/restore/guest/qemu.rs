@@ -32,7 +32,7 @@ pub(crate) fn script(guest: &Guest, disks: &[Disk]) -> String {
     };
     format!(
         "#!/bin/sh\n\
-         # Boots the restored disks. Written by `restore vm`; what it is given is added to QEMU's options.\n\
+         # Boots the restored disks. Written by `restore vm`. Its arguments are added to the options of QEMU.\n\
          set -eu\n\
          {firmware}\
          exec \"${{QEMU:-qemu-system-x86_64}}\" \\\n  \

@@ -57,7 +57,7 @@ pub(crate) fn run(
         interrupt,
         output,
     };
-    let done = targets::check_apart(&assigned, &beside)
+    let done = targets::check_apart(&assigned, &beside, vm.writing.salvage)
         .and_then(|()| restoring.run(&assigned, &small_files, &folder));
     if done.is_err() && is_new {
         // It goes only if nothing was put into it.
@@ -222,7 +222,7 @@ impl Restoring<'_> {
                 .map(|(number, ready)| {
                     let together = &together;
                     let archive = ready.content.name().to_owned();
-                    let thread = thread::Builder::new().name(archive.clone());
+                    let thread = thread::Builder::new().name("disk".to_owned());
                     let run = move || self.disk(ready, number, together);
                     (archive, thread.spawn_scoped(scope, run))
                 })

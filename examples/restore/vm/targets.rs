@@ -109,15 +109,19 @@ fn find<'a>(snapshot: &Snapshot, disks: &[&'a str], name: &str) -> Result<&'a st
 }
 
 /// Refuses two disks, or a disk and another `file`, that would be written to the same place, whatever
-/// names the place has.
-pub(super) fn check_apart(assigned: &[Assigned], files: &[PathBuf]) -> Result<(), Failure> {
+/// names the place has. `is_salvage` says that lists of damage may be written.
+pub(super) fn check_apart(
+    assigned: &[Assigned],
+    files: &[PathBuf],
+    is_salvage: bool,
+) -> Result<(), Failure> {
     let mut places: HashMap<Spot, (&str, &Path)> = HashMap::new();
     let disks = assigned.iter().map(|disk| (&*disk.archive, &*disk.path));
     let files = files
         .iter()
         .map(|path| ("what is written beside the disks", &**path));
     for (what, path) in disks.chain(files) {
-        for spot in spots(path) {
+        for spot in spots(path, is_salvage) {
             if let Some((other, there)) = places.insert(spot, (what, path))
                 && (other, there) != (what, path)
             {
@@ -150,33 +154,51 @@ enum Spot {
 }
 
 /// The places that are written to, or may be, where `path` is a target.
-fn spots(path: &Path) -> Vec<Spot> {
+fn spots(path: &Path, is_salvage: bool) -> Vec<Spot> {
     let found = path.metadata().ok();
     if let Some(device) = found
         .as_ref()
         .filter(|found| found.file_type().is_block_device())
     {
-        return vec![Spot::Device(device.rdev())];
+        let mut spots = vec![Spot::Device(device.rdev())];
+        if is_salvage {
+            // The list of its damage lies in the current folder.
+            let map = named(
+                Path::new(path.file_name().unwrap_or_default()),
+                SIDE_FILES[2],
+            );
+            spots.push(spot_of(&map));
+        }
+        return spots;
     }
     let file = |found: Metadata| Spot::File(found.dev(), found.ino());
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mut spots: Vec<Spot> = found.map(file).into_iter().collect();
     for suffix in ["", SIDE_FILES[0], SIDE_FILES[1], SIDE_FILES[2]] {
-        let mut name = real.file_name().unwrap_or_default().to_owned();
-        name.push(suffix);
-        let folder = match real.parent() {
-            Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
-            Some(folder) => folder,
-            None => Path::new("/"),
-        };
-        spots.push(match folder.metadata() {
-            Ok(found) => Spot::Name(found.dev(), found.ino(), name.into_encoded_bytes()),
-            Err(_) => Spot::Path(folder.join(name)),
-        });
-        let beside = folder.join(real.file_name().unwrap_or_default());
-        let mut beside = beside.into_os_string();
-        beside.push(suffix);
-        spots.extend(fs::symlink_metadata(beside).ok().map(file));
+        let path = named(&real, suffix);
+        spots.push(spot_of(&path));
+        spots.extend(path.symlink_metadata().ok().map(file));
     }
     spots
+}
+
+/// The path with a suffix.
+fn named(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// A name in its folder.
+fn spot_of(path: &Path) -> Spot {
+    let folder = match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => Path::new("/"),
+    };
+    let name = path.file_name().unwrap_or_default().to_owned();
+    match folder.metadata() {
+        Ok(found) => Spot::Name(found.dev(), found.ino(), name.into_encoded_bytes()),
+        Err(_) => Spot::Path(folder.join(name)),
+    }
 }
