@@ -4,13 +4,16 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::sync::Arc;
 
 use serde_json::Value;
-use testkit::{Folder, Image, SnapshotBuilder, Workload};
+use testkit::{Folder, Image, PbsServer, SnapshotBuilder, Workload};
 
 use crate::disks::{self, Loop, Mount};
-use crate::home::{GOLDEN_LEN, GOLDEN_RAW, Home, TAIL_RAW, chunk_file, events, golden, sha256};
-use crate::interrupt::{NEVER, signal, with_default_signals, within};
+use crate::home::{
+    GOLDEN_LEN, GOLDEN_RAW, Home, TAIL_RAW, chunk_file, events, finish, golden, sha256,
+};
+use crate::interrupt::{NEVER, on_server, signal, with_default_signals, within};
 
 const ALL: [&str; 6] = [
     "drive-efidisk0.img",
@@ -359,4 +362,26 @@ fn an_interrupt_stops_all_disks_and_the_same_command_goes_on_with_them() {
         assert_eq!(home.sha256_of("out/drive-scsi0.img"), GOLDEN_RAW);
         assert_eq!(home.sha256_of("out/drive-scsi1.img"), TAIL_RAW);
     });
+}
+
+#[test]
+fn all_disks_together_have_hardly_more_sessions_with_a_server_than_one() {
+    let home = Home::new();
+    let mut snapshot = SnapshotBuilder::new("vm/100/2026-11-01T00:00:00Z");
+    for number in 0..4 {
+        let image = Image::new(Workload::Incompressible, number, 2 << 20, 32 << 10);
+        snapshot = snapshot.image(&format!("drive-scsi{number}.img"), image);
+    }
+    let store = Folder::new(home.path("store"));
+    let made = snapshot.write_to(&store);
+    let server = PbsServer::start(Arc::new(store));
+    let vm = home.command("vm vm/100 --dir out --threads 8 --streams 32");
+    finish(&mut on_server(vm, &server)).expect(0);
+    for archive in &made.archives {
+        let restored = fs::read(home.path("out").join(&archive.name)).unwrap();
+        assert!(testkit::sha256(&restored) == archive.sha256);
+    }
+    // The first reads the small files.
+    let sessions = server.counts().sessions;
+    assert!(sessions <= 1 + 8, "{sessions}");
 }
