@@ -109,6 +109,7 @@ fn a_map_that_makes_no_sense_is_refused_before_anything_is_written() {
         ),
         ("--map drive-scsi0", 2, "not a disk and its target"),
         ("--map drive-scsi0=", 2, "not a disk and its target"),
+        ("--map drive-scsi0=-", 2, "standard output takes one disk"),
         (
             "--map drive-scsi0=a --map drive-scsi0.img=b",
             2,

@@ -57,6 +57,9 @@ pub(crate) enum ConfigKind {
 
 fn parse_map(text: &str) -> Result<Map, String> {
     match text.split_once('=') {
+        Some((_, "-")) => {
+            Err("standard output takes one disk, by `restore image`; ./- is a file".to_owned())
+        }
         Some((disk, target)) if !disk.is_empty() && !target.is_empty() => Ok(Map {
             disk: disk.to_owned(),
             target: target.into(),
