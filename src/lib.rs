@@ -33,6 +33,7 @@
 //! | `restore@pbs!ci@pbs.example.org:store1` | a datastore of a running PBS; `OpenOptions::password` takes the secret of the token, or the password of the user |
 //! | `https://backups.example.org/` | a datastore that a web server publishes, with `OpenOptions::basic_auth`, `OpenOptions::bearer_token` or no sign-in; a web server can't list snapshots, so a snapshot is named in full |
 //! | `s3://bucket/store1` | a datastore that PBS 4 keeps in an S3 bucket, with `OpenOptions::s3_credentials` or `OpenOptions::s3_from_env`; `OpenOptions::s3_endpoint` names a server of your own |
+//! | `pve:backup` | the datastore of a storage of Proxmox VE, on one of its nodes: `/etc/pve` says all the rest ([`pve`]) |
 //! | `/mnt/datastore`, `dir:PATH` | a datastore in a folder |
 //!
 //! A program that wants to know what a name says, such as the host, parses it as a [`Place`]. For a
@@ -146,6 +147,7 @@ pub mod nbd;
 mod net;
 mod open;
 pub mod place;
+pub mod pve;
 mod rate_limit;
 pub mod read;
 mod reading;

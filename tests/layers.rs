@@ -89,6 +89,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["error", "datastore", "restore", "read", "target"],
     ),
     ("environment", &["digest", "error", "reading", "format"]),
+    ("pve", &["digest", "error", "reading", "place", "format"]),
     (
         "open",
         &[
@@ -102,6 +103,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "backend",
             "datastore",
             "environment",
+            "pve",
         ],
     ),
     ("nbd", &["error", "cancel", "reading", "read"]),

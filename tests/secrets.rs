@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't be set up has failed")]
 
 use std::fmt::Debug;
+use std::fs;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chunk_restore::format::KeyFile;
+use chunk_restore::pve::Node;
 use chunk_restore::{Datastore, OpenOptions, Restore, Result, StreamTarget};
 use log::{LevelFilter, Log, Metadata, Record};
 use testkit::{
@@ -158,6 +160,34 @@ fn through_a_server(options: &OpenOptions, key: &TestKey) {
     fails(&as_user, &user);
 }
 
+fn through_a_storage(key: &TestKey) {
+    let server = PbsServer::start(store(key));
+    let folder = tempfile::tempdir().unwrap();
+    let secrets = folder.path().join("priv/storage");
+    fs::create_dir_all(&secrets).unwrap();
+    let port = server.address().port();
+    let (token, fingerprint) = (PbsServer::TOKEN, server.fingerprint());
+    let section = format!(
+        "pbs: backup\n server localhost\n port {port}\n datastore store1\n username {token}\n fingerprint {fingerprint}\n"
+    );
+    fs::write(folder.path().join("storage.cfg"), section).unwrap();
+    fs::write(secrets.join("backup.enc"), key.key_file(Kdf::None)).unwrap();
+    let node = Node::at(folder.path());
+    show(&node.storages().unwrap());
+    let options = OpenOptions::new().pve_node(node);
+    for (secret, works) in [(PbsServer::SECRET, true), (WRONG, false)] {
+        fs::write(secrets.join("backup.pw"), secret).unwrap();
+        let datastore = open(&options, "pve:backup").unwrap();
+        assert_eq!(restore(&datastore).is_ok(), works);
+    }
+    fs::write(
+        secrets.join("backup.pw"),
+        [WRONG.as_bytes(), b"\xff"].concat(),
+    )
+    .unwrap();
+    assert!(open(&options, "pve:backup").is_none());
+}
+
 /// A PBS 4 gives the ticket in `Set-Cookie`, and no ticket in the answer's body.
 fn through_a_server_with_cookies(options: &OpenOptions, key: &TestKey) {
     let server = PbsOptions::new()
@@ -286,6 +316,7 @@ fn seen() -> String {
         show(&unlocked);
         let options = OpenOptions::new().key(unlocked);
         through_a_server(&options, &key);
+        through_a_storage(&key);
         through_a_server_with_cookies(&options, &key);
         through_a_web_server(&options, &key);
         out_of_a_bucket(&options, &key);

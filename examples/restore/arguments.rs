@@ -274,10 +274,11 @@ pub(crate) struct Mount {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Options for all commands")]
 pub(crate) struct Options {
-    /// The datastore: on a PBS, at an https:// URL, in an S3 bucket, or in a folder
+    /// The datastore: on a PBS, of a storage of Proxmox VE, at an https:// URL, in an S3 bucket, or in a folder
     ///
     /// On a Proxmox Backup Server: [[user@realm[!token]@]host[:port]:]datastore. On a web server that publishes a
     /// datastore's folder: https://[user:password@]host[:port]/path/. In an S3 bucket, where PBS 4 keeps a datastore:
+    /// pve:NAME is that of a storage of Proxmox VE, about which /etc/pve says all the rest; `list` with pve: shows them.
     /// s3://BUCKET/DATASTORE, with credentials from the environment or a profile. A folder is a path with a '/' in it, or dir:PATH; so
     /// `store` is a datastore on localhost, and ./store or dir:store a folder. Else the environment's PBS_REPOSITORY.
     /// May be repeated, for copies of one datastore: what the first lacks or can't give comes from the next. Give all of

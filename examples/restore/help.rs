@@ -11,6 +11,8 @@ Examples:
   restore verify vm/100/2026-11-23T00:00:00Z --keyfile backup.key
   restore list --repository 'backup@pbs!restore@pbs.example.org:store'
   restore get vm/100/2026-11-23T00:00:00Z disks --repository https://example.org/store/
+  restore list --repository pve:
+  restore image vm/100 drive-scsi0.img /dev/pve/vm-100-disk-0 --repository pve:backup
   restore list --repository s3://bucket/store --region eu-central-1
   restore get vm/100 disks --repository s3://bucket/store --endpoint https://minio.example.org:9000
   restore get vm/100 disks --repository pbs.example.org:store --repository /mnt/old-copy
@@ -33,6 +35,7 @@ Environment:
                            _FD, _FILE, _CMD: read from a descriptor, a file, a command
   PBS_FINGERPRINT          the server's, where --fingerprint is not given
   PBS_ENCRYPTION_PASSWORD  the passphrase of key files; else _FD, _FILE, _CMD
+  CHUNK_RESTORE_PVE_DIR    the folder with the configuration of Proxmox VE, if not /etc/pve
   ALL_PROXY                an HTTP proxy to servers, http://[user:password@]host:port; to web
                            servers and S3 HTTPS_PROXY comes first; each also in lower case
   NO_PROXY                 the hosts that are reached without it: names with all below them,

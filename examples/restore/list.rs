@@ -1,4 +1,5 @@
-//! `restore list`: the snapshots or groups of a namespace, or the archives of a snapshot.
+//! `restore list`: the snapshots or groups of a namespace, the archives of a snapshot, or the storages
+//! of Proxmox VE.
 
 use chunk_restore::format::Manifest;
 use chunk_restore::{Datastore, Error, ErrorKind, Scope, Snapshot};
@@ -11,15 +12,20 @@ use crate::keys;
 use crate::listing::{self, crypt_mode, verified, verified_json};
 use crate::output::Output;
 use crate::place;
+use crate::repository::Repository;
 use crate::shown::shown;
 use crate::size::Size;
+use crate::storage;
 
 /// The most warnings about manifests that can't be read. Further ones are only counted.
 const MOST_WARNINGS: usize = 8;
 
 pub(crate) fn run(list: &List, options: &Options, output: &Output) -> Result<Exit, Failure> {
-    if let Some(name) = &list.snapshot {
-        let keys = keys::load(&options.keyfiles)?;
+    let is_bare = list.snapshot.is_none() && !list.groups;
+    if is_bare && matches!(&Repository::find(options)?[..], [one] if one.is_node()) {
+        storage::list(output)?;
+    } else if let Some(name) = &list.snapshot {
+        let keys = keys::load(options)?;
         let has_keys = !keys.is_empty();
         let snapshot = place::snapshot_with(options, keys, name, output)?;
         archives(&snapshot, has_keys, output)?;

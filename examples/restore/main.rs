@@ -61,6 +61,7 @@ mod serve;
 mod shown;
 mod size;
 mod socket;
+mod storage;
 mod table;
 mod trust;
 mod usage;

@@ -1,6 +1,7 @@
 //! Opens the datastore that the command line or the environment names.
 
 use chunk_restore::format::GroupName;
+use chunk_restore::pve::Storage;
 use chunk_restore::{Datastore, Fingerprint, Key, Place, Snapshot};
 use serde_json::json;
 
@@ -12,6 +13,7 @@ use crate::keys;
 use crate::output::Output;
 use crate::prompt;
 use crate::repository::{Repository, given};
+use crate::storage;
 use crate::trust::{self, Known};
 
 /// Opens the datastore and lists something in it, for which no key is needed.
@@ -30,7 +32,7 @@ pub(crate) fn snapshot(
     name: &str,
     output: &Output,
 ) -> Result<Snapshot, Failure> {
-    snapshot_with(options, keys::load(&options.keyfiles)?, name, output)
+    snapshot_with(options, keys::load(options)?, name, output)
 }
 
 pub(crate) fn snapshot_with(
@@ -48,7 +50,7 @@ pub(crate) fn snapshot_with(
     });
     let opened = opened.map_err(|failure| match failure.exit() {
         Exit::Key => {
-            let advice = keys::advice(&failure, &options.keyfiles);
+            let advice = keys::advice(&failure, options);
             failure.advises(advice)
         }
         _ => failure,
@@ -113,13 +115,17 @@ fn first<T>(
     output: &Output,
     what: impl Fn(&Datastore) -> chunk_restore::Result<T>,
 ) -> Result<Opened<T>, Failure> {
-    let opening = match given(options.ns.as_deref(), "PBS_NAMESPACE")? {
+    let repositories = Repository::find(options)?;
+    let namespace = match repositories.iter().any(Repository::uses_environment) {
+        true => given(options.ns.as_deref(), "PBS_NAMESPACE")?,
+        false => options.ns.clone(),
+    };
+    let opening = match namespace {
         Some(namespace) => opening.namespace(namespace.parse()?),
         None => opening,
     };
-    let repositories = Repository::find(options)?;
     if let [repository] = &repositories[..] {
-        let (datastore, first) = open(repository, options, opening, &what)?;
+        let (datastore, first) = open(repository, options, opening, output, &what)?;
         return Ok(Opened {
             datastore,
             labels: vec![repository.label()],
@@ -132,7 +138,7 @@ fn first<T>(
     let (mut places, mut is_any_open) = (Vec::new(), false);
     let mut failure = None;
     for (repository, label) in repositories.iter().zip(&labels) {
-        let opened = open(repository, options, opening.clone(), &what);
+        let opened = open(repository, options, opening.clone(), output, &what);
         let (datastore, failed) = match opened {
             Ok((datastore, first)) => (Some(datastore), first.err()),
             Err(failed) => (None, Some(failed)),
@@ -182,25 +188,16 @@ fn explain(failure: Failure, repository: &Repository) -> Failure {
 fn open<T>(
     repository: &Repository,
     options: &Options,
-    mut opening: chunk_restore::OpenOptions,
+    opening: chunk_restore::OpenOptions,
+    output: &Output,
     what: &impl Fn(&Datastore) -> chunk_restore::Result<T>,
 ) -> Result<(Datastore, Result<T, Failure>), Failure> {
-    let place = repository.place()?;
+    let (place, opening, is_pinned) = settle(repository, options, opening, output)?;
     let mut known = None;
-    if !matches!(place, Place::Folder(_)) {
-        opening = reach(options, opening).patience(options.patience());
-        if let Some(given) = fingerprint(options)? {
-            opening = opening.fingerprint(given);
-        } else if let (Some(server), Some(file)) = (repository.server(&place), Known::file()) {
-            known = file.find(&server)?.map(|found| (file, found));
-        }
+    if let (false, Some(server), Some(file)) = (is_pinned, repository.server(&place), Known::file())
+    {
+        known = file.find(&server)?.map(|found| (file, found));
     }
-    opening = match &place {
-        Place::Pbs(repository) => sign_in(repository, opening)?,
-        Place::S3(_) => sign_requests(options, opening),
-        _ => opening,
-    };
-
     let expecting = match &known {
         Some((_, found)) => opening.clone().fingerprint(found.fingerprint),
         None => opening.clone(),
@@ -234,6 +231,43 @@ fn open<T>(
     Ok((datastore, Err(failure)))
 }
 
+/// The place that a name means, and all that opening it takes. The last value says whether the server
+/// must have a certain certificate.
+///
+/// A storage of Proxmox VE says all of it but what the command line says.
+fn settle(
+    repository: &Repository,
+    options: &Options,
+    mut opening: chunk_restore::OpenOptions,
+    output: &Output,
+) -> Result<(Place, chunk_restore::OpenOptions, bool), Failure> {
+    let mut place = repository.place()?;
+    let mut storage = None;
+    if let Place::Pve(name) = &place {
+        let found = storage::find(name, output)?;
+        if options.ns.is_none() {
+            opening = opening.namespace(found.namespace().clone());
+        }
+        opening = opening.password(storage::node().secret(name)?.as_str());
+        place = Place::Pbs(found.repository().clone());
+        storage = Some(found);
+    }
+    if matches!(place, Place::Folder(_)) {
+        return Ok((place, opening, false));
+    }
+    opening = reach(options, opening).patience(options.patience());
+    let pinned = fingerprint(options, storage.as_ref())?;
+    if let Some(pinned) = pinned {
+        opening = opening.fingerprint(pinned);
+    }
+    opening = match &place {
+        Place::Pbs(repository) if storage.is_none() => sign_in(repository, opening)?,
+        Place::S3(_) => sign_requests(options, opening),
+        _ => opening,
+    };
+    Ok((place, opening, pinned.is_some()))
+}
+
 /// Adds credentials from the environment or a profile. They are not taken from the command line,
 /// where others could see them.
 fn sign_requests(
@@ -262,8 +296,18 @@ fn reach(options: &Options, opening: chunk_restore::OpenOptions) -> chunk_restor
     }
 }
 
-fn fingerprint(options: &Options) -> Result<Option<Fingerprint>, Failure> {
-    let Some(text) = given(options.fingerprint.as_deref(), "PBS_FINGERPRINT")? else {
+/// The fingerprint that the command line says, otherwise that of the storage, or, if the place is no
+/// storage, of the environment.
+fn fingerprint(
+    options: &Options,
+    storage: Option<&Storage>,
+) -> Result<Option<Fingerprint>, Failure> {
+    let text = match (&options.fingerprint, storage) {
+        (None, Some(storage)) => return Ok(storage.fingerprint()),
+        (given, Some(_)) => given.clone(),
+        (option, None) => given(option.as_deref(), "PBS_FINGERPRINT")?,
+    };
+    let Some(text) = text else {
         return Ok(None);
     };
     let fingerprint = text.trim().parse().map_err(|error| {

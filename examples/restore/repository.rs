@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use chunk_restore::Place;
+use chunk_restore::place::StorageName;
 
 use crate::arguments::Options;
 use crate::failure::Failure;
@@ -103,6 +104,25 @@ impl Repository {
     /// The name is not that of a place.
     pub(crate) fn place(&self) -> chunk_restore::Result<Place> {
         self.name.parse()
+    }
+
+    /// Whether the name is that of a node of Proxmox VE with all its storages.
+    pub(crate) fn is_node(&self) -> bool {
+        self.name == "pve:"
+    }
+
+    /// The storage of Proxmox VE that the name means, if it means one.
+    pub(crate) fn storage(&self) -> Option<StorageName> {
+        match self.place() {
+            Ok(Place::Pve(name)) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Whether the name means a place other than a storage of Proxmox VE: only to such a place belongs
+    /// what the environment says of servers and keys.
+    pub(crate) fn uses_environment(&self) -> bool {
+        !matches!(self.place(), Ok(Place::Pve(_)) | Err(_))
     }
 
     /// The name as it may be shown: in a URL, everything before the host is left out.

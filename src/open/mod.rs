@@ -5,6 +5,7 @@
 mod network;
 #[cfg(feature = "s3")]
 mod s3;
+mod storage;
 
 use std::path::Path;
 
@@ -24,6 +25,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::key::Key;
 use crate::format::name::Namespace;
 use crate::place::{Place, Repository};
+use crate::pve::Node;
 
 /// What opening a datastore needs: keys, a namespace, and, for places on the network, which servers
 /// to trust and how long to wait.
@@ -32,6 +34,7 @@ pub struct OpenOptions {
     keys: Vec<Key>,
     allow_unsigned: bool,
     namespace: Namespace,
+    node: Node,
     #[cfg(feature = "tls")]
     network: network::Network,
     #[cfg(feature = "s3")]
@@ -110,10 +113,10 @@ impl OpenOptions {
 
     /// Opens the datastore that a string names, as [`Place`] reads it:
     /// `https://[user:password@]host[:port]/path/` is a datastore that a web server publishes;
-    /// `s3://BUCKET/DATASTORE` is a datastore that PBS 4 keeps in an S3 bucket; `dir:PATH`, or
-    /// anything else with a `/` in it, is a folder; all else is a datastore of a Proxmox Backup
-    /// Server, `[[user@realm[!token]@]host[:port]:]datastore`. This does not connect to servers
-    /// yet.
+    /// `s3://BUCKET/DATASTORE` is a datastore that PBS 4 keeps in an S3 bucket; `pve:NAME` is that of
+    /// a storage of Proxmox VE; `dir:PATH`, or anything else with a `/` in it, is a folder; all else
+    /// is a datastore of a Proxmox Backup Server, `[[user@realm[!token]@]host[:port]:]datastore`. This
+    /// does not connect to servers yet.
     ///
     /// # Errors
     /// Those of reading a [`Place`], and those of [`open_place`](OpenOptions::open_place).
@@ -123,15 +126,21 @@ impl OpenOptions {
 
     /// Opens the datastore at a place. This does not connect to servers yet.
     ///
+    /// Keys, namespace, fingerprint and password of a [`Place::Pve`] are those of the storage alone:
+    /// those of these options, which may come from the environment, count for other places. To
+    /// replace one of them, read the others from a [`Node`], and open [`Place::Pbs`].
+    ///
     /// # Errors
     /// [`ErrorKind::NotFound`] where the place is not there, [`ErrorKind::Unsupported`] for a kind
     /// of place that this build can't reach, [`ErrorKind::Invalid`] for a CA file, a proxy, an S3
-    /// endpoint or an AWS profile that can't be used, [`ErrorKind::Denied`] for a bucket without
-    /// credentials.
+    /// endpoint, an AWS profile or a storage that can't be used, [`ErrorKind::Denied`] for a bucket
+    /// without credentials and a storage without a password or whose files may not be read,
+    /// [`ErrorKind::Key`] for a storage whose key is missing or locked.
     pub fn open_place(self, place: &Place) -> Result<Datastore> {
         match place {
             Place::Folder(path) => self.open_folder(path),
             Place::Pbs(repository) => self.open_repository(repository),
+            Place::Pve(name) => self.open_storage(name),
             #[cfg(feature = "https")]
             Place::Https(url) => {
                 let network = &self.network;
@@ -193,11 +202,18 @@ impl OpenOptions {
 
 impl Datastore {
     /// Opens the datastore that a string names, with the options that the environment sets:
-    /// [`OpenOptions::from_env`], then [`OpenOptions::open`].
+    /// [`OpenOptions::from_env`], then [`OpenOptions::open`]. For a storage of Proxmox VE, `pve:NAME`,
+    /// the environment says only which proxy to use.
     ///
     /// # Errors
     /// Those of these two functions.
     pub fn open(place: &str) -> Result<Datastore> {
-        OpenOptions::from_env()?.open(place)
+        let place: Place = place.parse()?;
+        let options = match place {
+            #[cfg(feature = "tls")]
+            Place::Pve(_) => OpenOptions::new().proxy_from_env(),
+            _ => OpenOptions::from_env()?,
+        };
+        options.open_place(&place)
     }
 }

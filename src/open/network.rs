@@ -66,6 +66,13 @@ impl Network {
         self.retry.clone()
     }
 
+    /// Replaces what is said of one server by what is said of another.
+    #[cfg(feature = "pbs")]
+    pub(super) fn sign_in(&mut self, fingerprint: Option<Fingerprint>, secret: Zeroizing<String>) {
+        self.fingerprint = fingerprint;
+        self.secret = Some(secret);
+    }
+
     /// Makes connections for a kind of place, through the proxy that the rule finds.
     ///
     /// # Errors

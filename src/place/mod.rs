@@ -1,5 +1,5 @@
-//! The names of places: a folder, a datastore of a Proxmox Backup Server, a URL, a bucket. Nothing
-//! here opens a place or connects to it.
+//! The names of places: a folder, a datastore of a Proxmox Backup Server, a URL, a bucket, a storage
+//! of Proxmox VE. Nothing here opens a place or connects to it.
 
 pub(crate) mod address;
 #[cfg(feature = "s3")]
@@ -7,6 +7,7 @@ mod bucket;
 #[cfg(feature = "https")]
 mod https;
 mod repository;
+mod storage;
 #[cfg(any(feature = "https", feature = "s3"))]
 pub(crate) mod web;
 
@@ -21,6 +22,7 @@ pub use bucket::Bucket;
 #[cfg(feature = "https")]
 pub use https::HttpsUrl;
 pub use repository::Repository;
+pub use storage::StorageName;
 
 /// Where a datastore is, as people name it: what [`OpenOptions::open`](crate::OpenOptions::open) reads.
 ///
@@ -28,8 +30,12 @@ pub use repository::Repository;
 /// |---|---|
 /// | `https://[user:password@]host[:port]/path/` | [`Https`](Place::Https) |
 /// | `s3://BUCKET/DATASTORE` | [`S3`](Place::S3) |
+/// | `pve:NAME` | [`Pve`](Place::Pve) |
 /// | `dir:PATH`, or anything else with a `/` in it | [`Folder`](Place::Folder) |
 /// | `[[user@realm[!token]@]host[:port]:]datastore` | [`Pbs`](Place::Pbs) |
+///
+/// A datastore on a server that is called `pve` is written with the port or the identity, as
+/// `pve:8007:datastore`.
 ///
 /// `Display` writes a text that names the same place, and neither `Display` nor `Debug` shows the credentials of a URL.
 ///
@@ -52,6 +58,8 @@ pub enum Place {
     Folder(PathBuf),
     /// A datastore of a running Proxmox Backup Server.
     Pbs(Repository),
+    /// The datastore of a storage of Proxmox VE, which also says how to sign in.
+    Pve(StorageName),
     /// A datastore that a web server publishes.
     #[cfg(feature = "https")]
     Https(HttpsUrl),
@@ -62,11 +70,12 @@ pub enum Place {
 
 impl Place {
     /// The host and port of the server that the place names, an IPv6 address without its brackets.
-    /// `None` for a folder, and for a bucket, since the name of a bucket does not name its server.
+    /// `None` for a folder, and for a bucket and a storage of Proxmox VE, since their names do not name
+    /// the server.
     #[must_use]
     pub fn server(&self) -> Option<(&str, u16)> {
         match self {
-            Place::Folder(_) => None,
+            Place::Folder(_) | Place::Pve(_) => None,
             Place::Pbs(repository) => Some((repository.host(), repository.port())),
             #[cfg(feature = "https")]
             Place::Https(url) => Some((url.host(), url.port())),
@@ -87,6 +96,9 @@ impl FromStr for Place {
         if let Some(path) = text.strip_prefix("dir:") {
             return Ok(Place::Folder(path.into()));
         }
+        if let Some(name) = storage_name(text) {
+            return name.parse().map(Place::Pve);
+        }
         #[cfg(feature = "https")]
         if text.starts_with("https://") {
             return text.parse().map(Place::Https);
@@ -99,7 +111,7 @@ impl FromStr for Place {
             // The text after the scheme may hold a password, so the message does not show it.
             let message = format!(
                 "no kind of place is known by {scheme}://; there are https:// and s3://, \
-                 [[user@realm[!token]@]host[:port]:]datastore on a server, and folders"
+                 [[user@realm[!token]@]host[:port]:]datastore on a server, pve:NAME, and folders"
             );
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
@@ -110,17 +122,26 @@ impl FromStr for Place {
     }
 }
 
+/// What follows `pve:`, if the text is meant to name a storage. In `pve:8007:datastore` it is the name
+/// of a server.
+fn storage_name(text: &str) -> Option<&str> {
+    (text.strip_prefix("pve:")).filter(|name| !name.contains(':'))
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place::Folder(path) => {
                 let path = path.display().to_string();
-                let is_plain =
-                    path.contains('/') && !path.contains("://") && !path.starts_with("dir:");
+                let is_plain = path.contains('/')
+                    && !path.contains("://")
+                    && !path.starts_with("dir:")
+                    && storage_name(&path).is_none();
                 let prefix = if is_plain { "" } else { "dir:" };
                 write!(f, "{prefix}{path}")
             }
             Place::Pbs(repository) => repository.fmt(f),
+            Place::Pve(name) => write!(f, "pve:{name}"),
             #[cfg(feature = "https")]
             Place::Https(url) => url.fmt(f),
             #[cfg(feature = "s3")]
@@ -148,6 +169,10 @@ mod tests {
             ("dir:dir:/x", "dir:dir:/x"),
             ("dir:s3://x/y", "dir:s3://x/y"),
             ("./store", "./store"),
+            ("pve:backup", "pve:backup"),
+            ("dir:pve:/backup", "dir:pve:/backup"),
+            ("pve:8007:store", "root@pam@pve:8007:store"),
+            ("root@pam@pve:store", "root@pam@pve:8007:store"),
             ("store", "root@pam@localhost:8007:store"),
             ("[::1]:store", "root@pam@[::1]:8007:store"),
             #[cfg(feature = "https")]
@@ -160,6 +185,14 @@ mod tests {
             let again: Place = written.parse().expect(written);
             assert_eq!(again.to_string(), written, "{text}");
             assert_eq!(again.server(), place.server(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_storage_is_never_taken_for_a_path() {
+        for bad in ["pve:", "pve:../backup", "pve:/etc", "pve:a", "pve:a b"] {
+            let error = bad.parse::<Place>().expect_err(bad);
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{bad}");
         }
     }
 

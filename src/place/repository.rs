@@ -54,6 +54,39 @@ impl Repository {
         &self.datastore
     }
 
+    /// Puts a repository together of its parts. The host is a name or an IP address, with or without
+    /// the brackets of an IPv6 address.
+    ///
+    /// # Errors
+    /// The name of the first part that is malformed.
+    pub(crate) fn of_parts(
+        identity: Option<&str>,
+        host: &str,
+        port: Option<u16>,
+        datastore: &str,
+    ) -> Result<Repository, &'static str> {
+        let is_short = |text: &str| text.len() <= MAX_LEN;
+        let identity = identity.unwrap_or(DEFAULT_IDENTITY);
+        if !is_identity(identity) || !is_short(identity) {
+            return Err("identity");
+        }
+        let is_bare_ipv6 = host.parse::<std::net::Ipv6Addr>().is_ok();
+        let host = match parse_host(host) {
+            _ if is_bare_ipv6 => host,
+            Some((host, None)) if is_short(host) => host,
+            _ => return Err("host"),
+        };
+        if !is_safe(datastore) || !is_short(datastore) {
+            return Err("datastore");
+        }
+        Ok(Repository {
+            identity: identity.to_owned(),
+            host: host.to_owned(),
+            port: port.unwrap_or(DEFAULT_PORT),
+            datastore: datastore.to_owned(),
+        })
+    }
+
     /// Host and port, as HTTP writes them.
     pub(crate) fn authority(&self) -> String {
         authority(&self.host, self.port)

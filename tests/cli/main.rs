@@ -44,6 +44,7 @@ mod running;
 mod salvage;
 mod serve;
 mod stdout;
+mod storage;
 mod targets;
 mod unmount;
 mod vm;

@@ -5,6 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -110,8 +111,12 @@ fn a_key_and_a_passphrase_may_come_through_pipes_that_somebody_writes_to() {
 
 /// Runs the program as a user who owns nothing; `None` where that user can't even start it.
 fn run_as_nobody(home: &Home, arguments: &str) -> Option<Run> {
+    as_nobody(home, home.command(arguments))
+}
+
+/// The same for a command of the program.
+pub(crate) fn as_nobody(home: &Home, mut command: Command) -> Option<Run> {
     const NOBODY: u32 = 65534;
-    let mut command = home.command(arguments);
     if rustix::process::geteuid().is_root() {
         command.uid(NOBODY).gid(NOBODY);
         for folder in [home.path(".."), home.path("")] {

@@ -7,6 +7,7 @@ mod faults;
 mod gone;
 mod place;
 mod reach;
+mod storage;
 mod strangers;
 
 use std::sync::Arc;
