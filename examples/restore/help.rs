@@ -35,6 +35,9 @@ Environment:
                            _FD, _FILE, _CMD: read from a descriptor, a file, a command
   PBS_FINGERPRINT          the server's, where --fingerprint is not given
   PBS_ENCRYPTION_PASSWORD  the passphrase of key files; else _FD, _FILE, _CMD
+  CREDENTIALS_DIRECTORY    where systemd put credentials, taken where none of these is set:
+                           chunk-restore.repository, .fingerprint, .password and
+                           .encryption-password, or the same of proxmox-backup-client
   CHUNK_RESTORE_PVE_DIR    the folder with the configuration of Proxmox VE, if not /etc/pve
   ALL_PROXY                an HTTP proxy to servers, http://[user:password@]host:port; to web
                            servers and S3 HTTPS_PROXY comes first; each also in lower case

@@ -1,5 +1,6 @@
 //! Opens the datastore that the command line or the environment names.
 
+use chunk_restore::environment::credential;
 use chunk_restore::format::GroupName;
 use chunk_restore::pve::Storage;
 use chunk_restore::{Datastore, Fingerprint, Key, Place, Snapshot};
@@ -305,7 +306,10 @@ fn fingerprint(
     let text = match (&options.fingerprint, storage) {
         (None, Some(storage)) => return Ok(storage.fingerprint()),
         (given, Some(_)) => given.clone(),
-        (option, None) => given(option.as_deref(), "PBS_FINGERPRINT")?,
+        (option, None) => match given(option.as_deref(), "PBS_FINGERPRINT")? {
+            None => credential("fingerprint")?.map(|text| text.to_string()),
+            given => given,
+        },
     };
     let Some(text) = text else {
         return Ok(None);

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use chunk_restore::Place;
+use chunk_restore::environment::credential;
 use chunk_restore::place::StorageName;
 
 use crate::arguments::Options;
@@ -55,11 +56,14 @@ pub(crate) struct Repository {
 
 impl Repository {
     /// The datastores that the command line names; otherwise the one that the environment names, as
-    /// a whole or in parts. There is at least one.
+    /// a whole or in parts; otherwise the one in a credential. There is at least one.
     pub(crate) fn find(options: &Options) -> Result<Vec<Repository>, Failure> {
         let mut names = options.repositories.clone();
         if names.is_empty() {
             names.extend(given(None, "PBS_REPOSITORY")?);
+        }
+        if names.is_empty() && given(None, "PBS_DATASTORE")?.is_none() {
+            names.extend(credential("repository")?.map(|name| name.to_string()));
         }
         if names.is_empty() {
             return Ok(vec![Repository::in_parts()?]);

@@ -1,8 +1,9 @@
 //! Settings from environment variables, under the names that the official client uses: secrets, the
-//! default key file, the namespace, proxies.
+//! default key file, the namespace, proxies; and from the credentials of a systemd service.
 
 #[cfg(feature = "s3")]
 pub(crate) mod aws;
+mod credential;
 
 use std::env;
 use std::ffi::OsString;
@@ -19,6 +20,8 @@ use crate::format::key::{Key, KeyFile};
 use crate::format::name::Namespace;
 use crate::reading::read_small;
 
+pub use credential::credential;
+
 /// The most bytes of a secret. A secret is one line, so this is more than enough.
 const MAX_SECRET: u64 = 64 << 10;
 
@@ -28,23 +31,30 @@ const MAX_KEY_FILE: u64 = 1 << 20;
 
 /// The passphrase of key files. It is the first line of what PBS_ENCRYPTION_PASSWORD,
 /// PBS_ENCRYPTION_PASSWORD_FD, _FILE or _CMD gives; of these variables, the first that is set
-/// counts.
+/// counts. Where none is set, it is the [`credential`] `encryption-password`.
 ///
 /// # Errors
 /// [`ErrorKind::Invalid`] where the secret that a variable names can't be read, or is empty.
 pub fn passphrase() -> Result<Option<Zeroizing<String>>> {
-    secret("PBS_ENCRYPTION_PASSWORD")
+    match secret("PBS_ENCRYPTION_PASSWORD")? {
+        None => credential("encryption-password"),
+        secret => Ok(secret),
+    }
 }
 
 /// The password of a Proxmox Backup Server's user, or the secret of a token. It is the first line
 /// of what PBS_PASSWORD, PBS_PASSWORD_FD, _FILE or _CMD gives; of these variables, the first that
-/// is set counts. A descriptor can be read only once.
+/// is set counts. A descriptor can be read only once. Where none is set, it is the [`credential`]
+/// `password`.
 ///
 /// # Errors
 /// [`ErrorKind::Invalid`] where the secret that a variable names can't be read, or is empty.
 #[cfg(feature = "pbs")]
 pub fn password() -> Result<Option<Zeroizing<String>>> {
-    secret("PBS_PASSWORD")
+    match secret("PBS_PASSWORD")? {
+        None => credential("password"),
+        secret => Ok(secret),
+    }
 }
 
 impl KeyFile {
@@ -112,12 +122,16 @@ pub(crate) fn namespace() -> Result<Option<Namespace>> {
 
 #[cfg(feature = "tls")]
 pub(crate) fn fingerprint() -> Result<Option<Fingerprint>> {
-    let Some(text) = set("PBS_FINGERPRINT") else {
-        return Ok(None);
+    let (name, text) = match set("PBS_FINGERPRINT") {
+        Some(text) => ("PBS_FINGERPRINT", text.to_string_lossy().into_owned()),
+        None => match credential("fingerprint")? {
+            Some(text) => ("the credential 'fingerprint'", text.to_string()),
+            None => return Ok(None),
+        },
     };
-    let fingerprint = text.to_string_lossy().trim().parse();
-    fingerprint.map(Some).map_err(|error| {
-        Error::new(ErrorKind::Invalid, "PBS_FINGERPRINT is not a fingerprint").because(error)
+    text.trim().parse().map(Some).map_err(|error| {
+        let message = format!("{name} is not a fingerprint");
+        Error::new(ErrorKind::Invalid, message).because(error)
     })
 }
 

@@ -55,7 +55,9 @@ impl OpenOptions {
     /// PBS_ENCRYPTION_PASSWORD_FD, _FILE or _CMD says. The namespace comes from PBS_NAMESPACE. For
     /// places on the network: the fingerprint from PBS_FINGERPRINT, the HTTP proxy that
     /// `OpenOptions::proxy_from_env` finds, and the password or the token's secret from
-    /// PBS_PASSWORD, _FD, _FILE or _CMD. For S3: what `OpenOptions::s3_from_env` reads.
+    /// PBS_PASSWORD, _FD, _FILE or _CMD. Passphrase, fingerprint and password may also be
+    /// [credentials](crate::environment::credential) of a systemd service. For S3: what
+    /// `OpenOptions::s3_from_env` reads.
     ///
     /// # Errors
     /// [`ErrorKind::Key`] for a key file that can't be used, [`ErrorKind::Invalid`] for a variable

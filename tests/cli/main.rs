@@ -13,6 +13,7 @@
 
 mod bucket;
 mod contents;
+mod credentials;
 mod damage_map;
 mod devices;
 #[path = "../disks/mod.rs"]

@@ -29,6 +29,9 @@ fn node(home: &Home, more: &str) -> PbsServer {
         format!("dir: local\n\tpath /var/lib/vz\n\n{section}\n{more}"),
     );
     home.write("pve/priv/storage/backup.pw", PbsServer::SECRET);
+    for name in ["repository", "fingerprint", "password"] {
+        home.write(&format!("credentials/chunk-restore.{name}"), "wrong");
+    }
     server
 }
 
@@ -41,10 +44,11 @@ fn section(server: &PbsServer, name: &str) -> String {
     )
 }
 
-/// The program on the node, with variables of PBS that belong to another server.
+/// The program on the node, with variables of PBS and credentials that belong to another server.
 fn on_node(home: &Home, arguments: &str) -> Command {
     let mut command = home.command(arguments);
     command.envs(FOREIGN);
+    command.env("CREDENTIALS_DIRECTORY", "../credentials");
     command.env("CHUNK_RESTORE_PVE_DIR", "../pve");
     command
 }
@@ -132,6 +136,7 @@ fn a_storage_and_another_place_each_keep_what_is_said_of_them() {
     for (variable, _) in FOREIGN {
         verify.env_remove(variable);
     }
+    verify.env_remove("CREDENTIALS_DIRECTORY");
     let run = finish(&mut verify).expect(0);
     assert!(!run.stderr.contains("warning"), "{}", run.stderr);
 }
