@@ -124,7 +124,7 @@
 //! - `files` (on): the files in the archives of containers and hosts, one by one.
 //! - `nbd` (on): an NBD server ([`nbd::Server`]), which lets QEMU, libnbd and the Linux kernel read
 //!   archives at any offset.
-//! - `master-key` (off): `format::recover_key`, which needs the `rsa` crate.
+//! - `master-key` (off): `OpenOptions::master_key`, which needs the `rsa` crate.
 //!
 //! Datastores in folders need none of these. The feature `tls` is what the first three share; it is
 //! of no use by itself.

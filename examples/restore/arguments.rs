@@ -331,6 +331,13 @@ pub(crate) struct Options {
     #[arg(long = "keyfile", global = true, value_name = "FILE")]
     pub(crate) keyfiles: Vec<PathBuf>,
 
+    /// A file with the master key, which recovers the key of a snapshot from the snapshot itself
+    ///
+    /// The file is an RSA private key as PEM. Its passphrase is asked for like that of a key file. Only a build with
+    /// the feature master-key can use it.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) master_keyfile: Option<PathBuf>,
+
     /// Take a snapshot that is not signed although keys are at hand
     #[arg(long, global = true)]
     pub(crate) allow_unsigned: bool,

@@ -9,6 +9,7 @@ Examples:
   restore image vm/100 drive-scsi0.img - | zstd > disk.raw.zst
   restore image vm/100 drive-scsi0.img /dev/vg/vm-100-disk-0 --reuse
   restore verify vm/100/2026-11-23T00:00:00Z --keyfile backup.key
+  restore verify vm/100 --master-keyfile master-private.pem
   restore list --repository 'backup@pbs!restore@pbs.example.org:store'
   restore get vm/100/2026-11-23T00:00:00Z disks --repository https://example.org/store/
   restore list --repository pve:

@@ -2,34 +2,73 @@
 
 use std::path::{Path, PathBuf};
 
-use chunk_restore::Key;
 use chunk_restore::format::KeyFile;
+use chunk_restore::{Key, OpenOptions};
 use zeroize::Zeroizing;
 
 use crate::arguments::Options;
 use crate::failure::Failure;
+use crate::master_key::{self, MasterKey};
 use crate::prompt;
 use crate::repository::Repository;
 use crate::storage;
 
-/// The keys in the named key files; where none is named, those that are found.
-pub(crate) fn load(options: &Options) -> Result<Vec<Key>, Failure> {
+/// The keys that snapshots may be signed by.
+pub(crate) struct Keys {
+    keys: Vec<Key>,
+    master: Option<MasterKey>,
+}
+
+impl Keys {
+    pub(crate) fn are_there(&self) -> bool {
+        !self.keys.is_empty() || self.master.is_some()
+    }
+
+    pub(crate) fn give(self, opening: OpenOptions) -> OpenOptions {
+        let opening = self.keys.into_iter().fold(opening, OpenOptions::key);
+        master_key::give(self.master, opening)
+    }
+}
+
+/// The keys in the named key files, and the master key; where none is named, those that are found.
+pub(crate) fn load(options: &Options) -> Result<Keys, Failure> {
     let mut files = Vec::new();
     for path in &options.keyfiles {
         files.push((path.clone(), KeyFile::read(path)?));
     }
-    if options.keyfiles.is_empty() {
+    if are_found(options) {
         files = found(options)?;
     }
+    let master = options.master_keyfile.as_deref();
+    let master = master.map(|path| Ok::<_, Failure>((path, master_key::read(path)?)));
+    let master = master.transpose()?;
+    let is_master_locked = master.as_ref().is_some_and(|(_, file)| file.is_protected());
     // The environment is asked only once, since a descriptor can be read only once.
-    let given = match files.iter().any(|(_, file)| file.is_protected()) {
+    let given = match is_master_locked || files.iter().any(|(_, file)| file.is_protected()) {
         true => chunk_restore::environment::passphrase()?,
         false => None,
     };
-    files
-        .iter()
-        .map(|(path, file)| unlock(path, file, given.as_ref()))
-        .collect()
+    let keys = files.iter().map(|(path, file)| {
+        let (is_locked, hint) = (file.is_protected(), file.hint());
+        unlock(path, is_locked, hint, given.as_ref(), |passphrase| {
+            file.unlock(passphrase)
+        })
+    });
+    let keys = keys.collect::<Result<_, _>>()?;
+    let master = master.map(|(path, file)| {
+        unlock(path, is_master_locked, None, given.as_ref(), |passphrase| {
+            file.unlock(passphrase)
+        })
+    });
+    Ok(Keys {
+        keys,
+        master: master.transpose()?,
+    })
+}
+
+/// Whether keys are looked for where nobody named them.
+fn are_found(options: &Options) -> bool {
+    options.keyfiles.is_empty() && options.master_keyfile.is_none()
 }
 
 /// The key files that need not be named: those of the storages of Proxmox VE, and, if there is any
@@ -49,19 +88,26 @@ fn found(options: &Options) -> Result<Vec<(PathBuf, KeyFile)>, Failure> {
     Ok(files)
 }
 
-fn unlock(path: &Path, file: &KeyFile, given: Option<&Zeroizing<String>>) -> Result<Key, Failure> {
+/// Unlocks a key with the passphrase that was given, or that the user types.
+fn unlock<T>(
+    path: &Path,
+    is_locked: bool,
+    hint: Option<&str>,
+    given: Option<&Zeroizing<String>>,
+    unlock: impl Fn(Option<&[u8]>) -> chunk_restore::Result<T>,
+) -> Result<T, Failure> {
     let asked = match given {
-        None if file.is_protected() => ask(path, file)?,
+        None if is_locked => ask(path, hint)?,
         _ => None,
     };
     let passphrase = given.or(asked.as_ref()).map(|text| text.as_bytes());
-    file.unlock(passphrase).map_err(|error| {
+    unlock(passphrase).map_err(|error| {
         let failure = Failure::from(error).about(path.display());
         match passphrase {
-            Some(_) => failure,
-            None => failure.advises(
+            None if is_locked => failure.advises(
                 "give it in PBS_ENCRYPTION_PASSWORD, or in a file that PBS_ENCRYPTION_PASSWORD_FILE names",
             ),
+            _ => failure,
         }
     })
 }
@@ -73,7 +119,7 @@ pub(crate) fn advice(failure: &Failure, options: &Options) -> String {
         true => "--allow-unsigned takes snapshots that are not signed",
         false => "--keyfile names the key file of the key that the snapshot was made with",
     };
-    let found = match options.keyfiles.is_empty() {
+    let found = match are_found(options) {
         true => found(options).unwrap_or_default(),
         false => Vec::new(),
     };
@@ -93,8 +139,8 @@ pub(crate) fn advice(failure: &Failure, options: &Options) -> String {
     }
 }
 
-fn ask(path: &Path, file: &KeyFile) -> Result<Option<Zeroizing<String>>, Failure> {
-    let hint = match file.hint() {
+fn ask(path: &Path, hint: Option<&str>) -> Result<Option<Zeroizing<String>>, Failure> {
+    let hint = match hint {
         Some(hint) => format!(" (hint: {hint})"),
         None => String::new(),
     };

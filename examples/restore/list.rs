@@ -26,7 +26,7 @@ pub(crate) fn run(list: &List, options: &Options, output: &Output) -> Result<Exi
         storage::list(output)?;
     } else if let Some(name) = &list.snapshot {
         let keys = keys::load(options)?;
-        let has_keys = !keys.is_empty();
+        let has_keys = keys.are_there();
         let snapshot = place::snapshot_with(options, keys, name, output)?;
         archives(&snapshot, has_keys, output)?;
     } else if list.groups {

@@ -43,6 +43,7 @@ mod list;
 mod listen;
 mod listing;
 mod ls;
+mod master_key;
 mod mount;
 mod mounted;
 mod mounted_file;

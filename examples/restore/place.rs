@@ -3,14 +3,14 @@
 use chunk_restore::environment::credential;
 use chunk_restore::format::GroupName;
 use chunk_restore::pve::Storage;
-use chunk_restore::{Datastore, Fingerprint, Key, Place, Snapshot};
+use chunk_restore::{Datastore, Fingerprint, Place, Snapshot};
 use serde_json::json;
 
 use crate::arguments::Options;
 use crate::closed::Closed;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::keys;
+use crate::keys::{self, Keys};
 use crate::output::Output;
 use crate::prompt;
 use crate::repository::{Repository, given};
@@ -38,15 +38,12 @@ pub(crate) fn snapshot(
 
 pub(crate) fn snapshot_with(
     options: &Options,
-    keys: Vec<Key>,
+    keys: Keys,
     name: &str,
     output: &Output,
 ) -> Result<Snapshot, Failure> {
     let opening = chunk_restore::OpenOptions::new().allow_unsigned(options.allow_unsigned);
-    let opening = keys
-        .into_iter()
-        .fold(opening, chunk_restore::OpenOptions::key);
-    let opened = first(options, opening, output, |datastore| {
+    let opened = first(options, keys.give(opening), output, |datastore| {
         datastore.snapshot(name)
     });
     let opened = opened.map_err(|failure| match failure.exit() {

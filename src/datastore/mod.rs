@@ -6,6 +6,8 @@ pub(crate) mod listing;
 pub(crate) mod snapshot;
 pub(crate) mod trust;
 mod view;
+#[cfg(feature = "master-key")]
+mod wrapped;
 
 use std::fmt::{self, Display};
 use std::sync::Arc;

@@ -281,7 +281,13 @@ impl Snapshot {
     }
 }
 
-fn fetch(view: &View, path: &SnapshotPath, file: &ManifestFile, limit: u64) -> Result<Vec<u8>> {
+/// Reads a file that the manifest lists, of at most `limit` bytes.
+pub(super) fn fetch(
+    view: &View,
+    path: &SnapshotPath,
+    file: &ManifestFile,
+    limit: u64,
+) -> Result<Vec<u8>> {
     let read = view.place.backend.read_file(path, file.name(), limit);
     read.map_err(|error| match error {
         // The manifest lists the file, so the file is lost. It is not a name that nobody knows.

@@ -3,6 +3,8 @@
 use crate::datastore::few;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::key::Key;
+#[cfg(feature = "master-key")]
+use crate::format::key::MasterKey;
 use crate::format::manifest::Manifest;
 use crate::format::name::SnapshotPath;
 
@@ -11,6 +13,9 @@ use crate::format::name::SnapshotPath;
 pub(crate) struct Trust {
     pub(crate) keys: Vec<Key>,
     pub(crate) allow_unsigned: bool,
+    /// Recovers the key of a snapshot that none of the keys is of.
+    #[cfg(feature = "master-key")]
+    pub(crate) master: Option<MasterKey>,
 }
 
 impl Trust {
@@ -19,7 +24,16 @@ impl Trust {
     pub(super) fn strictest<'a>(trusts: impl IntoIterator<Item = &'a Trust>) -> Trust {
         let mut keys: Vec<Key> = Vec::new();
         let mut allow_unsigned = true;
-        for trust in trusts.into_iter().filter(|trust| !trust.keys.is_empty()) {
+        #[cfg(feature = "master-key")]
+        let mut master = None;
+        for trust in trusts
+            .into_iter()
+            .filter(|trust| trust.asks_for_signatures())
+        {
+            #[cfg(feature = "master-key")]
+            {
+                master = master.or_else(|| trust.master.clone());
+            }
             for key in &trust.keys {
                 if keys
                     .iter()
@@ -33,7 +47,28 @@ impl Trust {
         Trust {
             keys,
             allow_unsigned,
+            #[cfg(feature = "master-key")]
+            master,
         }
+    }
+
+    /// Whether there is any key, so that manifests must be signed.
+    fn asks_for_signatures(&self) -> bool {
+        #[cfg(feature = "master-key")]
+        if self.master.is_some() {
+            return true;
+        }
+        !self.keys.is_empty()
+    }
+
+    /// The master key, if the key of the manifest is not at hand.
+    #[cfg(feature = "master-key")]
+    pub(super) fn master_for(&self, manifest: &Manifest) -> Option<&MasterKey> {
+        let is_at_hand = match manifest.key_fingerprint() {
+            Some(wanted) => self.keys.iter().any(|key| key.fingerprint() == wanted),
+            None => !self.keys.is_empty(),
+        };
+        self.master.as_ref().filter(|_| !is_at_hand)
     }
 
     /// The key of a snapshot, after its manifest was found to be signed by this key.
@@ -41,15 +76,7 @@ impl Trust {
         if self.keys.is_empty() {
             return Ok(None);
         }
-        if !manifest.is_signed() && !self.allow_unsigned {
-            return Err(Error::new(
-                ErrorKind::Key,
-                format!(
-                    "the manifest of {path} is not signed, so nothing tells it from a forged one; \
-                     allow unsigned manifests if you trust the server, or give no key"
-                ),
-            ));
-        }
+        self.check_signed(manifest, path)?;
         let key = match manifest.key_fingerprint() {
             Some(wanted) => self.keys.iter().find(|key| key.fingerprint() == wanted),
             None => self.keys.first(),
@@ -85,6 +112,18 @@ impl Trust {
             Some(cause) => error.because(cause),
             None => error,
         })
+    }
+
+    /// Refuses a manifest that is not signed, unless such manifests are allowed.
+    pub(super) fn check_signed(&self, manifest: &Manifest, path: &SnapshotPath) -> Result<()> {
+        if manifest.is_signed() || self.allow_unsigned {
+            return Ok(());
+        }
+        let message = format!(
+            "the manifest of {path} is not signed, so nothing tells it from a forged one; \
+             allow unsigned manifests if you trust the server, or give no key"
+        );
+        Err(Error::new(ErrorKind::Key, message))
     }
 
     pub(super) fn foreign_key(&self, manifest: &Manifest, what: &str) -> Error {

@@ -88,12 +88,21 @@ impl View {
     /// and be signed where a signature is required.
     pub(super) fn snapshot(&self, name: SnapshotName) -> Result<Found> {
         let (manifest, _) = self.manifest(&name)?;
-        let key = self.trust.key_of(&manifest, &self.path(&name))?;
+        let key = self.key_of(&manifest, &self.path(&name))?;
         Ok(Found {
             name,
             manifest,
             key,
         })
+    }
+
+    /// The key of a snapshot, after its manifest was found to be signed by this key.
+    fn key_of(&self, manifest: &Manifest, path: &SnapshotPath) -> Result<Option<Key>> {
+        #[cfg(feature = "master-key")]
+        if let Some(master) = self.trust.master_for(manifest) {
+            return self.wrapped_key(master, manifest, path);
+        }
+        self.trust.key_of(manifest, path)
     }
 
     /// The manifest of a snapshot, after it was found to belong to this snapshot, and its JSON. The

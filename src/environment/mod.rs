@@ -15,7 +15,11 @@ use zeroize::Zeroizing;
 
 #[cfg(feature = "tls")]
 use crate::digest::Fingerprint;
+#[cfg(feature = "master-key")]
+use crate::error::BoxError;
 use crate::error::{Error, ErrorKind, Result};
+#[cfg(feature = "master-key")]
+use crate::format::key::MasterKeyFile;
 use crate::format::key::{Key, KeyFile};
 use crate::format::name::Namespace;
 use crate::reading::read_small;
@@ -28,6 +32,10 @@ const MAX_SECRET: u64 = 64 << 10;
 /// The most bytes of a key file. It has some hundred bytes; a paper key with its picture has some
 /// hundred thousand.
 const MAX_KEY_FILE: u64 = 1 << 20;
+
+/// The most bytes of a file with a master key. One of RSA with 16,384 bits has 13 KiB.
+#[cfg(feature = "master-key")]
+const MAX_MASTER_KEY_FILE: u64 = 64 << 10;
 
 /// The passphrase of key files. It is the first line of what PBS_ENCRYPTION_PASSWORD,
 /// PBS_ENCRYPTION_PASSWORD_FD, _FILE or _CMD gives; of these variables, the first that is set
@@ -85,6 +93,23 @@ impl KeyFile {
             None => PathBuf::from(set("HOME")?).join(".config"),
         };
         Some(config.join("proxmox-backup/encryption-key.json"))
+    }
+}
+
+#[cfg(feature = "master-key")]
+impl MasterKeyFile {
+    /// Reads a file with a master key, or a pipe, as [`KeyFile::read`] does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Key`] where the file can't be read or is not a private key in PEM.
+    pub fn read(path: impl AsRef<Path>) -> Result<MasterKeyFile> {
+        let path = path.as_ref();
+        let cannot = |error: BoxError| {
+            let message = format!("cannot use the master key file {}", path.display());
+            Error::new(ErrorKind::Key, message).because(error)
+        };
+        let pem = read_small(path, MAX_MASTER_KEY_FILE).map_err(|error| cannot(error.into()))?;
+        MasterKeyFile::parse(&pem).map_err(|error| cannot(error.into()))
     }
 }
 

@@ -13,9 +13,9 @@ pub(crate) mod verification;
 pub use crate::digest::ParseDigestError;
 pub use blob::{ChunkDecoder, Rejected, Verified};
 pub use index::{Chunk, Index};
-#[cfg(feature = "master-key")]
-pub use key::recover_key;
 pub use key::{Key, KeyFile};
+#[cfg(feature = "master-key")]
+pub use key::{MasterKey, MasterKeyFile};
 pub use manifest::{CryptMode, Manifest, ManifestFile};
 pub use name::{BackupType, GroupName, Namespace, SnapshotName, SnapshotPath};
 pub use verification::Verification;

@@ -23,6 +23,8 @@ use crate::environment::ProxyRule;
 use crate::error::is_ours;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::key::Key;
+#[cfg(feature = "master-key")]
+use crate::format::key::MasterKey;
 use crate::format::name::Namespace;
 use crate::place::{Place, Repository};
 use crate::pve::Node;
@@ -34,6 +36,8 @@ pub struct OpenOptions {
     keys: Vec<Key>,
     allow_unsigned: bool,
     namespace: Namespace,
+    #[cfg(feature = "master-key")]
+    master: Option<MasterKey>,
     node: Node,
     #[cfg(feature = "tls")]
     network: network::Network,
@@ -94,6 +98,18 @@ impl OpenOptions {
     #[must_use]
     pub fn key(mut self, key: Key) -> OpenOptions {
         self.keys.push(key);
+        self
+    }
+
+    /// Recovers the key of each snapshot whose key is not among those given, from the snapshot's own
+    /// `rsa-encrypted.key`. The manifest must be signed by the key that was recovered.
+    ///
+    /// Whoever has the public half of the master key can make such a snapshot. So a signature by a key
+    /// that was recovered says less than one by a key that was given.
+    #[cfg(feature = "master-key")]
+    #[must_use]
+    pub fn master_key(mut self, master: MasterKey) -> OpenOptions {
+        self.master = Some(master);
         self
     }
 
@@ -197,6 +213,8 @@ impl OpenOptions {
         let trust = Trust {
             keys: self.keys,
             allow_unsigned: self.allow_unsigned,
+            #[cfg(feature = "master-key")]
+            master: self.master,
         };
         Datastore::assemble(Box::new(backend), self.namespace, trust)
     }

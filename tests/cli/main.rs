@@ -29,6 +29,7 @@ mod keys;
 mod listing;
 mod looking;
 mod looking_ends;
+mod master_key;
 mod mount;
 mod mount_files;
 mod mount_metadata;

@@ -21,7 +21,7 @@ const MAX_SCRYPT_MEMORY: u64 = 1 << 30;
 const MAX_SCRYPT_WORK: u64 = 4 << 30;
 
 /// The most rounds of PBKDF2: about 10 s. The official client asks for 65,535 rounds.
-const MAX_ROUNDS: u64 = 20_000_000;
+pub(super) const MAX_ROUNDS: u64 = 20_000_000;
 
 const MAX_SALT: usize = 1024;
 
@@ -204,7 +204,7 @@ fn parse_kdf(kdf: &Value) -> Result<Kdf> {
 
 /// Checks the parameters before scrypt runs: it allocates p blocks of 128 * r bytes and n more, and
 /// mixes these n blocks p times.
-fn scrypt_params(n: u64, r: u64, p: u64) -> Option<scrypt::Params> {
+pub(super) fn scrypt_params(n: u64, r: u64, p: u64) -> Option<scrypt::Params> {
     let block = r.checked_mul(128)?;
     let memory = n.checked_add(p)?.checked_mul(block)?;
     let work = n.checked_mul(p)?.checked_mul(block)?;

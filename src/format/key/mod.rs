@@ -20,7 +20,7 @@ use crate::digest::{Digest, Fingerprint, Hasher};
 
 pub use file::KeyFile;
 #[cfg(feature = "master-key")]
-pub use master::recover_key;
+pub use master::{MasterKey, MasterKeyFile};
 
 /// AES-256-GCM with the 16-byte IV that PBS uses, in place of the usual 12.
 type Cipher = AesGcm<Aes256, U16>;
