@@ -218,8 +218,13 @@ fn copy() -> (TempDir, PathBuf) {
 
 #[test]
 fn a_wrapped_key_that_is_lost_or_changed_comes_from_another_place() {
+    // A blob that is right by itself, and not the one that the manifest lists.
+    let magic = [0x42, 0xab, 0x38, 0x07, 0xbe, 0x83, 0x70, 0xa1];
+    let crc = crc32fast::hash(&[7; 512]).to_le_bytes();
+    let other = [&magic[..], &crc, &[7; 512]].concat();
     for (content, kind) in [
         (None, ErrorKind::Missing),
+        (Some(other), ErrorKind::Corrupt),
         (Some(vec![7; 524]), ErrorKind::Corrupt),
         (Some(vec![7; 200_000]), ErrorKind::Corrupt),
         (Some(Vec::new()), ErrorKind::Corrupt),

@@ -15,9 +15,8 @@ const PROGRAMS: [&str; 2] = ["chunk-restore", "proxmox-backup-client"];
 /// the official client calls its own: the first line of the file. `None` where the service has neither,
 /// and where the program is no service.
 ///
-/// The names are `repository`, `fingerprint`, `password` and `encryption-password`. The last two are
-/// also read by [`password`](super::password) and [`passphrase`](super::passphrase), and `fingerprint`
-/// by [`OpenOptions::from_env`](crate::OpenOptions::from_env).
+/// The names are `repository`, `fingerprint`, `password` and `encryption-password`. The last three are
+/// also read by [`OpenOptions::from_env`](crate::OpenOptions::from_env).
 ///
 /// # Errors
 /// [`ErrorKind::Invalid`] where a credential can't be read, or its first line is empty.
