@@ -153,6 +153,7 @@ pub mod read;
 mod reading;
 mod report;
 mod restore;
+mod sample;
 pub mod target;
 
 pub use backend::SnapshotInfo;
@@ -172,4 +173,5 @@ pub use read::Reader;
 pub use report::{Damage, Event, PlaceReport, Report};
 pub use restore::Restore;
 pub use restore::plan::Plan;
+pub use sample::Sample;
 pub use target::{DeviceTarget, FileTarget, StreamTarget};

@@ -26,6 +26,9 @@ pub struct Report {
     pub repeated: u64,
     /// How much of the data came from seeds.
     pub seeded: u64,
+    /// The length of the chunks that [`verify_chosen`](crate::Restore::verify_chosen) left out. It is
+    /// not a part of `len`.
+    pub skipped: u64,
     /// How many chunks were fetched and committed.
     pub chunks: u64,
     /// The size of all blobs that were fetched, as the datastore holds them.
@@ -129,6 +132,7 @@ impl fmt::Display for Report {
             (self.kept, "kept"),
             (self.seeded, "from seeds"),
             (self.repeated, "repeated"),
+            (self.skipped, "skipped"),
         ];
         for (bytes, what) in parts.iter().filter(|(bytes, _)| *bytes > 0) {
             write!(f, ", {} {what}", Size(*bytes as f64))?;
@@ -166,6 +170,9 @@ impl fmt::Display for Report {
 pub enum Event<'a> {
     /// After every commit, and at least once a second.
     Progress(&'a Report),
+    /// The chunk with this digest was fetched, was verified, and is committed. A chunk that occurs
+    /// several times in an archive is usually fetched once.
+    Fetched(&'a Digest),
     /// A chunk is requested again because of this error.
     Retried(&'a Error),
     /// A chunk can't be restored, and the restore goes on with zeros in its place.

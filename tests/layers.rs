@@ -13,6 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cancel", &[]),
     ("reading", &[]),
     ("error", &["digest", "cancel"]),
+    ("sample", &["digest", "error"]),
     ("rate_limit", &["cancel"]),
     ("place", &["error"]),
     ("memory", &["digest"]),
@@ -142,7 +143,6 @@ const INNER_ORDER: &[(&str, &[&str])] = &[
     (
         "restore",
         &[
-            "nowhere",
             "repeats",
             "retry_hook",
             "cache",
@@ -152,6 +152,7 @@ const INNER_ORDER: &[(&str, &[&str])] = &[
             "writer",
             "commit",
             "run",
+            "verify",
         ],
     ),
     (

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use chunk_restore::format::KeyFile;
 use chunk_restore::target::Target;
-use chunk_restore::{ErrorKind, Event, Key, OpenOptions, Restore, StreamTarget};
+use chunk_restore::{ErrorKind, Event, Key, OpenOptions, Restore, Sample, StreamTarget};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 use support::{DISK, Fault, Memory, SNAPSHOT, Script};
@@ -238,6 +238,42 @@ fn verify_finds_what_restore_would_and_writes_nothing() {
     );
     let report = Restore::new().verify(&archive, |_| {}).unwrap();
     assert_eq!(report.committed, 8 * 4096);
+}
+
+#[test]
+fn runs_with_all_parts_of_a_sample_fetch_each_chunk_once_and_skip_the_others() {
+    let image = Image::new(Workload::Incompressible, 1, 50 * 4096, 4096);
+    let (archive, _) = Script::of(image, 4096).archive();
+    let mut fetched = Vec::new();
+    for number in 1..=7 {
+        let sample = Sample::new(number, 7).unwrap();
+        let before = fetched.len();
+        let observe = |event: Event<'_>| {
+            if let Event::Fetched(digest) = event {
+                assert!(sample.contains(digest));
+                fetched.push(*digest);
+            }
+        };
+        let chosen = |digest: &_| sample.contains(digest);
+        let report = (Restore::new())
+            .verify_chosen(&archive, chosen, observe)
+            .unwrap();
+        let chunks = (fetched.len() - before) as u64;
+        let found = (report.chunks, report.len, report.committed, report.skipped);
+        let expected = (chunks, chunks * 4096, chunks * 4096, (50 - chunks) * 4096);
+        assert_eq!(found, expected);
+    }
+    let index = archive.index();
+    let mut all: Vec<_> = (0..50)
+        .filter_map(|position| index.chunk(position))
+        .collect();
+    all.sort_by_key(|chunk| chunk.digest);
+    fetched.sort();
+    assert!(
+        fetched
+            .into_iter()
+            .eq(all.into_iter().map(|chunk| chunk.digest))
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use chunk_restore::target::Zeros;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::drill_arguments::Verify;
 use crate::file_arguments::{Cat, FilesArguments, Find, Ls};
 use crate::vm::arguments::Vm;
 use crate::{help, size};
@@ -50,13 +51,10 @@ pub(crate) enum Command {
     Vm(Vm),
     Files(FilesArguments),
     /// Fetch, decrypt and check everything, and write nothing
-    Verify {
-        /// The snapshot
-        snapshot: String,
-        /// What to verify of it; everything if nothing is named
-        #[arg(value_name = "ARCHIVE")]
-        archives: Vec<String>,
-    },
+    ///
+    /// Of everything, --sample and --new-only take a part, and --all takes the last snapshot of each group: a drill, as
+    /// for every night. At its end the program says how much was looked at, and how likely bad chunks were missed.
+    Verify(Verify),
     /// Measure how fast an archive comes with 1, 2, 4 .. 32 chunks in flight, and choose
     ///
     /// Verifies the beginning of the archive with each setting, at most 256 MiB of it as stored. It is read once before

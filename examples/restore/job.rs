@@ -7,7 +7,9 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use chunk_restore::target::{PollWriter, Target};
-use chunk_restore::{Archive, Error, ErrorKind, Report, Restore, Seed, StreamTarget};
+use chunk_restore::{
+    Archive, Digest, Error, ErrorKind, Event, Report, Restore, Seed, StreamTarget,
+};
 use serde_json::{Value, json};
 
 use crate::arguments::Options;
@@ -171,32 +173,48 @@ impl<'a> Job<'a> {
         self.tell(content, place, &report, map.as_ref())
     }
 
-    /// Fetches and checks everything, and continues after damage.
-    pub(crate) fn verify(&self, content: &Content) -> Result<(), Failure> {
+    /// Fetches and checks the chunks that are chosen, and continues after damage, which is in the
+    /// report. Each chunk that was fetched and is right is given to `fetched`.
+    pub(crate) fn verify(
+        &self,
+        content: &Content,
+        choose: impl FnMut(&Digest) -> bool,
+        mut fetched: impl FnMut(&Digest),
+    ) -> Result<Report, Failure> {
         let name = content.name();
         let _running = self.interrupt.run()?;
         match content {
             Content::Archive { archive, .. } => {
                 let mut progress = Progress::new(name, archive.index().len(), self.output);
-                let verified = (self.restore.clone())
-                    .salvage(true)
-                    .verify(archive, |event| progress.observe(&event));
+                let restore = self.restore.clone().salvage(true);
+                let verified = restore.verify_chosen(archive, choose, |event| {
+                    if let Event::Fetched(digest) = event {
+                        fetched(digest);
+                    }
+                    progress.observe(&event);
+                });
                 drop(progress);
                 let report = verified.map_err(|error| self.failed(name, error))?;
                 if !report.damage.is_empty() {
-                    return Err(Failure::damaged(name, &report.damage));
+                    return Ok(report);
                 }
                 let json = event("verified", name, numbers(&report));
-                (self.output).report(format!("{name} verified: {report}"), &json);
+                let verified = match report.skipped {
+                    0 => "verified",
+                    _ => "verified in part",
+                };
+                (self.output).report(format!("{name} {verified}: {report}"), &json);
+                Ok(report)
             }
             // A small file was checked when it was read.
             Content::Small { bytes, .. } => {
-                let json = event("verified", name, numbers(&whole(bytes)));
-                let size = Size::of(bytes.len() as u64);
+                let report = whole(bytes);
+                let json = event("verified", name, numbers(&report));
+                let size = Size::of(report.len);
                 (self.output).report(format!("{name} verified: {size}"), &json);
+                Ok(report)
             }
         }
-        Ok(())
     }
 
     /// Restores; a failure says whether the target had `begun` to take bytes.

@@ -11,6 +11,7 @@ mod arguments;
 mod attributes;
 mod bench;
 mod cat;
+mod chosen;
 mod closed;
 mod commands;
 mod content;
@@ -18,6 +19,12 @@ mod damage;
 mod damage_map;
 mod destination;
 mod disks;
+mod drill;
+mod drill_arguments;
+mod drill_files;
+mod drill_json;
+mod drill_junit;
+mod drill_metrics;
 mod entries;
 mod entry_cache;
 mod exit;
@@ -56,6 +63,8 @@ mod progress;
 mod prompt;
 mod read_failures;
 mod reading;
+mod record;
+mod report_file;
 mod repository;
 mod retries;
 mod serve;
@@ -66,6 +75,7 @@ mod storage;
 mod table;
 mod trust;
 mod usage;
+mod verified_table;
 mod verify;
 mod vm;
 mod xattrs;
@@ -108,9 +118,7 @@ fn run(arguments: &Arguments, interrupt: &Interrupt, output: &Output) -> Result<
         Command::Get(arguments) => get::run(arguments, options, interrupt, output),
         Command::Vm(arguments) => vm::run(arguments, options, interrupt, output),
         Command::Files(arguments) => extract::run(arguments, options, interrupt, output),
-        Command::Verify { snapshot, archives } => {
-            verify::run(snapshot, archives, options, interrupt, output)
-        }
+        Command::Verify(arguments) => verify::run(arguments, options, interrupt, output),
         Command::Bench(arguments) => bench::run(arguments, options, interrupt, output),
         Command::Ls(arguments) => ls::run(arguments, options, interrupt, output),
         Command::Cat(arguments) => cat::run(arguments, options, interrupt, output),

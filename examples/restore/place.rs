@@ -36,23 +36,53 @@ pub(crate) fn snapshot(
     snapshot_with(options, keys::load(options)?, name, output)
 }
 
+/// Opens the datastore with these keys, and lists something in it.
+pub(crate) fn listing_with<T>(
+    options: &Options,
+    keys: Keys,
+    output: &Output,
+    list: impl Fn(&Datastore) -> chunk_restore::Result<Vec<T>>,
+) -> Result<(Datastore, Vec<T>), Failure> {
+    let opened = first(options, with_keys(options, keys), output, list)?;
+    Ok((opened.datastore, opened.first))
+}
+
+/// Opens a snapshot of a datastore that is open already.
+pub(crate) fn snapshot_of(
+    datastore: &Datastore,
+    name: &str,
+    options: &Options,
+) -> Result<Snapshot, Failure> {
+    let opened = datastore.snapshot(name).map_err(Failure::from);
+    opened.map_err(|failure| advise_on_keys(failure, options))
+}
+
+fn with_keys(options: &Options, keys: Keys) -> chunk_restore::OpenOptions {
+    let opening = chunk_restore::OpenOptions::new().allow_unsigned(options.allow_unsigned);
+    keys.give(opening)
+}
+
+fn advise_on_keys(failure: Failure, options: &Options) -> Failure {
+    match failure.exit() {
+        Exit::Key => {
+            let advice = keys::advice(&failure, options);
+            failure.advises(advice)
+        }
+        _ => failure,
+    }
+}
+
 pub(crate) fn snapshot_with(
     options: &Options,
     keys: Keys,
     name: &str,
     output: &Output,
 ) -> Result<Snapshot, Failure> {
-    let opening = chunk_restore::OpenOptions::new().allow_unsigned(options.allow_unsigned);
-    let opened = first(options, keys.give(opening), output, |datastore| {
+    let opening = with_keys(options, keys);
+    let opened = first(options, opening, output, |datastore| {
         datastore.snapshot(name)
     });
-    let opened = opened.map_err(|failure| match failure.exit() {
-        Exit::Key => {
-            let advice = keys::advice(&failure, options);
-            failure.advises(advice)
-        }
-        _ => failure,
-    })?;
+    let opened = opened.map_err(|failure| advise_on_keys(failure, options))?;
     if let Ok(group) = name.parse() {
         // One of the entries that are in no listing could be later than the snapshot that was
         // chosen.

@@ -83,6 +83,7 @@ impl<'a> Progress<'a> {
         if let Some(bar) = &self.bar {
             counted(|| {
                 bar.set_message(Status(report).to_string());
+                bar.set_length(report.len);
                 bar.set_position(report.committed);
             });
             return;
@@ -164,6 +165,7 @@ pub(crate) fn numbers(report: &Report) -> Value {
         "kept": report.kept,
         "repeated": report.repeated,
         "seeded": report.seeded,
+        "skipped": report.skipped,
         "chunks": report.chunks,
         "fetched": report.fetched,
         "surplus": report.surplus,

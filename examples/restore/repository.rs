@@ -10,6 +10,7 @@ use chunk_restore::place::StorageName;
 
 use crate::arguments::Options;
 use crate::failure::Failure;
+use crate::storage;
 
 /// The default port of a Proxmox Backup Server.
 const PBS_PORT: u16 = 8007;
@@ -136,6 +137,35 @@ impl Repository {
             (Err(_), Some((scheme, _))) => format!("{scheme}://.."),
             _ => self.name.clone(),
         }
+    }
+
+    /// A name of the datastore that stays the same whoever signs in, and wherever the program runs:
+    /// without user and password, and with the whole path of a folder.
+    pub(crate) fn identity(&self) -> chunk_restore::Result<String> {
+        let place = match self.place()? {
+            // The storage may name another datastore one day.
+            Place::Pve(name) => Place::Pbs(storage::node().storage(&name)?.repository().clone()),
+            place => place,
+        };
+        Ok(match place {
+            Place::Pbs(place) => {
+                let (host, port) = (place.host(), place.port());
+                format!("{}:{}", Server::new(host, port), place.datastore())
+            }
+            Place::Folder(folder) => {
+                let folder = folder.canonicalize().unwrap_or(folder);
+                format!("dir:{}", folder.display())
+            }
+            Place::S3(bucket) => match &self.endpoint {
+                Some(endpoint) => {
+                    // A user and password that somebody wrote into the URL stay out of the record.
+                    let (_, server) = endpoint.rsplit_once('@').unwrap_or(("", endpoint));
+                    format!("{} at {server}", Place::S3(bucket))
+                }
+                None => Place::S3(bucket).to_string(),
+            },
+            place => place.to_string(),
+        })
     }
 
     /// The server of the place, if its certificate may be remembered. A folder has none, and

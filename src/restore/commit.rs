@@ -60,6 +60,7 @@ impl Writer<'_> {
             }
             self.wait(window)?;
         };
+        let is_fetched = matches!(settled, Settled::Fetched(_));
         let verified = match settled {
             Settled::Fetched(verified) => {
                 self.report.chunks += 1;
@@ -73,6 +74,9 @@ impl Writer<'_> {
         };
         let data = &verified.data()[self.plan.piece(chunk)];
         self.give(data.len() as u64, |target| target.write(data))?;
+        if is_fetched {
+            (self.observe)(Event::Fetched(&chunk.digest));
+        }
         self.cache.keep(position, verified);
         Ok(())
     }

@@ -3,12 +3,12 @@
 
 mod cache;
 mod commit;
-mod nowhere;
 pub(crate) mod plan;
 mod repeats;
 pub(crate) mod retry_hook;
 mod run;
 pub(crate) mod scan;
+mod verify;
 mod window;
 mod writer;
 
@@ -24,7 +24,6 @@ use crate::fetch::{FetchSettings, HedgeRules, Part, Rules, Staff, hedging_lanes,
 use crate::memory::{MemoryBudget, MemoryShare};
 use crate::rate_limit::RateLimit;
 use crate::report::{Event, Report};
-use crate::restore::nowhere::Nowhere;
 use crate::restore::plan::Plan;
 use crate::restore::retry_hook::RetryHook;
 use crate::target::Target;
@@ -287,7 +286,16 @@ impl Restore {
         target: &mut dyn Target,
         mut observer: impl FnMut(Event<'_>),
     ) -> Result<Report> {
-        let plan = self.plan(archive);
+        self.run_plan(archive, self.plan(archive), target, &mut observer)
+    }
+
+    fn run_plan(
+        &self,
+        archive: &Archive,
+        plan: Plan,
+        target: &mut dyn Target,
+        observer: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Report> {
         let rules = Rules {
             attempts: self.attempts.max(1),
             salvage: self.salvage,
@@ -303,19 +311,8 @@ impl Restore {
             share,
             &self.cancel,
             target,
-            &mut observer,
+            observer,
         )
-    }
-
-    /// Does everything except writing: fetches, decrypts and checks every chunk.
-    ///
-    /// # Errors
-    /// As [`run`](Restore::run).
-    ///
-    /// # Panics
-    /// As [`run_with`](Restore::run_with).
-    pub fn verify(&self, archive: &Archive, observer: impl FnMut(Event<'_>)) -> Result<Report> {
-        self.run_with(archive, &mut Nowhere, observer)
     }
 
     /// Hears why a reader asks for a chunk again.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::digest::Digest;
 use crate::format::index::zeros::ZeroDigests;
 use crate::format::index::{Chunk, Index};
 use crate::format::key::Key;
@@ -20,6 +21,7 @@ pub struct Plan {
     /// Sorted by position.
     repeats: Vec<Repeat>,
     zeros: u64,
+    skipped: u64,
     chunks_to_fetch: usize,
 }
 
@@ -32,11 +34,24 @@ pub(crate) enum Step {
     Fetch,
     /// The chunk occurred before, and is committed once more.
     Repeat,
+    /// The chunk was not chosen. Only a verification, which writes nothing, leaves out chunks.
+    Skip,
 }
 
 impl Plan {
     /// A plan for the bytes of `range`, as far as the archive has them.
     pub(crate) fn new(index: &Index, key: Option<&Key>, range: Range<u64>) -> Plan {
+        Plan::choosing(index, key, range, &mut |_| true)
+    }
+
+    /// A plan that skips the chunks whose digests are not chosen. Chunks of zeros are not asked
+    /// about.
+    pub(super) fn choosing(
+        index: &Index,
+        key: Option<&Key>,
+        range: Range<u64>,
+        choose: &mut dyn FnMut(&Digest) -> bool,
+    ) -> Plan {
         let end = range.end.min(index.len());
         let range = range.start.min(end)..end;
         let positions = match index.position_at(range.start) {
@@ -52,16 +67,22 @@ impl Plan {
             steps: Vec::with_capacity(positions.len()),
             repeats: Vec::new(),
             zeros: 0,
+            skipped: 0,
             chunks_to_fetch: 0,
         };
         let zeros = ZeroDigests::new(index, key);
         for chunk in positions.filter_map(|position| index.chunk(position)) {
-            let is_zero = zeros.contains(&chunk.digest, chunk.len);
-            plan.steps
-                .push(if is_zero { Step::Zero } else { Step::Fetch });
-            if is_zero {
-                plan.zeros += plan.piece(&chunk).len() as u64;
-            }
+            let len = plan.piece(&chunk).len() as u64;
+            let step = if zeros.contains(&chunk.digest, chunk.len) {
+                plan.zeros += len;
+                Step::Zero
+            } else if choose(&chunk.digest) {
+                Step::Fetch
+            } else {
+                plan.skipped += len;
+                Step::Skip
+            };
+            plan.steps.push(step);
         }
         let to_fetch = plan
             .positions()
@@ -90,6 +111,11 @@ impl Plan {
     #[must_use]
     pub fn zeros(&self) -> u64 {
         self.zeros
+    }
+
+    /// How many of the bytes are in chunks that were not chosen.
+    pub(super) fn skipped(&self) -> u64 {
+        self.skipped
     }
 
     /// How many chunks will be fetched if the target holds none of them yet. A chunk that occurs

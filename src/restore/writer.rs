@@ -66,7 +66,8 @@ impl<'a> Writer<'a> {
             observe,
             lost: Vec::new(),
             report: Report {
-                len: plan.len(),
+                len: plan.len() - plan.skipped(),
+                skipped: plan.skipped(),
                 ..Report::default()
             },
             started,
@@ -81,6 +82,10 @@ impl<'a> Writer<'a> {
         while let (Some(step), Some(chunk)) = (self.plan.step(position), index.chunk(position)) {
             if step == Step::Zero {
                 position = self.commit_zeros(position, window)?;
+                continue;
+            }
+            if step == Step::Skip {
+                position += 1;
                 continue;
             }
             match (step, self.finding(position, window)?) {

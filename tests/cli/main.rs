@@ -18,6 +18,8 @@ mod damage_map;
 mod devices;
 #[path = "../disks/mod.rs"]
 mod disks;
+mod drill;
+mod drill_reports;
 mod failures;
 mod files;
 mod files_failing;
