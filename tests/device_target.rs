@@ -15,7 +15,7 @@ use chunk_restore::target::{Existing, Target, Zeros};
 use chunk_restore::{DeviceTarget, ErrorKind, Restore};
 use support::Script;
 use tempfile::TempDir;
-use testkit::Image;
+use testkit::{Image, Workload};
 
 use crate::disks::{Loop, Mount, run};
 
@@ -254,5 +254,31 @@ fn a_restored_device_holds_the_image_whatever_it_held() {
             fs::read(device.path()).unwrap()[..bytes.len()] == bytes,
             "{zeros:?}"
         );
+    }
+}
+
+#[test]
+fn a_device_is_the_same_with_and_without_the_page_cache_and_nothing_behind_the_archive_is_touched()
+{
+    let chunk = MIB as u64;
+    // The end is within a page, and within a block of the device.
+    for len in [5 * MIB, 5 * MIB + 512, 5 * MIB + 4097] {
+        let image = Image::new(Workload::Typical, 11, len as u64, chunk);
+        for buffered in [false, true] {
+            let Some(device) = Loop::thin(8 * MIB) else {
+                return;
+            };
+            let (archive, _) = Script::of(image.clone(), chunk).archive();
+            let mut target = DeviceTarget::open(device.path())
+                .unwrap()
+                .buffered(buffered);
+            let report = Restore::new().run(&archive, &mut target).unwrap();
+            assert_eq!(report.committed, len as u64);
+            drop(target);
+            let held = fs::read(device.path()).unwrap();
+            let expected: Vec<u8> = (0..image.count()).flat_map(|at| image.chunk(at)).collect();
+            assert!(held[..len] == expected, "{len} bytes, buffered: {buffered}");
+            assert!(held[len..].iter().all(|byte| *byte == 0xff), "{len} bytes");
+        }
     }
 }

@@ -37,7 +37,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("datastore", &["digest", "error", "format", "backend"]),
-    ("target", &["error", "cancel"]),
+    ("target", &["error", "cancel", "memory"]),
     ("report", &["digest", "error", "format"]),
     (
         "fetch",

@@ -155,6 +155,12 @@ pub(crate) struct Writing {
     /// Don't look whether there is room for a file before it is written, as where the file system compresses
     #[arg(long)]
     pub(crate) skip_space_check: bool,
+    /// Write through the page cache, which then keeps what is restored
+    ///
+    /// By default, files and devices are written past the page cache where the file system can do that: this takes less CPU
+    /// time, and other programs keep what they have there. With this option, what is restored can be read from memory at once.
+    #[arg(long)]
+    pub(crate) buffered: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -85,7 +85,9 @@ impl Destination {
         map: Option<PathBuf>,
         writing: &Writing,
     ) -> Result<Destination, Failure> {
-        let device = DeviceTarget::open(&path)?.zeros(writing.zeros.into());
+        let device = DeviceTarget::open(&path)?
+            .zeros(writing.zeros.into())
+            .buffered(writing.buffered);
         let name = Path::new(path.file_name().unwrap_or_default());
         let map = map.unwrap_or_else(|| beside(name, DAMAGE_MAP));
         Ok(Destination {
@@ -128,7 +130,8 @@ impl Destination {
         };
         let file = file
             .zeros(writing.zeros.into())
-            .check_space(!writing.skip_space_check);
+            .check_space(!writing.skip_space_check)
+            .buffered(writing.buffered);
         let partial = file.partial_path().to_owned();
         // Where the path is a link, the partial file is next to the file that the link leads to. A
         // file that is reused still has its own name at this point.

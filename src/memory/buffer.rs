@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::digest::Hasher;
 
 use super::hashing::PayloadHasher;
-use super::page_aligned::PageAligned;
+use super::page_aligned::{PageAligned, lead_before_page};
 use super::pool::BufferPool;
 use super::received::{Receipt, ReceivedBytes};
 
@@ -25,6 +25,8 @@ const READ_LEN_MAX: usize = 256 << 10;
 #[derive(Default)]
 pub struct Buffer {
     memory: PageAligned,
+    /// How many bytes after the start of a page the first byte lies.
+    lead: usize,
     len: usize,
     /// The pool that the memory comes from and goes back to.
     pool: Option<Arc<BufferPool>>,
@@ -62,7 +64,7 @@ impl Buffer {
         }
         if capacity > self.capacity() {
             let mut memory = PageAligned::new(capacity);
-            memory.bytes_mut()[..self.len].copy_from_slice(self);
+            memory.bytes_mut(self.lead)[..self.len].copy_from_slice(self);
             self.memory = memory;
         }
     }
@@ -113,7 +115,7 @@ impl Buffer {
         if end > self.capacity() {
             self.reserve(end.max(2 * self.capacity()));
         }
-        self.memory.bytes_mut()[self.len..end].copy_from_slice(bytes);
+        self.memory.bytes_mut(self.lead)[self.len..end].copy_from_slice(bytes);
         self.record_added(end);
     }
 
@@ -131,7 +133,7 @@ impl Buffer {
         self.reserve(end);
         while self.len < end {
             let max = READ_LEN_MAX.min(end - self.len);
-            match read(&mut self.memory.bytes_mut()[self.len..][..max])? {
+            match read(&mut self.memory.bytes_mut(self.lead)[self.len..][..max])? {
                 0 => break,
                 count => self.record_added(self.len + count.min(max)),
             }
@@ -145,13 +147,19 @@ impl Buffer {
     /// are added later: take the hash before, by [`take_hash`](Buffer::take_hash).
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         self.hasher = None;
-        &mut self.memory.bytes_mut()[..self.len]
+        &mut self.memory.bytes_mut(self.lead)[..self.len]
     }
 
     /// From now on hashes the payload of a blob while the blob is added, if its header of
     /// `header_len` bytes begins with `magic`. Only for a buffer that is empty.
     pub(crate) fn hash_payload(&mut self, magic: [u8; 8], header_len: usize) {
         self.hasher = Some(Box::new(PayloadHasher::new(magic, header_len)));
+    }
+
+    /// From now on the bytes behind a header of `header_len` bytes start on a page, so that they can be
+    /// written to a disk past the page cache as they are. Only for a buffer that is empty.
+    pub(crate) fn start_page_behind(&mut self, header_len: usize) {
+        self.lead = lead_before_page(header_len);
     }
 
     /// The hash of the payload, where it was made while the blob was added, and the blob has not
@@ -198,7 +206,7 @@ impl Deref for Buffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.memory.bytes()[..self.len]
+        &self.memory.bytes(self.lead)[..self.len]
     }
 }
 
@@ -289,6 +297,26 @@ mod tests {
         let mut short = watched();
         short.extend_from_slice(&bytes[..11]);
         assert!(short.take_hash().is_none());
+    }
+
+    #[test]
+    fn what_is_behind_a_header_starts_on_a_page_also_after_the_buffer_has_grown() {
+        let address = |buffer: &Buffer, at: usize| buffer[at..].as_ptr().addr() % 4096;
+        for header_len in [0, 12, 44] {
+            let mut buffer = Buffer::new();
+            buffer.start_page_behind(header_len);
+            for len in [100, 10_000, 1_000_000] {
+                let added: Vec<u8> = (buffer.len()..len).map(|at| at as u8).collect();
+                buffer.extend_from_slice(&added);
+                assert_eq!(address(&buffer, header_len), 0, "{header_len} of {len}");
+                assert!(
+                    buffer
+                        .iter()
+                        .enumerate()
+                        .all(|(at, byte)| at as u8 == *byte)
+                );
+            }
+        }
     }
 
     #[test]

@@ -11,28 +11,36 @@ const PAGE_LEN: usize = 4096;
 #[derive(Default)]
 pub(super) struct PageAligned {
     bytes: Vec<u8>,
-    /// Where in `bytes` the page starts.
+    /// Where in `bytes` the first page starts.
     start: usize,
 }
 
 impl PageAligned {
-    /// A block of `capacity` bytes. Pages of it that are never written to cost no memory.
+    /// A block of `capacity` bytes behind any lead. Pages of it that are never written to cost no
+    /// memory.
     pub(super) fn new(capacity: usize) -> PageAligned {
-        let bytes = vec![0; capacity + PAGE_LEN];
+        let bytes = vec![0; capacity + 2 * PAGE_LEN];
         let start = bytes.as_ptr().align_offset(PAGE_LEN).min(PAGE_LEN);
         PageAligned { bytes, start }
     }
 
     /// How many bytes the block can hold.
     pub(super) fn capacity(&self) -> usize {
-        self.bytes.len().saturating_sub(PAGE_LEN)
+        self.bytes.len().saturating_sub(2 * PAGE_LEN)
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes[self.start..]
+    /// The bytes of the block, which begin `lead` bytes after the start of a page.
+    pub(super) fn bytes(&self, lead: usize) -> &[u8] {
+        self.bytes.get(self.start + lead..).unwrap_or_default()
     }
 
-    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.start..]
+    /// The same bytes as those of [`bytes`](PageAligned::bytes), to be written to.
+    pub(super) fn bytes_mut(&mut self, lead: usize) -> &mut [u8] {
+        self.bytes.get_mut(self.start + lead..).unwrap_or_default()
     }
+}
+
+/// Where in a page a header of `header_len` bytes must begin, so that a page begins behind it.
+pub(super) fn lead_before_page(header_len: usize) -> usize {
+    (PAGE_LEN - header_len % PAGE_LEN) % PAGE_LEN
 }

@@ -11,6 +11,7 @@ use crate::restore::plan::Step;
 use crate::restore::window::{Settled, Window};
 use crate::restore::writer::{Writer, target_error};
 use crate::target::Target;
+use crate::target::chunk_data::ChunkData;
 
 /// Zeros are given to the target in pieces of this many bytes, so that the restore can be cancelled
 /// between them.
@@ -72,12 +73,20 @@ impl Writer<'_> {
             }
             Settled::Lost(damage) => return self.lose(chunk, damage),
         };
-        let data = &verified.data()[self.plan.piece(chunk)];
-        self.give(data.len() as u64, |target| target.write(data))?;
+        let piece = self.plan.piece(chunk);
+        let len = piece.len() as u64;
+        if let Some(loan) = self.loans.lend() {
+            let (buffer, start) = verified.into_parts();
+            let data = ChunkData::lend(buffer, start + piece.start..start + piece.end, loan);
+            self.give(len, |target| target.write_behind(data))?;
+        } else {
+            let data = &verified.data()[piece];
+            self.give(len, |target| target.write(data))?;
+            self.cache.keep(position, verified);
+        }
         if is_fetched {
             (self.observe)(Event::Fetched(&chunk.digest));
         }
-        self.cache.keep(position, verified);
         Ok(())
     }
 
@@ -157,9 +166,11 @@ impl Writer<'_> {
         if let Err(error) = written {
             // A target that waits for somebody may have stopped because of the cancel.
             self.check_cancelled()?;
+            self.record_written();
             return Err(target_error("write", self.report.committed, error));
         }
-        self.report.committed += len;
+        self.given += len;
+        self.record_written();
         Ok(())
     }
 }

@@ -53,7 +53,9 @@ const SLOTS_USEFUL_MIN: usize = 96;
 /// # About threads
 ///
 /// The thread that calls `run` becomes the writer. It asks for chunks in the order of the index,
-/// and commits them in that order. No other thread touches the target or calls the observer. Worker
+/// and commits them in that order. No other thread touches the target or calls the observer. (A
+/// target may finish its writes on threads of its own: those of a [`FileTarget`](crate::FileTarget)
+/// and a [`DeviceTarget`](crate::DeviceTarget) end when the target is finished or dropped.) Worker
 /// threads fetch, decrypt, decompress and verify chunks. They end before `run` returns, whatever it
 /// returns, and a panic on any of them is raised again on the caller's thread.
 #[derive(Clone, Debug)]

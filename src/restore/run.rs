@@ -12,12 +12,18 @@ use crate::restore::plan::Plan;
 use crate::restore::repeats::repeats_within;
 use crate::restore::scan::Scan;
 use crate::restore::window::Window;
-use crate::restore::writer::{Writer, check_cancelled, target_error};
+use crate::restore::writer::{Loans, Writer, check_cancelled, target_error};
 use crate::target::{Existing, Target};
 
 /// How many chunks may be asked for ahead in any case, where a part of the memory keeps chunks that
 /// are needed again.
 const WINDOW_MIN: usize = 32;
+
+/// How many chunks a target may have at a time that it has not written yet.
+const LENT_MAX: usize = 4;
+
+/// A target gets at most one part in so many of a run's memory.
+const LENT_DIVISOR: usize = 4;
 
 /// Restores an archive into a target. The calling thread is the writer.
 pub(super) fn run(
@@ -39,6 +45,11 @@ pub(super) fn run(
         Existing::Blank(target) => (Some(target), None),
         Existing::Resume(target) => (Some(Arc::clone(&target)), Some((target, false))),
         Existing::Similar(target) => (Some(Arc::clone(&target)), Some((target, true))),
+    };
+    let loans = match readable {
+        Some(_) => lend(&mut share),
+        // Chunks may be needed again, so they are kept.
+        None => Loans::default(),
     };
     let plan = Arc::new(plan);
     let mut scanning = Threads::default();
@@ -66,7 +77,8 @@ pub(super) fn run(
         readable,
         target,
         observe,
-    );
+    )
+    .lending(loans);
     let result = writer.run(&mut window);
     drop(stop);
     window.join();
@@ -84,6 +96,14 @@ fn keep_repeats_in_memory(plan: &mut Plan, in_flight: usize, share: &mut MemoryS
     let room = (slots - window).min(plan.repeats().len());
     share.set_aside(room);
     plan.repeat_only(repeats_within(room, plan.repeats()));
+}
+
+/// Sets memory aside for the chunks that a target is lent.
+fn lend(share: &mut MemoryShare) -> Loans {
+    share.rebalance(0);
+    let lent = LENT_MAX.min(share.slots() / LENT_DIVISOR);
+    share.set_aside(lent);
+    Loans::new(lent)
 }
 
 struct StopOnDrop(Cancel);

@@ -32,12 +32,37 @@ pub(super) struct Writer<'a> {
     pub(super) readable: Option<Arc<dyn ReadAt>>,
     /// The chunks that are needed again, if the target can't be read back.
     pub(super) cache: Cache,
+    /// The chunks that the target has been lent, for which memory is set aside.
+    pub(super) loans: Loans,
+    /// How many bytes the target was given. Some of them may not be written yet.
+    pub(super) given: u64,
     pub(super) observe: &'a mut dyn FnMut(Event<'_>),
     /// The positions of the chunks that zeros stand in for, sorted.
     pub(super) lost: Vec<usize>,
     pub(super) report: Report,
     started: Instant,
     told: Instant,
+}
+
+/// The chunks that a target is lent until it has written them.
+#[derive(Debug, Default)]
+pub(super) struct Loans {
+    /// How many chunks may be lent at a time.
+    max: usize,
+    lent: Arc<()>,
+}
+
+impl Loans {
+    /// At most `max` at a time.
+    pub(super) fn new(max: usize) -> Loans {
+        let lent = Arc::default();
+        Loans { max, lent }
+    }
+
+    /// What is counted for one more chunk, if one more may be lent.
+    pub(super) fn lend(&self) -> Option<&Arc<()>> {
+        (Arc::strong_count(&self.lent) <= self.max).then_some(&self.lent)
+    }
 }
 
 impl<'a> Writer<'a> {
@@ -63,6 +88,8 @@ impl<'a> Writer<'a> {
             target,
             readable,
             cache,
+            loans: Loans::default(),
+            given: 0,
             observe,
             lost: Vec::new(),
             report: Report {
@@ -73,6 +100,11 @@ impl<'a> Writer<'a> {
             started,
             told: started,
         }
+    }
+
+    /// Lends chunks to the target.
+    pub(super) fn lending(self, loans: Loans) -> Writer<'a> {
+        Writer { loans, ..self }
     }
 
     /// Restores everything.
@@ -102,8 +134,14 @@ impl<'a> Writer<'a> {
         let finished = self.target.finish(!self.report.damage.is_empty());
         if let Err(error) = finished {
             self.check_cancelled()?;
-            return Err(target_error("finish", self.report.committed, error));
+            self.record_written();
+            let verb = match self.report.committed < self.given {
+                true => "write",
+                false => "finish",
+            };
+            return Err(target_error(verb, self.report.committed, error));
         }
+        self.report.committed = self.given;
         self.tell_progress(window);
         Ok(self.report)
     }
@@ -153,7 +191,14 @@ impl<'a> Writer<'a> {
         check_cancelled(self.cancel, self.report.committed, self.report.len)
     }
 
+    /// Counts as committed what the target has written by now.
+    pub(super) fn record_written(&mut self) {
+        let written = self.target.written(self.given).min(self.given);
+        self.report.committed = written.max(self.report.committed);
+    }
+
     pub(super) fn tell_progress(&mut self, window: &Window<'_>) {
+        self.record_written();
         let tally = window.tally();
         let report = &mut self.report;
         (report.fetched, report.surplus) = (tally.fetched, tally.surplus);

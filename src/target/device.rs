@@ -9,7 +9,9 @@ use std::sync::Arc;
 use rustix::fs::{OFlags, ioctl_blksszget};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::target::output::{Output, punch};
+use crate::target::chunk_data::ChunkData;
+use crate::target::holes::punch;
+use crate::target::output::Output;
 use crate::target::zeros::Zeros;
 use crate::target::{Existing, Target};
 
@@ -20,6 +22,9 @@ const DISCARD: u64 = 1 << 30;
 ///
 /// The device is opened for this restore alone: a device that is mounted or otherwise in use is
 /// refused. Bytes beyond the end of the archive are not touched, except by [`Zeros::Discard`].
+///
+/// Data is written past the page cache, and up to 4 chunks are written at a time, on threads of the
+/// target's own; see [`buffered`](DeviceTarget::buffered).
 ///
 /// Where a restore fails, the device holds a part of it. The next restore to the device continues:
 /// from the start of the device on, it keeps what is right.
@@ -97,6 +102,14 @@ impl DeviceTarget {
         self
     }
 
+    /// Whether everything goes through the page cache, which then keeps it. By default the target
+    /// writes past the page cache, so that other programs keep theirs.
+    #[must_use]
+    pub fn buffered(mut self, yes: bool) -> DeviceTarget {
+        self.output.set_buffered(yes);
+        self
+    }
+
     /// The length of the device, in bytes. It can be more than what is restored to the device.
     #[must_use]
     pub fn size(&self) -> u64 {
@@ -148,6 +161,14 @@ impl Target for DeviceTarget {
         self.output.write(data)
     }
 
+    fn write_behind(&mut self, data: ChunkData) -> io::Result<()> {
+        self.output.write_behind(data)
+    }
+
+    fn written(&mut self, given: u64) -> u64 {
+        self.output.written(given)
+    }
+
     fn write_zeros(&mut self, len: u64) -> io::Result<()> {
         self.output.write_zeros(len)
     }
@@ -156,8 +177,9 @@ impl Target for DeviceTarget {
         self.output.keep(len)
     }
 
-    /// Devices share no blocks, so the bytes must be written once more.
-    fn copy(&mut self, _from: u64, _len: u64) -> io::Result<bool> {
+    /// Devices share no blocks, so the bytes must be written once more. They are read back for that.
+    fn copy(&mut self, from: u64, len: u64) -> io::Result<bool> {
+        self.output.wait_before(from.saturating_add(len))?;
         Ok(false)
     }
 

@@ -9,8 +9,10 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use crate::error::Result;
+use crate::target::chunk_data::ChunkData;
 use crate::target::earlier::Earlier;
-use crate::target::output::{Output, data_end};
+use crate::target::holes::data_end;
+use crate::target::output::Output;
 use crate::target::partial::Partial;
 use crate::target::space;
 use crate::target::zeros::Zeros;
@@ -35,6 +37,10 @@ use crate::target::{Existing, ReadAt, Target};
 /// replaces `NAME.partial` or the folder, the restore fails, and leaves alone whatever has taken
 /// their names. A link at `NAME.partial` is not followed, and a file there that belongs to another
 /// user is refused.
+///
+/// Data is written past the page cache where the file system can do that, and up to 4 chunks are
+/// written at a time, on threads of the target's own; see [`buffered`](FileTarget::buffered). A file
+/// is finished only when all writes have ended and are synced.
 ///
 /// Only its owner may read or write a new file.
 ///
@@ -114,6 +120,15 @@ impl FileTarget {
         self
     }
 
+    /// Whether everything goes through the page cache, which then keeps it. By default the target
+    /// writes past the page cache where the file system can do that, so that other programs keep what
+    /// they have there.
+    #[must_use]
+    pub fn buffered(mut self, yes: bool) -> FileTarget {
+        self.output.set_buffered(yes);
+        self
+    }
+
     /// The path of the file that the bytes go to until it is complete.
     #[must_use]
     pub fn partial_path(&self) -> &Path {
@@ -128,12 +143,14 @@ impl FileTarget {
         self.partial.is_locked()
     }
 
-    /// Gets ready for bytes in any order: [`seek`](FileTarget::seek) says which come next. A damaged
-    /// file of an earlier restore is left alone.
+    /// Gets ready for bytes in any order: [`seek`](FileTarget::seek) says which come next. They are
+    /// kept in the page cache, since whoever fills a file also reads it. A damaged file of an earlier
+    /// restore is left alone.
     ///
     /// # Errors
     /// As for [`Target::begin`].
     pub(crate) fn begin_in_any_order(&mut self, len: u64, zeros: u64) -> io::Result<()> {
+        self.output.set_buffered(true);
         self.begin(len, zeros)?;
         self.earlier = None;
         Ok(())
@@ -247,6 +264,17 @@ impl Target for FileTarget {
         Ok(())
     }
 
+    fn write_behind(&mut self, data: ChunkData) -> io::Result<()> {
+        self.instead(data.len() as u64, Some(&data));
+        self.output.write_behind(data)?;
+        self.passed();
+        Ok(())
+    }
+
+    fn written(&mut self, given: u64) -> u64 {
+        self.output.written(given)
+    }
+
     fn write_zeros(&mut self, len: u64) -> io::Result<()> {
         self.instead(len, None);
         self.output.write_zeros(len)?;
@@ -298,6 +326,8 @@ impl Drop for FileTarget {
     /// Removes a file that no byte was written to, as it helps nobody; a whole file that was to be
     /// changed becomes what it was.
     fn drop(&mut self) {
+        // The lock ends with the target, so nothing may be written after it.
+        self.output.end_writes();
         if self.is_finished || self.output.is_changed() {
             return;
         }

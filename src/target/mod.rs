@@ -2,11 +2,15 @@
 //! they implement.
 
 mod access;
+mod behind;
+pub(crate) mod chunk_data;
 pub(crate) mod device;
 mod earlier;
 pub(crate) mod file;
 mod flush;
 mod folder;
+mod handle;
+mod holes;
 mod output;
 mod partial;
 pub(crate) mod poll;
@@ -18,6 +22,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+pub use chunk_data::ChunkData;
 pub use device::DeviceTarget;
 pub use file::FileTarget;
 pub use poll::PollWriter;
@@ -54,6 +59,28 @@ pub trait Target {
     /// # Errors
     /// The bytes could not be written.
     fn write(&mut self, data: &[u8]) -> io::Result<()>;
+
+    /// Writes the next bytes, which the target gets for good, so that it may return before they are
+    /// written. The default passes them to [`write`](Target::write).
+    ///
+    /// A target that implements this also implements [`written`](Target::written). It waits for all
+    /// bytes in [`finish`](Target::finish), and reads back what was not written yet only after that.
+    /// A restore lends a target at most 4 chunks at a time. While it has so many, the restore calls
+    /// [`write`](Target::write).
+    ///
+    /// # Errors
+    /// The bytes, or earlier ones, could not be written. Bytes that turn out later not to be written
+    /// are the error of a later call, or of [`finish`](Target::finish).
+    fn write_behind(&mut self, data: ChunkData) -> io::Result<()> {
+        self.write(&data)
+    }
+
+    /// Of the first `given` bytes, which the target was given so far, how many are written without a
+    /// gap: the restore counts these as committed. Where a write has failed, this is the offset of
+    /// that write. The default is `given`.
+    fn written(&mut self, given: u64) -> u64 {
+        given
+    }
 
     /// Writes `len` zeros as the next bytes. The default passes zeros to [`write`](Target::write).
     ///

@@ -175,3 +175,16 @@ fn a_disk_that_is_full_half_way_is_gone_on_with_when_there_is_room() {
     assert!(testkit::sha256(&fs::read(&target).unwrap()) == info.archive("disk.img").sha256);
     assert!(!Path::new(&format!("{}.partial", target.display())).exists());
 }
+
+#[test]
+fn a_file_can_be_written_through_the_page_cache() {
+    let home = Home::new();
+    let image = Image::new(Workload::Typical, 5, (1 << 20) + 100, 32 << 10);
+    SnapshotBuilder::new("vm/100/2026-11-01T00:00:00Z")
+        .image("disk.img", image.clone())
+        .write_to(&Folder::new(home.path("store")));
+    let command = "image vm/100 disk.img disk.raw --repository ./store --buffered";
+    home.run(command).expect(0);
+    let expected: Vec<u8> = (0..image.count()).flat_map(|at| image.chunk(at)).collect();
+    assert!(fs::read(home.path("disk.raw")).unwrap() == expected);
+}

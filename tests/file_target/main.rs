@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't be set up has failed")]
 
 mod damaged;
+mod direct;
 #[path = "../disks/mod.rs"]
 mod disks;
 mod identity;

@@ -245,6 +245,7 @@ impl<'a> Worker<'a> {
                 Err(buffer) => blob = buffer,
             }
         }
+        self.decoder.align_payload(&mut blob);
         self.decoder.hash_while_received(&mut blob);
         blob.count_received(&self.shared.received_bytes);
         let connection = link.connection.as_ref();

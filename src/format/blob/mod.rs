@@ -163,6 +163,15 @@ impl ChunkDecoder {
         }
     }
 
+    /// Lets the payload of a blob start on a page. Data that is not compressed can then be written to a
+    /// disk from the buffer in which it came.
+    pub(crate) fn align_payload(&self, blob: &mut Buffer) {
+        blob.start_page_behind(match self.key {
+            Some(_) => ENCRYPTED_HEADER,
+            None => HEADER,
+        });
+    }
+
     /// Accepts data that is not in a blob, such as that of another disk, if it is the data of this
     /// chunk.
     ///
@@ -283,6 +292,11 @@ impl Verified {
     #[must_use]
     pub fn data(&self) -> &[u8] {
         &self.buffer[self.header..]
+    }
+
+    /// Gives the data up, and returns the buffer that it was in, and where in it the data begins.
+    pub(crate) fn into_parts(self) -> (Buffer, usize) {
+        (self.buffer, self.header)
     }
 
     /// Gives the data up, and returns the buffer that it was in.

@@ -1,27 +1,41 @@
 //! Writes a file or a device from its start to its end.
 
+mod copy;
+
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, SeekFrom, copy_file_range, fallocate, seek};
-use rustix::io::Errno;
-
 use crate::target::ReadAt;
+use crate::target::behind::Behind;
+use crate::target::chunk_data::ChunkData;
 use crate::target::flush::Flush;
+use crate::target::handle::Handle;
+use crate::target::holes::punch;
 use crate::target::space;
 use crate::target::zeros::{Run, Zeros, are_zeros, runs};
 
-/// Zeros are read and written in pieces of this many bytes.
+/// Bytes are read in pieces of this many.
 const PIECE: u64 = 64 << 10;
 
-static ZEROS: [u8; PIECE as usize] = [0; PIECE as usize];
+/// Zeros are written in pieces of at most this many bytes.
+const ZEROS_MAX: u64 = 1 << 20;
+
+/// Zeros that start on a page, so that they can be written past the page cache.
+#[repr(align(4096))]
+struct Zeroed([u8; ZEROS_MAX as usize]);
+
+static ZEROS: Zeroed = Zeroed([0; ZEROS_MAX as usize]);
 
 #[derive(Debug)]
 pub(super) struct Output {
+    /// This comes first, so that all writes have ended before the file is closed.
+    behind: Behind,
     file: Arc<File>,
+    handle: Arc<Handle>,
+    /// Whether the page cache keeps what is written.
+    is_buffered: bool,
     zeros: Zeros,
     /// Holes begin and end at multiples of this many bytes.
     block: u64,
@@ -44,6 +58,9 @@ impl Output {
     /// A file that can have holes of any length.
     pub(super) fn file(file: Arc<File>) -> Output {
         Output {
+            behind: Behind::default(),
+            handle: Arc::new(Handle::cached(Arc::clone(&file))),
+            is_buffered: false,
             file,
             zeros: Zeros::Auto,
             block: 1,
@@ -76,12 +93,22 @@ impl Output {
         self.zeros
     }
 
+    /// Whether everything goes through the page cache, which keeps it.
+    pub(super) fn set_buffered(&mut self, yes: bool) {
+        self.is_buffered = yes;
+    }
+
     /// Starts at offset 0. Everything from `stale` on must read as zeros.
     pub(super) fn begin(&mut self, len: u64, stale: u64) {
+        let file = Arc::clone(&self.file);
+        self.handle = Arc::new(match self.is_buffered {
+            true => Handle::cached(file),
+            false => Handle::uncached(file),
+        });
         (self.len, self.offset, self.stale) = (len, 0, stale);
         self.is_in_order = true;
         self.data = 0..0;
-        self.flush = Flush::default();
+        self.flush = Flush::new(!self.is_buffered);
     }
 
     /// Goes on at another offset. Whoever does so must write each byte once.
@@ -97,7 +124,7 @@ impl Output {
     }
 
     pub(super) fn reader(&self) -> Arc<dyn ReadAt> {
-        Arc::clone(&self.file) as _
+        Arc::clone(&self.handle) as _
     }
 
     /// Whether the contents may have been changed.
@@ -109,12 +136,52 @@ impl Output {
         self.is_changed = true;
     }
 
+    /// Of the first `given` bytes, how many are written without a gap.
+    pub(super) fn written(&mut self, given: u64) -> u64 {
+        self.behind.written(given)
+    }
+
+    /// Writes the next bytes on a thread of its own, if they fill whole pages and can be written
+    /// directly; else now.
+    pub(super) fn write_behind(&mut self, data: ChunkData) -> io::Result<()> {
+        self.expect(data.len() as u64)?;
+        self.check()?;
+        if !self.handle.takes_directly(&data, self.offset) {
+            return self.write(&data);
+        }
+        let start = self.offset;
+        let mut pieces = Vec::new();
+        if self.finds_holes() {
+            let mut at = 0;
+            for run in runs(&data, start) {
+                match run {
+                    Run::Data(run) => {
+                        pieces.push(at..at + run.len());
+                        at += run.len();
+                    }
+                    Run::Zeros(len) => {
+                        self.zero(start + at as u64, len)?;
+                        at += len as usize;
+                    }
+                }
+            }
+        } else {
+            pieces.push(0..data.len());
+        }
+        let len = data.len() as u64;
+        if !pieces.is_empty() {
+            self.is_changed = true;
+            self.behind.write(data, pieces, start, &self.handle);
+        }
+        self.advance(len);
+        Ok(())
+    }
+
+    /// Writes the next bytes.
     pub(super) fn write(&mut self, data: &[u8]) -> io::Result<()> {
         self.expect(data.len() as u64)?;
-        // Where a device holds old data, single blocks of zeros are written and not punched.
-        let is_blank = self.offset >= self.stale;
-        let has_holes = is_blank || (self.block == 1 && self.can_punch);
-        if self.zeros == Zeros::Write || !has_holes {
+        self.check()?;
+        if !self.finds_holes() {
             return self.put(data);
         }
         for run in runs(data, self.offset) {
@@ -126,8 +193,17 @@ impl Output {
         Ok(())
     }
 
+    /// Whether blocks of zeros within the next bytes become holes.
+    fn finds_holes(&self) -> bool {
+        // Where a device holds old data, single blocks of zeros are written and not punched.
+        let is_blank = self.offset >= self.stale;
+        let has_holes = is_blank || (self.block == 1 && self.can_punch);
+        self.zeros != Zeros::Write && has_holes
+    }
+
     pub(super) fn write_zeros(&mut self, len: u64) -> io::Result<()> {
         self.expect(len)?;
+        self.check()?;
         self.zero(self.offset, len)?;
         self.advance(len);
         Ok(())
@@ -135,60 +211,54 @@ impl Output {
 
     pub(super) fn keep(&mut self, len: u64) -> io::Result<()> {
         self.expect(len)?;
+        self.check()?;
         self.flush.pass_over(&self.file, self.offset, len);
         self.offset += len;
         Ok(())
     }
 
-    /// Copies the next bytes from another file, in which they are at the same offset. Holes stay
-    /// holes.
-    pub(super) fn take(&mut self, from: &File, len: u64) -> io::Result<()> {
-        self.expect(len)?;
-        let end = self.offset + len;
-        let mut piece = vec![0; PIECE.min(len) as usize];
-        while self.offset < end {
-            let data = next_data(from, self.offset)?.unwrap_or(end).min(end);
-            self.write_zeros(data - self.offset)?;
-            let piece = &mut piece[..PIECE.min(end - data) as usize];
-            FileExt::read_exact_at(from, piece, data)?;
-            self.write(piece)?;
-        }
+    /// Waits until all bytes before an offset are written.
+    pub(super) fn wait_before(&mut self, offset: u64) -> io::Result<()> {
+        self.behind.wait_before(offset);
+        self.check()
+    }
+
+    /// Waits for all writes, and ends their threads.
+    pub(super) fn end_writes(&mut self) {
+        self.behind.end();
+    }
+
+    /// Waits for all writes, and makes them durable.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        self.end_writes();
+        self.check()?;
+        self.file.sync_all().map_err(|error| self.explain(error))?;
+        self.flush.forget_rest(&self.file, self.offset);
         Ok(())
     }
 
-    /// Copies earlier bytes of the same file as the next bytes. Holes stay holes, and blocks are
-    /// shared where the file system can do that.
-    pub(super) fn copy(&mut self, from: u64, len: u64) -> io::Result<bool> {
-        self.expect(len)?;
-        if from.checked_add(len).is_none_or(|end| end > self.offset) {
-            let message = format!("offset {from} was not written for {len} bytes");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-        }
-        let mut done = 0;
-        while self.can_copy && done < len {
-            let (hole, data) = self.hole_and_data(from + done, from + len)?;
-            self.zero(self.offset + done, hole)?;
-            done += hole;
-            let copied = self.copy_data(from + done, self.offset + done, data)?;
-            done += copied;
-            self.can_copy = copied == data;
-        }
-        if done < len {
-            // These bytes will be written again, and must then not be taken for blank.
-            self.stale = self.stale.max(self.offset + done);
-            return Ok(false);
-        }
-        self.advance(len);
-        Ok(true)
-    }
-
-    pub(super) fn sync(&self) -> io::Result<()> {
-        self.file.sync_all().map_err(|error| self.explain(error))
-    }
-
     pub(super) fn explain(&self, error: io::Error) -> io::Error {
-        let left = self.len - self.offset;
+        self.explain_at(error, self.offset)
+    }
+
+    fn explain_at(&self, error: io::Error, offset: u64) -> io::Error {
+        let left = self.len - offset;
         space::explain(error, self.is_in_order.then_some(left), self.len)
+    }
+
+    /// Fails where an earlier write has failed.
+    fn check(&mut self) -> io::Result<()> {
+        self.behind.check().map_err(|error| {
+            let failed = self.behind.written(self.offset);
+            self.explain_at(error, failed)
+        })
+    }
+
+    /// Waits for all writes, if a range shares a page with bytes that they may be writing.
+    fn wait_for_shared_pages(&mut self, from: u64, end: u64) {
+        if !self.handle.is_between_pages(from) || !self.handle.is_between_pages(end) {
+            self.behind.wait_before(u64::MAX);
+        }
     }
 
     /// Fails where more bytes come than were announced: nothing beyond the end is ever touched.
@@ -213,8 +283,13 @@ impl Output {
 
     fn put_at(&mut self, data: &[u8], offset: u64) -> io::Result<()> {
         self.is_changed = true;
-        let written = self.file.write_all_at(data, offset);
-        written.map_err(|error| self.explain(error))
+        self.wait_for_shared_pages(offset, offset + data.len() as u64);
+        let Err(error) = self.handle.write_all(data, offset) else {
+            return Ok(());
+        };
+        // A write before this one may have failed too.
+        self.wait_before(u64::MAX)?;
+        Err(self.explain(error))
     }
 
     /// Makes sure that these bytes are zeros.
@@ -224,6 +299,10 @@ impl Output {
             return self.put_zeros(from, end);
         }
         let end = end.min(self.stale);
+        if from >= end {
+            return Ok(());
+        }
+        self.wait_for_shared_pages(from, end);
         let first = from.next_multiple_of(self.block);
         let last = end - end % self.block;
         if first >= last || !self.punch(first, last)? {
@@ -251,107 +330,27 @@ impl Output {
     /// as they are.
     fn put_zeros(&mut self, from: u64, end: u64) -> io::Result<()> {
         let mut held = [0; PIECE as usize];
+        let is_blind = self.zeros == Zeros::Write;
+        let most = if is_blind { ZEROS_MAX } else { PIECE };
         let mut offset = from;
         while offset < end {
-            let len = PIECE.min(end - offset) as usize;
-            if self.zeros != Zeros::Write {
-                FileExt::read_exact_at(&*self.file, &mut held[..len], offset)?;
+            let len = most.min(end - offset) as usize;
+            if !is_blind {
+                self.handle.read_exact_at(&mut held[..len], offset)?;
             }
-            if self.zeros == Zeros::Write || !are_zeros(&held[..len]) {
-                self.put_at(&ZEROS[..len], offset)?;
+            if is_blind || !are_zeros(&held[..len]) {
+                self.put_at(&ZEROS.0[..len], offset)?;
             }
             offset += len as u64;
         }
         Ok(())
     }
-
-    /// The length of the hole at an offset, and of the data after it. A file without holes is all
-    /// data.
-    fn hole_and_data(&mut self, from: u64, end: u64) -> io::Result<(u64, u64)> {
-        if self.zeros == Zeros::Write {
-            return Ok((0, end - from));
-        }
-        if !self.data.contains(&from) {
-            let data = next_data(&self.file, from)?.unwrap_or(end).min(end);
-            let hole = match seek(&self.file, SeekFrom::Hole(data)) {
-                Ok(hole) if hole > data => hole,
-                _ => end,
-            };
-            // Bytes that were written stay as they are; what lies behind them may still change, so
-            // it is not kept.
-            self.data = data..hole.min(self.offset);
-            return Ok((data - from, hole.min(end) - data));
-        }
-        Ok((0, self.data.end.min(end) - from))
-    }
-
-    /// Copies data, and returns how much it copied. That is less than `len` where the file system
-    /// can't copy.
-    fn copy_data(&mut self, from: u64, to: u64, len: u64) -> io::Result<u64> {
-        let (mut from, mut to, mut left) = (from, to, len);
-        while left > 0 {
-            self.is_changed = true;
-            let most = usize::try_from(left).unwrap_or(usize::MAX);
-            match copy_file_range(&self.file, Some(&mut from), &self.file, Some(&mut to), most) {
-                Ok(0) | Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::XDEV) => break,
-                Ok(copied) => left -= copied as u64,
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(self.explain(error.into())),
-            }
-        }
-        Ok(len - left)
-    }
-}
-
-/// Punches a hole, which then reads as zeros; `false` where that can't be done. A device that can
-/// do it guarantees zeros.
-pub(super) fn punch(file: &File, from: u64, len: u64) -> io::Result<bool> {
-    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-    loop {
-        match fallocate(file, flags, from, len) {
-            Ok(()) => return Ok(true),
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(false),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// The offset of the first data from `offset` on, as far as the file system can tell.
-fn next_data(file: &File, offset: u64) -> io::Result<Option<u64>> {
-    match seek(file, SeekFrom::Data(offset)) {
-        Ok(data) => Ok(Some(data)),
-        Err(Errno::NXIO) => Ok(None),
-        Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(Some(offset)),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The offset at which the last data before `end` ends, as far as the file system can tell.
-pub(super) fn data_end(file: &File, end: u64) -> io::Result<u64> {
-    let (mut data_end, mut offset) = (0, 0);
-    while let Some(data) = next_data(file, offset)?.filter(|data| *data < end) {
-        data_end = match seek(file, SeekFrom::Hole(data)) {
-            Ok(hole) if hole > data => hole.min(end),
-            _ => end,
-        };
-        offset = data_end;
-    }
-    Ok(data_end)
-}
-
-impl ReadAt for File {
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        FileExt::read_exact_at(self, buffer, offset)
-    }
-
-    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
-        next_data(self, offset)
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
 
     #[test]
