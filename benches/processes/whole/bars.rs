@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use crate::cells::{Cell, Content, Disk, MIB, Place, Scale, Sink};
 use crate::choice;
 use crate::compare::Compared;
+use crate::file;
 use crate::flow;
 use crate::lab::Lab;
 use crate::many;
@@ -13,7 +14,7 @@ use crate::reads;
 use crate::together;
 
 /// The bars by name.
-pub(crate) const BARS: [(&str, Bar); 15] = [
+pub(crate) const BARS: [(&str, Bar); 16] = [
     ("cpu", cpu),
     ("latency", latency),
     ("small", small),
@@ -21,6 +22,7 @@ pub(crate) const BARS: [(&str, Bar); 15] = [
     ("rss", rss),
     ("memory", memory),
     ("sparse", sparse),
+    ("file", file::compared),
     ("order", order),
     ("choice", choice::choice),
     ("long-choice", choice::long_choice),

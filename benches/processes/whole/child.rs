@@ -11,6 +11,7 @@ use chunk_restore::{
 use serde_json::Value;
 use testkit::{PbsServer, S3Server, TestKey};
 
+use crate::file;
 use crate::floors;
 use crate::flow;
 use crate::late;
@@ -110,6 +111,8 @@ pub(crate) fn work_if_asked() {
     limits::keep_to_cores(task.number("cores") as usize);
     let figures = match task.text("work") {
         "restore" => restore(&task),
+        "file" => file::filed(&task),
+        "disk" => file::disk(&task),
         "even" => flow::even(&task),
         "together" => together::together(&task),
         "apart" => together::apart(&task),

@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench whole` measures all there is, in three quarters of an hour or so. Words choose: `cells` or
 //! parts of cells' names (`pbs-typical`), `parts` (of the floor), `first` (the table of the first measurements), `bars`
-//! or one of them (`cpu`, `latency`, `small`, `calls`, `rss`, `memory`, `sparse`, `order`, `choice`, `long-choice`, `rate`,
+//! or one of them (`cpu`, `latency`, `small`, `calls`, `rss`, `memory`, `sparse`, `file`, `order`, `choice`, `long-choice`, `rate`,
 //! `connections`, `huge`, `together`, `reads`). `--rounds N` and `--pairs N` say how often. `--svg FOLDER` writes the tables and
 //! the curves there, `--readme FILE` puts the figures into the README.
 //!
@@ -14,6 +14,7 @@ mod cells;
 mod child;
 mod choice;
 mod compare;
+mod file;
 mod first;
 #[path = "../../support/floor.rs"]
 mod floor;

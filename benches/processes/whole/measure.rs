@@ -28,6 +28,10 @@ pub(crate) struct Figures {
     /// How long reads took, in seconds: the median, and the 99th percentile.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
+    /// Dirty pages of the machine at most, beyond those before, in MiB.
+    pub(crate) dirty: f64,
+    /// By how much the page cache of the machine grew, in MiB.
+    pub(crate) cached: f64,
 }
 
 impl Figures {
@@ -45,6 +49,8 @@ impl Figures {
             self.uneven,
             self.p50,
             self.p99,
+            self.dirty,
+            self.cached,
         ])
     }
 
@@ -63,6 +69,8 @@ impl Figures {
             uneven: at(9),
             p50: at(10),
             p99: at(11),
+            dirty: at(12),
+            cached: at(13),
         }
     }
 
