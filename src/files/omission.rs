@@ -31,6 +31,8 @@ pub enum LeftOut {
     Fifo,
     /// A device.
     Device,
+    /// A symbolic link, since the file system has none.
+    Symlink,
     /// A symbolic link whose target is absolute or could lead outside the archive.
     OutsideSymlink,
     /// That several names are one file: each name has a file of its own.
@@ -44,8 +46,11 @@ pub enum LeftOut {
     SetId,
     /// The permissions.
     Permissions,
-    /// The time, since the format can't hold times so early or so late.
+    /// The time, since the format or the file system can't hold times so early or so late, or since
+    /// the user may not set it.
     Time,
+    /// The exact time, since the file system holds times in larger units: in seconds, for example.
+    ExactTime,
     /// Extended attributes.
     Xattrs,
     /// Capabilities.
@@ -68,6 +73,7 @@ impl LeftOut {
             LeftOut::Socket => "sockets",
             LeftOut::Fifo => "named pipes",
             LeftOut::Device => "devices",
+            LeftOut::Symlink => "symbolic links",
             LeftOut::OutsideSymlink => "symbolic links that may lead outside",
             LeftOut::HardLink => "hard links (each became a file of its own)",
             LeftOut::LongPath => "entries with too long paths",
@@ -75,6 +81,7 @@ impl LeftOut {
             LeftOut::SetId => "setuid or setgid",
             LeftOut::Permissions => "permissions",
             LeftOut::Time => "times",
+            LeftOut::ExactTime => "exact times",
             LeftOut::Xattrs => "extended attributes",
             LeftOut::Capabilities => "capabilities",
             LeftOut::Acls => "access control lists",

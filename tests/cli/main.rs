@@ -21,6 +21,7 @@ mod disks;
 mod drill;
 mod drill_reports;
 mod failures;
+mod file_systems;
 mod files;
 mod files_failing;
 mod filling;

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use chunk_restore::files::{Extract, ExtractReport, Files, LeftOut, Selection};
-use chunk_restore::{Cancel, ErrorKind, Restore};
+use chunk_restore::{ErrorKind, Restore};
 use proptest::prelude::*;
 use rustix::fs::{IFlags, ioctl_setflags};
 use tempfile::TempDir;
@@ -17,7 +17,7 @@ use testkit::pxar::{
 use crate::golden::{Golden, manifest};
 use crate::made::snapshot;
 
-const UNFINISHED: &str = ".chunk-restore-unfinished";
+pub(crate) const UNFINISHED: &str = ".chunk-restore-unfinished";
 
 /// A folder in memory where there is one, since every extraction makes its file system sync.
 pub(crate) fn folder() -> TempDir {
@@ -34,7 +34,7 @@ fn allowed() -> Allowed {
     }
 }
 
-fn open(tree: &Tree, layout: &Layout) -> Files {
+pub(crate) fn open(tree: &Tree, layout: &Layout) -> Files {
     let (snapshot, _) = snapshot(&encode(tree, layout));
     Files::open(&Restore::new(), &snapshot, "root.pxar").unwrap()
 }
@@ -176,43 +176,8 @@ fn hostile_archives_change_nothing_outside_of_the_target() {
     assert!(count > 40 * 12, "only {count} extractions");
 }
 
-#[test]
-fn an_extraction_that_was_stopped_goes_on() {
-    let mut tree = Tree::new();
-    for number in 0..200 {
-        let name = format!("d{}/f{number:03}", number / 20);
-        if number % 20 == 0 {
-            tree = tree.add(format!("d{}", number / 20), Node::directory());
-        }
-        tree = tree.add(name, Node::file(Content::random(number, 3000)));
-    }
-    let folder = folder();
-    let target = folder.path().join("target");
-    let (snapshot, _) = snapshot(&encode(&tree, &Layout::v1()));
-    for stop in [1, 50, 120] {
-        let cancel = Cancel::new();
-        let restore = Restore::new().cancel(&cancel);
-        let files = Files::open(&restore, &snapshot, "root.pxar").unwrap();
-        let mut seen = 0;
-        let stopped = Extract::new().run(&files, &target, |_| {
-            seen += 1;
-            if seen == stop {
-                cancel.cancel();
-            }
-        });
-        assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Cancelled);
-        assert!(target.join(UNFINISHED).exists());
-    }
-    let files = Files::open(&Restore::new(), &snapshot, "root.pxar").unwrap();
-    let report = whole(&Extract::new(), &files, &target);
-    // What was whole when the others were stopped is kept.
-    assert!(report.kept >= 50, "{report:?}");
-    assert!(!target.join(UNFINISHED).exists());
-    assert_same(&describe_folder(&target), &tree.manifest());
-}
-
 /// A tree with one entry of each kind, and two links to a file.
-fn small_tree() -> Tree {
+pub(crate) fn small_tree() -> Tree {
     Tree::new()
         .add("etc", Node::directory())
         .add("etc/empty", Node::directory())
@@ -225,7 +190,7 @@ fn small_tree() -> Tree {
         .add("var/log.gz", Node::file("packed"))
 }
 
-fn paths(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn paths(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
@@ -395,18 +360,6 @@ fn files_that_are_there_are_compared_if_that_is_wanted() {
     assert_eq!(fs::read(&path).unwrap(), b"LOCALHOST\n");
     let into = into.verify(true).overwrite_hard_links(true);
     assert_eq!(whole(&into, &files, &target).kept, 2);
-    assert_same(&describe_folder(&target), &small_tree().manifest());
-}
-
-#[test]
-fn an_extraction_that_finds_everything_in_its_way_leaves_nothing_behind() {
-    let files = open(&small_tree(), &Layout::v1());
-    let folder = folder();
-    let target = folder.path().join("target");
-    whole(&Extract::new(), &files, &target);
-    let report = extract(&Extract::new(), &files, &target);
-    assert_eq!(report.failed, 2);
-    assert!(!target.join(UNFINISHED).exists());
     assert_same(&describe_folder(&target), &small_tree().manifest());
 }
 

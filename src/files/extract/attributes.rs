@@ -4,7 +4,7 @@
 use std::os::fd::BorrowedFd;
 
 use rustix::fs::{
-    Gid, IFlags, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, fchmod, fchown,
+    Gid, IFlags, Mode, Timespec, Timestamps, UTIME_NOW, Uid, XattrFlags, fchmod, fchown,
     fremovexattr, fsetxattr, futimens, ioctl_getflags, ioctl_setflags,
 };
 use rustix::io::Errno;
@@ -42,8 +42,6 @@ pub(super) type Failed = (&'static str, Errno);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attributes {
     pub(super) wanted: Properties,
-    /// Whether the user may do everything: then a refusal is a failure.
-    pub(super) is_privileged: bool,
     /// The user and the group that new files belong to.
     pub(super) uid: Uid,
     pub(super) gid: Gid,
@@ -51,11 +49,9 @@ pub(super) struct Attributes {
 
 impl Attributes {
     pub(super) fn new(wanted: Properties) -> Attributes {
-        let uid = rustix::process::geteuid();
         Attributes {
             wanted,
-            is_privileged: uid.is_root(),
-            uid,
+            uid: rustix::process::geteuid(),
             gid: rustix::process::getegid(),
         }
     }
@@ -99,8 +95,12 @@ impl Attributes {
         let gid = (metadata.gid != u32::MAX).then(|| Gid::from_raw(metadata.gid));
         match change(uid, gid) {
             Ok(()) => Ok(true),
-            Err(Errno::OPNOTSUPP) => Ok(is_own),
-            Err(Errno::PERM | Errno::INVAL) if !self.is_privileged => {
+            // Also root may be refused: by a file system without owners, and in a user namespace
+            // that lacks the owner.
+            Err(Errno::PERM | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => {
+                if is_own {
+                    return Ok(true);
+                }
                 left_out.push(LeftOut::Owner);
                 // A user may give a file to any group of theirs.
                 let _ = change(None, gid);
@@ -188,7 +188,11 @@ impl Attributes {
         ];
         for (name, list) in lists {
             let Some(list) = list else { continue };
-            let set = fsetxattr(file, name, &list, XattrFlags::empty());
+            let set = match fsetxattr(file, name, &list, XattrFlags::empty()) {
+                // The user namespace lacks a user or a group of the list.
+                Err(Errno::INVAL) => Err(Errno::PERM),
+                set => set,
+            };
             self.allowing(set, LeftOut::Acls, left_out)
                 .map_err(|error| ("access control lists", error))?;
         }
@@ -196,7 +200,7 @@ impl Attributes {
     }
 
     /// Takes a refusal for an omission: where the file system can't do it, and where the user may
-    /// not.
+    /// not, who may be root in a namespace.
     pub(super) fn allowing(
         &self,
         done: Result<(), Errno>,
@@ -205,7 +209,7 @@ impl Attributes {
     ) -> Result<(), Errno> {
         match done {
             Err(Errno::OPNOTSUPP | Errno::NOTTY | Errno::NOSYS) => {}
-            Err(Errno::PERM | Errno::ACCESS) if !self.is_privileged => {}
+            Err(Errno::PERM | Errno::ACCESS) => {}
             done => return done,
         }
         left_out.push(property);
@@ -215,14 +219,9 @@ impl Attributes {
     /// Takes flags away that forbid changes, if `flags` has them too: an earlier extraction has set
     /// them.
     pub(super) fn unlock(&self, file: BorrowedFd<'_>, flags: u64) {
-        let locks = kernel_flags(flags) & (IFlags::APPEND | IFlags::IMMUTABLE);
-        if locks.is_empty() {
-            return;
-        }
-        if let Ok(now) = ioctl_getflags(file)
-            && now.intersects(locks)
-        {
-            let _ = ioctl_setflags(file, now - locks);
+        let locks = kernel_flags(flags) & ALL_LOCKS;
+        if !locks.is_empty() {
+            let _ = unlocked(file, locks);
         }
     }
 
@@ -234,7 +233,9 @@ impl Attributes {
         flags: u64,
         left_out: &mut Vec<LeftOut>,
     ) -> Result<(), Failed> {
-        futimens(file, &times(mtime)).map_err(|error| ("time", error))?;
+        let set = futimens(file, &times(mtime));
+        self.allowing(set, LeftOut::Time, left_out)
+            .map_err(|error| ("time", error))?;
         self.flags(file, flags, left_out)
     }
 
@@ -267,6 +268,17 @@ fn kernel_flags(flags: u64) -> IFlags {
     known.fold(IFlags::empty(), |all, (_, flag)| all | *flag)
 }
 
+/// The flags that forbid changes.
+pub(super) const ALL_LOCKS: IFlags = IFlags::APPEND.union(IFlags::IMMUTABLE);
+
+/// Takes flags away. Returns the flags that the file had; `None` if it has none of these flags, or
+/// keeps them.
+pub(super) fn unlocked(file: BorrowedFd<'_>, locks: IFlags) -> Option<IFlags> {
+    let now = ioctl_getflags(file).ok()?;
+    let is_changed = now.intersects(locks) && ioctl_setflags(file, now - locks).is_ok();
+    is_changed.then_some(now)
+}
+
 /// Takes away the access control lists that a new file or directory got from the directory that it
 /// was made in.
 pub(super) fn remove_inherited_acls(file: BorrowedFd<'_>) {
@@ -276,12 +288,13 @@ pub(super) fn remove_inherited_acls(file: BorrowedFd<'_>) {
     }
 }
 
-/// The time of the last change for a system call that leaves the time of the last access as it is.
+/// The time of the last change for a system call. The time of the last access becomes the present:
+/// some FUSE file systems ignore a call that sets but one of the two.
 pub(super) fn times(mtime: Mtime) -> Timestamps {
     Timestamps {
         last_access: Timespec {
             tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
+            tv_nsec: UTIME_NOW,
         },
         last_modification: Timespec {
             tv_sec: mtime.secs,

@@ -59,8 +59,8 @@ impl Extraction<'_> {
 
     /// Makes durable what was written.
     pub(super) fn sync(&self) -> Result<()> {
-        for folder in self.file_systems.values() {
-            syncfs(folder.as_fd()).map_err(|error| {
+        for file_system in self.file_systems.values() {
+            syncfs(file_system.folder.as_fd()).map_err(|error| {
                 let message = "the data that was written can't be made durable";
                 Error::new(ErrorKind::Target, message).because(std::io::Error::from(error))
             })?;

@@ -7,7 +7,8 @@ use std::path::{Component, Path};
 use std::sync::Arc;
 
 use rustix::fs::{
-    Mode, OFlags, StatVfsMountFlags, fchmod, fgetxattr, fstat, fstatvfs, mkdirat, open, openat,
+    AtFlags, Mode, OFlags, Stat, StatVfsMountFlags, fchmod, fgetxattr, fstat, fstatvfs, mkdirat,
+    open, openat, statat,
 };
 use rustix::io::Errno;
 
@@ -98,6 +99,11 @@ impl Folder {
     /// Opens a directory in this one to give it its properties.
     pub(super) fn open_child(&self, name: &OsStr) -> Result<OwnedFd, Errno> {
         openat(&self.file, name, DIRECTORY | OFlags::RDONLY, Mode::empty())
+    }
+
+    /// What has a name in this directory. A link is not followed.
+    pub(super) fn look(&self, name: &OsStr) -> Result<Stat, Errno> {
+        statat(&self.file, name, AtFlags::SYMLINK_NOFOLLOW)
     }
 
     /// The number of the file system that the directory is on.

@@ -10,10 +10,13 @@ mod new_file;
 mod options;
 mod others;
 mod pending;
+mod place;
 mod pool;
 mod regular;
 mod report;
+mod request;
 mod run;
+mod times;
 mod unfinished;
 
 use std::path::Path;
@@ -35,10 +38,11 @@ pub use report::ExtractReport;
 /// durable. So an extraction that was cut off can be run again: it keeps the files that are there
 /// with the right length and time, and makes the others. Until everything is there, the folder
 /// holds a file `.chunk-restore-unfinished`. What an unfinished extraction has made is replaced
-/// also where nothing may be overwritten.
+/// also where nothing may be overwritten. Beside files of the user's, a file has a time between 2001
+/// and 2018 until it is durable: the next extraction knows the file by this time.
 ///
-/// An entry that can't be restored doesn't hold up the others: the report lists it. As another user
-/// than root, what only root may do is left out, and the report tells.
+/// An entry that can't be restored doesn't hold up the others: the report lists it. What the file
+/// system lacks, and what the user may not do, is left out, and the report tells.
 ///
 /// ```no_run
 /// use chunk_restore::files::{Extract, Files, Selection};
@@ -77,7 +81,8 @@ impl Extract {
     }
 
     /// Extracts into directories that are there already. Without this, only the target folder
-    /// itself may be there.
+    /// itself may be there, and directories that have the archive's time: an earlier extraction has
+    /// made them.
     #[must_use]
     pub fn allow_existing_directories(mut self, yes: bool) -> Extract {
         self.allows_existing_directories = yes;

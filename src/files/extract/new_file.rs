@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
     AtFlags, CWD, Mode, OFlags, RenameFlags, ftruncate, linkat, openat, renameat, renameat_with,
-    unlinkat,
+    statat, unlinkat,
 };
 use rustix::io::{Errno, pwrite};
 
@@ -123,7 +123,13 @@ impl<'a> NewFile<'a> {
     /// Makes the file as long as what was appended.
     pub(super) fn end(&mut self) -> Result<(), Errno> {
         if std::mem::take(&mut self.ends_in_hole) {
-            ftruncate(&self.file, self.len)?;
+            match ftruncate(&self.file, self.len) {
+                // Some file systems make no file longer in this way.
+                Err(Errno::PERM | Errno::OPNOTSUPP) => {
+                    pwrite(&self.file, &[0], self.len - 1).map(drop)?;
+                }
+                ended => ended?,
+            }
         }
         Ok(())
     }
@@ -205,10 +211,23 @@ pub(super) fn rename_new(folder: BorrowedFd<'_>, from: &str, to: &OsStr) -> Resu
     match renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
         // Some file systems can't do this. A link fails as well if something has the name.
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-            linkat(folder, from, folder, to, AtFlags::empty())?;
-            unlinkat(folder, from, AtFlags::empty())
+            match linkat(folder, from, folder, to, AtFlags::empty()) {
+                Ok(()) => unlinkat(folder, from, AtFlags::empty()),
+                Err(Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP) => rename_free(folder, from, to),
+                Err(error) => Err(error),
+            }
         }
         renamed => renamed,
+    }
+}
+
+/// Renames a file, if nothing had the new name a moment before: some file systems, which have no
+/// links either, can do no better.
+fn rename_free(folder: BorrowedFd<'_>, from: &str, to: &OsStr) -> Result<(), Errno> {
+    match statat(folder, to, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => renameat(folder, from, folder, to),
+        Err(error) => Err(error),
+        Ok(_) => Err(Errno::EXIST),
     }
 }
 

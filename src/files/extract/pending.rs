@@ -12,8 +12,9 @@ use rustix::io::Errno;
 use crate::files::extract::attributes::{Attributes, Failed, times};
 use crate::files::extract::failure::failure;
 use crate::files::extract::folders::Folder;
-use crate::files::extract::make::FileId;
 use crate::files::extract::report::ExtractReport;
+use crate::files::extract::request::FileId;
+use crate::files::extract::times::Times;
 use crate::files::omission::LeftOut;
 use crate::files::pxar::{Metadata, Mtime};
 
@@ -24,6 +25,8 @@ pub(super) struct PendingFile {
     /// Which file it is, where somebody may have given its name to another one.
     pub(super) id: Option<FileId>,
     pub(super) mtime: Mtime,
+    /// What times the file's file system keeps.
+    pub(super) times: Times,
     pub(super) flags: u64,
 }
 
@@ -32,6 +35,8 @@ pub(super) struct PendingFile {
 pub(super) struct PendingDirectory {
     pub(super) path: PathBuf,
     pub(super) metadata: Metadata,
+    /// What times the directory's file system keeps.
+    pub(super) times: Times,
 }
 
 /// Gives files and directories what they lack.
@@ -64,6 +69,8 @@ impl<'a> Sealing<'a> {
         let folder = self
             .folder_of(&file.path)
             .map_err(|error| ("time", error))?;
+        let mut left_out = Vec::new();
+        file.times.note_loss(file.mtime, &mut left_out);
         // The name may lead to another file meanwhile.
         let check = |found: Result<Stat, Errno>| match (found, file.id) {
             (Err(error), _) => Err(("time", error)),
@@ -76,13 +83,14 @@ impl<'a> Sealing<'a> {
                 check(statat(folder.as_fd(), name, flags))?;
             }
             let set = utimensat(folder.as_fd(), name, &times(file.mtime), flags);
+            let set = (self.attributes).allowing(set, LeftOut::Time, &mut left_out);
+            note(report, &file.path, left_out);
             return set.map_err(|error| ("time", error));
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let opened = openat(folder.as_fd(), name, flags, Mode::empty());
         let opened = opened.map_err(|error| ("time", error))?;
         check(fstat(&opened))?;
-        let mut left_out = Vec::new();
         let attributes = self.attributes;
         let sealed = attributes.seal(opened.as_fd(), file.mtime, file.flags, &mut left_out);
         note(report, &file.path, left_out);
@@ -115,6 +123,7 @@ impl<'a> Sealing<'a> {
         let metadata = &directory.metadata;
         self.attributes.unlock(opened, metadata.flags);
         self.attributes.apply(opened, metadata, left_out)?;
+        directory.times.note_loss(metadata.mtime, left_out);
         self.attributes
             .seal(opened, metadata.mtime, metadata.flags, left_out)
     }

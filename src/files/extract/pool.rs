@@ -8,11 +8,13 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::error::Error;
 use crate::files::extract::attributes::Attributes;
-use crate::files::extract::make::{FileId, FileRequest, MakeError};
 use crate::files::extract::new_file::Naming;
 use crate::files::extract::pending::{PendingFile, note};
+use crate::files::extract::place::MakeError;
 use crate::files::extract::report::ExtractReport;
+use crate::files::extract::request::{FileId, FileRequest};
 use crate::files::omission::LeftOut;
+use crate::files::pxar::Mtime;
 
 /// How many files may wait for a thread.
 const WAITING_MAX: usize = 64;
@@ -26,6 +28,8 @@ pub(super) struct Common {
     pub(super) naming: Naming,
     /// How the names of files begin that are there only for a moment.
     pub(super) temporaries: String,
+    /// The time of a file that is not durable yet, where somebody else's files may lie.
+    pub(super) not_durable: Mtime,
     pub(super) done: Mutex<Done>,
     /// Signals that no file is under way.
     idle: Condvar,
@@ -38,6 +42,8 @@ pub(super) struct Done {
     pub(super) files: Vec<PendingFile>,
     /// Why nothing else will fare better.
     pub(super) fatal: Option<Error>,
+    /// Whether anything but regular files was made.
+    pub(super) has_made: bool,
     under_way: usize,
 }
 
@@ -49,11 +55,17 @@ pub(super) struct SmallFile {
 }
 
 impl Common {
-    pub(super) fn new(attributes: Attributes, naming: Naming, temporaries: String) -> Common {
+    pub(super) fn new(
+        attributes: Attributes,
+        naming: Naming,
+        temporaries: String,
+        not_durable: Mtime,
+    ) -> Common {
         Common {
             attributes,
             naming,
             temporaries,
+            not_durable,
             done: Mutex::default(),
             idle: Condvar::new(),
         }
@@ -88,6 +100,7 @@ impl Common {
                         path: request.path,
                         id,
                         mtime: request.metadata.mtime,
+                        times: request.times,
                         flags: request.metadata.flags,
                     });
                 }

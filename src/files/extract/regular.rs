@@ -5,12 +5,14 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{FileType, Stat};
 
 use crate::error::Result;
-use crate::files::extract::make::{FileRequest, MakeError, OVERWRITE_FILES, Place};
+use crate::files::extract::place::{MakeError, OVERWRITE_FILES, Place};
 use crate::files::extract::pool::SmallFile;
 use crate::files::extract::report::ExtractReport;
+use crate::files::extract::request::FileRequest;
 use crate::files::extract::run::Extraction;
+use crate::files::extract::times::mtime_of;
 use crate::files::pieces::{PIECE_LEN, Piece, Pieces};
-use crate::files::pxar::{Entry, EntryKind, Mtime};
+use crate::files::pxar::{Entry, EntryKind};
 use crate::files::{FileEntry, FileReader};
 
 /// Files up to this length are made by the threads of the pool.
@@ -28,8 +30,8 @@ impl Extraction<'_> {
             return Ok(());
         };
         let folder = self.folder_around(&entry.path)?;
-        let replaces = self.options.overwrite.files || self.unfinished.is_own(&entry.path);
-        let place = self.place(&folder, &entry.path, replaces, OVERWRITE_FILES);
+        let replaces = self.options.overwrite.files;
+        let mut place = self.place(&folder, &entry.path, replaces, OVERWRITE_FILES);
         let found = place.look()?;
         if let Some(found) = &found {
             if self.is_whole(found, file, payload.len, &place, entry)? {
@@ -39,8 +41,11 @@ impl Extraction<'_> {
                 self.taken.push_any(file.offset, offset, &entry.path);
                 return Ok(());
             }
+            place.replaces |= self.is_not_durable(found);
             place.check_replaces(found)?;
         }
+        let (replaces, is_own, times) = (place.replaces, place.is_own, place.times);
+        self.change_directory()?;
         self.taken.push_any(file.offset, offset, &entry.path);
         self.batch.files += 1;
         self.batch.bytes += payload.len + entry.path.as_os_str().len() as u64;
@@ -52,6 +57,9 @@ impl Extraction<'_> {
             temporary: format!("{}-{offset:x}", self.common.temporaries),
             // What comes there later may be another entry.
             replaces: replaces && found.is_some(),
+            is_own,
+            not_durable: self.common.not_durable,
+            times,
         };
         if payload.len + file.metadata.attributes_len() <= SMALL_LEN_MAX {
             return Ok(self.small_file(entry, request)?);
@@ -121,8 +129,14 @@ impl Extraction<'_> {
         Ok(())
     }
 
+    /// Whether a file that is there is one of this archive that did not become durable.
+    pub(super) fn is_not_durable(&self, found: &Stat) -> bool {
+        let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+        is_file && mtime_of(found) == self.common.not_durable
+    }
+
     /// Whether a file that is there is the archive's: by its length and time, or by its bytes.
-    fn is_whole(
+    pub(super) fn is_whole(
         &mut self,
         found: &Stat,
         file: &Entry,
@@ -132,7 +146,7 @@ impl Extraction<'_> {
     ) -> Result<bool> {
         let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
         let has_len = u64::try_from(found.st_size).is_ok_and(|found| found == len);
-        if !is_file || !has_len || !has_time(found, file.metadata.mtime) {
+        if !is_file || !has_len || !place.times.has_time(found, file.metadata.mtime) {
             return Ok(false);
         }
         if !self.options.verify {
@@ -166,10 +180,4 @@ impl Extraction<'_> {
         }
         Ok(true)
     }
-}
-
-/// Whether a file has the time of the archive's, as far as its file system keeps times.
-fn has_time(found: &Stat, mtime: Mtime) -> bool {
-    let nanos = found.st_mtime_nsec;
-    found.st_mtime == mtime.secs && (nanos == u64::from(mtime.nanos) || nanos == 0)
 }

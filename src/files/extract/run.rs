@@ -14,15 +14,16 @@ use crate::files::extract::durable::Batch;
 use crate::files::extract::failure::{entries_lost, exists};
 use crate::files::extract::folders::Folder;
 use crate::files::extract::levels::Level;
-use crate::files::extract::make::MakeError;
 use crate::files::extract::new_file::Naming;
 use crate::files::extract::pending::{PendingDirectory, Sealing};
+use crate::files::extract::place::MakeError;
 use crate::files::extract::pool::{Common, Pool, with_pool};
 use crate::files::extract::report::ExtractReport;
+use crate::files::extract::times::Times;
 use crate::files::extract::unfinished::{UNFINISHED, Unfinished};
 use crate::files::omission::FileDamage;
 use crate::files::pieces::PIECE_LEN;
-use crate::files::pxar::EntryKind;
+use crate::files::pxar::{EntryKind, Mtime};
 use crate::files::selected::Selected;
 use crate::files::taken::TakenFiles;
 use crate::files::tree::Tree;
@@ -34,20 +35,27 @@ pub(super) struct Extraction<'a> {
     pub(super) begun: Instant,
     pub(super) tree: &'a Arc<Tree>,
     pub(super) target: Folder,
-    pub(super) unfinished: &'a Unfinished,
+    pub(super) unfinished: &'a mut Unfinished,
     pub(super) common: &'a Common,
     pub(super) pool: &'a Pool<'a>,
     pub(super) selected: Selected,
     pub(super) levels: Vec<Level>,
     pub(super) directories: Vec<PendingDirectory>,
     pub(super) taken: TakenFiles,
-    /// The file systems that entries were made on, each with a directory on it.
-    pub(super) file_systems: BTreeMap<u64, Folder>,
+    /// The file systems that entries were made on.
+    pub(super) file_systems: BTreeMap<u64, FileSystem>,
     pub(super) batch: Batch,
     /// A directory that could not be made: nothing in it is.
     pub(super) skipped: Option<PathBuf>,
     pub(super) damage: Vec<FileDamage>,
     pub(super) buffer: Vec<u8>,
+}
+
+/// A file system that entries are made on.
+pub(super) struct FileSystem {
+    /// A directory on it.
+    pub(super) folder: Folder,
+    pub(super) times: Times,
 }
 
 impl<'a> Extraction<'a> {
@@ -64,17 +72,19 @@ impl<'a> Extraction<'a> {
             let message = format!("the folder {} can't be made or opened", folder.display());
             Error::new(ErrorKind::Target, message).because(std::io::Error::from(error))
         })?;
-        let unfinished = Unfinished::begin(target.as_fd(), folder, &tree.identity())?;
+        let identity = tree.identity();
+        let mut unfinished = Unfinished::begin(target.as_fd(), target.is_new, folder, &identity)?;
         let temporaries = temporaries(tree);
         let naming = Naming::of(target.as_fd(), &format!("{temporaries}-0"));
-        let common = Common::new(Attributes::new(options.wanted), naming, temporaries);
+        let attributes = Attributes::new(options.wanted);
+        let common = Common::new(attributes, naming, temporaries, not_durable(tree));
         let extracted = with_pool(&common, |pool| {
             let mut extraction = Extraction {
                 options,
                 begun,
                 tree,
                 target: target.clone(),
-                unfinished: &unfinished,
+                unfinished: &mut unfinished,
                 common: &common,
                 pool,
                 selected,
@@ -98,17 +108,7 @@ impl<'a> Extraction<'a> {
             }
         });
         let root = extracted?;
-        let mut report = std::mem::take(&mut common.done.lock().report);
-        let attributes = &common.attributes;
-        finish(
-            options,
-            &target,
-            folder,
-            unfinished,
-            root,
-            attributes,
-            &mut report,
-        )?;
+        let mut report = finish(options, &target, folder, unfinished, root, &common)?;
         report.elapsed = begun.elapsed();
         observer(&report);
         Ok(report)
@@ -204,25 +204,40 @@ fn finish(
     folder: &Path,
     unfinished: Unfinished,
     root: Option<PendingDirectory>,
-    attributes: &Attributes,
-    report: &mut ExtractReport,
-) -> Result<()> {
+    common: &Common,
+) -> Result<ExtractReport> {
+    let mut done = common.done.lock();
+    let mut report = std::mem::take(&mut done.report);
+    // A folder of the user's that takes a part of an archive is still their folder.
+    let is_root = unfinished.has_made_folder() || options.selection.is_all();
     // Where nothing was made, there is nothing to go on with.
-    let has_begun = report.files > 0 || report.directories > 1;
+    let has_begun = done.has_made || report.files > 0;
     if report.is_complete() || (unfinished.is_new() && !has_begun) {
         unfinished.end(target.as_fd()).map_err(|error| {
             let message = format!("{} can't be removed", folder.join(UNFINISHED).display());
             Error::new(ErrorKind::Target, message).because(std::io::Error::from(error))
         })?;
     }
-    // A folder of the user's that takes a part of an archive is still their folder.
-    let is_root = target.is_new || options.selection.is_all();
     // Everything before this changes the time of the folder.
     if let Some(root) = root.filter(|_| is_root) {
-        Sealing::new(target, attributes).directory(&root, report);
+        Sealing::new(target, &common.attributes).directory(&root, &mut report);
     }
     let _ = fsync(target.as_fd());
-    Ok(())
+    Ok(report)
+}
+
+/// The time that a file has where somebody else's may lie, until its data is durable: a time of this
+/// archive alone, which no file of the user's has. It lies between 2001 and 2018, in even seconds,
+/// so that every file system can keep it.
+fn not_durable(tree: &Tree) -> Mtime {
+    let checksum = tree.reader().archive().index().csum().to_string();
+    let some = checksum
+        .get(..7)
+        .and_then(|some| u32::from_str_radix(some, 16).ok());
+    Mtime {
+        secs: 1_000_000_000 + 2 * i64::from(some.unwrap_or_default()),
+        nanos: 0,
+    }
 }
 
 /// How the names of files begin that are there only for a moment. The name has a part of the archive's

@@ -1,0 +1,149 @@
+//! `restore files` where the system refuses a part: on file systems for other systems, and as root of a user namespace.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use testkit::pxar::{Content, Layout, Node, Tree};
+
+use crate::files::{made, run};
+use crate::home::{Home, finish};
+use crate::running::{has, is_root, sh, shell, skip};
+
+/// A tree with what other file systems and namespaces lack.
+fn tree() -> Tree {
+    let uneven = |node: Node| node.time(1_500_000_001, 987_654_321);
+    Tree::new()
+        .add("d", uneven(Node::directory()))
+        .add("d/a", uneven(Node::file("first").owner(7001, 7002)))
+        .add("d/b", Node::hard_link("d/a"))
+        .add("d/big", uneven(Node::file(Content::random(1, 300_000))))
+        .add("d/hole", uneven(Node::file(Content::zeros(70_000))))
+        .add("d/link", uneven(Node::symlink("a")))
+        .add("d/pipe", uneven(Node::fifo()))
+        .add("d/socket", uneven(Node::socket()))
+        .add("e", uneven(Node::directory().owner(7001, 7002)))
+}
+
+/// A file system of another kind, mounted at `work/mounted`.
+struct Mounted {
+    at: PathBuf,
+    device: String,
+}
+
+impl Mounted {
+    /// `None`, which is said, where it can't be mounted.
+    fn new(home: &Home, make: &str, mount: &str) -> Option<Mounted> {
+        fs::create_dir(home.path("mounted")).unwrap();
+        sh(home, &format!("truncate -s 16M disk && {make} disk"));
+        let (is_done, device) = shell(home, "losetup --find --show disk");
+        if !is_done {
+            return None;
+        }
+        let device = device.trim().to_owned();
+        let mounted = Mounted {
+            at: home.path("mounted"),
+            device,
+        };
+        let (is_mounted, _) = shell(home, &format!("{mount} {} mounted", mounted.device));
+        is_mounted.then_some(mounted)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.at).output();
+        let _ = Command::new("losetup").arg("-d").arg(&self.device).output();
+    }
+}
+
+/// How often a command says that it left something out.
+fn left_out(said: &str, what: &str) -> usize {
+    said.matches(&format!("root.pxar: left out: {what} of "))
+        .count()
+}
+
+fn extract_twice(home: &Home) {
+    let told = run(home, "files host/made root.pxar mounted/out").expect(0);
+    let expected = [
+        "exact times",
+        "hard links (each became a file of its own)",
+        "named pipes",
+        "owners",
+        "sockets",
+        "symbolic links",
+    ];
+    for what in expected {
+        let count = left_out(&told.stderr, what);
+        assert_eq!(count, 1, "{what}: {}", told.stderr);
+    }
+    for (name, content) in [("a", "first"), ("b", "first")] {
+        let found = fs::read_to_string(home.path("mounted/out/d").join(name));
+        assert_eq!(found.unwrap(), content, "{name}");
+    }
+    let hole = fs::read(home.path("mounted/out/d/hole")).unwrap();
+    assert!(hole == [0; 70_000]);
+    // Both names, since the second one is a file too.
+    let told = run(home, "files host/made root.pxar mounted/out").expect(0);
+    let text = told.text();
+    assert!(text.contains(": 0 files with 0 bytes in "), "{text}");
+    assert!(text.contains(", 4 kept; "), "{text}");
+}
+
+#[test]
+fn a_file_system_without_owners_links_and_exact_times_gets_the_rest_and_keeps_it() {
+    if !is_root() {
+        skip("only root can mount a file system");
+        return;
+    }
+    if !has(&["mkfs.vfat", "mkfs.exfat", "mount.exfat-fuse", "losetup"]) {
+        return;
+    }
+    let kinds = [
+        ("mkfs.vfat", "mount -t vfat"),
+        ("mkfs.exfat", "mount.exfat-fuse"),
+    ];
+    let mut count = 0;
+    for (make, mount) in kinds {
+        let home = Home::new();
+        made(&home, &tree(), &Layout::v1());
+        // A kernel need not have every kind.
+        let Some(_mounted) = Mounted::new(&home, make, mount) else {
+            continue;
+        };
+        extract_twice(&home);
+        count += 1;
+    }
+    if count == 0 {
+        skip("neither FAT nor exFAT can be mounted");
+    }
+}
+
+#[test]
+fn root_of_a_user_namespace_gets_what_the_namespace_allows() {
+    if !has(&["unshare"]) {
+        return;
+    }
+    let home = Home::new();
+    if !shell(&home, "unshare -Ur true").0 {
+        skip("no user namespace can be made");
+        return;
+    }
+    let tree = tree()
+        .add("dev", Node::char_device(1, 3))
+        .add("su", Node::file("x").owner(7001, 0).mode(0o4755));
+    made(&home, &tree, &Layout::split());
+    let program = home.command("").get_program().to_owned();
+    for summary in [": 4 files with ", ": 0 files with 0 bytes in "] {
+        let mut command = Command::new("unshare");
+        command.arg("-Ur").arg(&program);
+        command.args("files host/made root.pxar out --repository ./store".split(' '));
+        let told = finish(command.current_dir(home.path(""))).expect(0);
+        assert!(told.text().contains(summary), "{}", told.text());
+        for what in ["owners", "devices"] {
+            assert_eq!(left_out(&told.stderr, what), 1, "{what}: {}", told.stderr);
+        }
+    }
+    let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(home.path("out/su")).unwrap());
+    assert_eq!(mode & 0o7777, 0o755, "the rights of the wrong user");
+}
