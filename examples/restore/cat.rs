@@ -1,7 +1,6 @@
 //! `restore cat`: writes one file of a file archive to standard output.
 
-use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
 use chunk_restore::files::FileReader;
@@ -15,6 +14,7 @@ use crate::file_arguments::Cat;
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use crate::shown::shown_name;
+use crate::stdout;
 
 /// How much is read of the file at once, in bytes.
 const READ_LEN: usize = 1 << 20;
@@ -28,15 +28,12 @@ pub(crate) fn run(
     let archive = FileArchive::open(&cat.archive, options, interrupt, output)?;
     let _running = interrupt.run()?;
     let file = archive.read(&cat.path)?;
-    let stdout = io::stdout().as_fd().try_clone_to_owned();
-    let mut stdout = stdout
-        .and_then(|stdout| PollWriter::new(stdout, interrupt.cancel()))
-        .map_err(|error| cannot_write(&error))?;
+    let mut stdout = stdout::writer(interrupt)?;
     copy(&file, &mut stdout, cat, interrupt)?;
     Ok(Exit::Done)
 }
 
-/// Copies the file, until its end or until nobody reads what is written.
+/// Copies the file.
 fn copy(
     file: &FileReader,
     stdout: &mut PollWriter,
@@ -57,12 +54,7 @@ fn copy(
             Ok(()) => offset += len as u64,
             // Ctrl-C on a terminal also ends the program that reads from a pipe.
             Err(_) if interrupt.cancel().is_cancelled() => return Err(Failure::interrupted()),
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-            Err(error) => return Err(cannot_write(&error)),
+            Err(error) => return Err(stdout::cannot_write(&error)),
         }
     }
-}
-
-fn cannot_write(error: &io::Error) -> Failure {
-    Failure::target("cannot write to standard output", error)
 }

@@ -1,55 +1,27 @@
-//! Shows how far an extraction is, and tells in the end what it did: a line that changes on a
-//! terminal, lines in a log, events for programs.
+//! Shows how far an extraction is, and tells in the end what it did.
 
 use std::error::Error as _;
-use std::io::{self, IsTerminal};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use chunk_restore::files::{EntryFailure, ExtractReport, FileDamage, Omission, Pattern};
 use chunk_restore::{ErrorKind, Scope};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, name_of};
-use crate::output::{Output, counted};
-use crate::shown::{shown, shown_name};
+use crate::output::Output;
+use crate::shown::shown_name;
 use crate::size::{Size, count};
-
-/// The time between two lines of a log, and before the first line.
-const LINE_INTERVAL: Duration = Duration::from_secs(5);
-
-/// The time between two events.
-const EVENT_INTERVAL: Duration = Duration::from_secs(1);
-
-/// The time between two changes of the line on a terminal.
-const BAR_INTERVAL: Duration = Duration::from_millis(100);
-
-/// The line on the terminal that changes now, for the messages of other threads.
-static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
-
-/// Says something without a mess on the terminal, whether a line changes there or not.
-pub(crate) fn beside_bar(say: impl FnOnce()) {
-    let bar = BAR.lock().clone();
-    match bar {
-        Some(bar) => bar.suspend(say),
-        None => say(),
-    }
-}
+use crate::ticker::{Ticker, beside_bar};
 
 /// Shows how far the extraction of one archive is.
 #[derive(Debug)]
 pub(crate) struct Extraction<'a> {
     name: &'a str,
     output: &'a Output,
-    /// The line that changes, if the output is a terminal.
-    bar: Option<ProgressBar>,
-    /// When the next line or event is due.
-    due: Duration,
+    ticker: Ticker<'a>,
     /// How many failures and damages were told.
     failures: usize,
     damages: usize,
@@ -65,32 +37,14 @@ impl<'a> Extraction<'a> {
         in_the_way: &'static str,
         output: &'a Output,
     ) -> Extraction<'a> {
-        let is_for_people = !output.is_json() && !output.is_quiet();
-        let has_bar = is_for_people && io::stderr().is_terminal();
-        let mut extraction = Extraction {
+        Extraction {
             name,
             output,
-            bar: has_bar
-                .then(|| bar(name))
-                .inspect(|bar| *BAR.lock() = Some(bar.clone())),
-            due: Duration::ZERO,
+            ticker: Ticker::new(name, output),
             failures: 0,
             damages: 0,
             in_the_way,
             has_begun: false,
-        };
-        extraction.due = match output.is_json() {
-            true => Duration::ZERO,
-            false => extraction.interval(),
-        };
-        extraction
-    }
-
-    fn interval(&self) -> Duration {
-        match (&self.bar, self.output.is_json()) {
-            (Some(_), _) => BAR_INTERVAL,
-            (None, true) => EVENT_INTERVAL,
-            (None, false) => LINE_INTERVAL,
         }
     }
 
@@ -103,30 +57,21 @@ impl<'a> Extraction<'a> {
             beside_bar(|| tell_damage(self.name, damage, self.output));
         }
         (self.failures, self.damages) = (report.failures.len(), report.damage.len());
-        if report.elapsed < self.due {
-            return;
-        }
-        self.due = report.elapsed + self.interval();
-        let text = summary(report);
-        match &self.bar {
-            Some(bar) => counted(|| bar.set_message(text)),
-            None => {
-                let text = format!("{}: {text}", self.name);
-                self.output.remark(text, &self.json("progress", report));
-            }
-        }
+        let name = self.name;
+        let event = || json("progress", name, report);
+        (self.ticker).tick(report.elapsed, || summary(report), event);
     }
 
     /// Tells what was extracted to this folder.
     pub(crate) fn tell(&self, folder: &Path, report: &ExtractReport) {
-        self.clear();
+        self.ticker.clear();
         for pattern in &report.unmatched {
             tell_unmatched(self.name, pattern, self.output);
         }
         for omission in &report.omissions {
             tell_omission(self.name, omission, self.output);
         }
-        let mut json = self.json("extracted", report);
+        let mut json = json("extracted", self.name, report);
         json["folder"] = folder.to_string_lossy().into();
         let folder = shown_name(folder.as_os_str().as_bytes());
         let text = format!("{folder}: {}", whole_summary(report));
@@ -170,46 +115,24 @@ impl<'a> Extraction<'a> {
     fn warn(&self, text: &str, json: &Value) {
         beside_bar(|| self.output.warn(text, json));
     }
-
-    /// Takes the line that changes away.
-    fn clear(&self) {
-        if let Some(bar) = &self.bar {
-            BAR.lock().take();
-            counted(|| bar.finish_and_clear());
-        }
-    }
-
-    fn json(&self, event: &str, report: &ExtractReport) -> Value {
-        json!({
-            "event": event,
-            "archive": self.name,
-            "directories": report.directories,
-            "files": report.files,
-            "bytes": report.bytes,
-            "kept": report.kept,
-            "kept_bytes": report.kept_bytes,
-            "hard_links": report.hard_links,
-            "symlinks": report.symlinks,
-            "specials": report.specials,
-            "failed": report.failed,
-            "lost": report.damage.len(),
-            "seconds": report.elapsed.as_secs_f64(),
-        })
-    }
 }
 
-impl Drop for Extraction<'_> {
-    fn drop(&mut self) {
-        self.clear();
-    }
-}
-
-fn bar(name: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix}: {wide_msg}")
-        .expect("the template is a constant, and well formed");
-    ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
-        .with_style(style)
-        .with_prefix(shown(name))
+fn json(event: &str, name: &str, report: &ExtractReport) -> Value {
+    json!({
+        "event": event,
+        "archive": name,
+        "directories": report.directories,
+        "files": report.files,
+        "bytes": report.bytes,
+        "kept": report.kept,
+        "kept_bytes": report.kept_bytes,
+        "hard_links": report.hard_links,
+        "symlinks": report.symlinks,
+        "specials": report.specials,
+        "failed": report.failed,
+        "lost": report.damage.len(),
+        "seconds": report.elapsed.as_secs_f64(),
+    })
 }
 
 /// Whether an entry failed because something else is at its path. Failures of the system have a

@@ -44,8 +44,7 @@ pub(crate) struct Ls {
 
 /// Write one file of a file archive to standard output
 ///
-/// Fetches only the chunks that the file lies in, and those that lead to it. Messages go to standard error. If the reader
-/// closes the pipe, the program ends without an error.
+/// Fetches only the chunks that the file lies in, and those that lead to it. Messages go to standard error.
 #[derive(Args, Debug)]
 pub(crate) struct Cat {
     #[command(flatten)]

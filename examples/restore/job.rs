@@ -3,10 +3,9 @@
 use std::error::Error as _;
 use std::io;
 use std::ops::Range;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use chunk_restore::target::{PollWriter, Target};
+use chunk_restore::target::Target;
 use chunk_restore::{
     Archive, Digest, Error, ErrorKind, Event, Report, Restore, Seed, StreamTarget,
 };
@@ -23,6 +22,7 @@ use crate::interrupt::Interrupt;
 use crate::output::Output;
 use crate::progress::{Progress, numbers};
 use crate::size::Size;
+use crate::stdout;
 use crate::vm::together::Together;
 
 /// What the options say about how chunks are fetched. The patience is that of the library, unless an
@@ -159,13 +159,7 @@ impl<'a> Job<'a> {
         let place = "standard output";
         let map = map.map(|map| DamageMap::new(map, Path::new(place)));
         map.as_ref().map_or(Ok(()), |map| map.check(&[]))?;
-        // A standard output that was closed when the program began was refused before.
-        // `StreamTarget::stdout` could only guess that it was closed.
-        let stdout = io::stdout().as_fd().try_clone_to_owned();
-        let stdout = stdout
-            .and_then(|stdout| PollWriter::new(stdout, self.interrupt.cancel()))
-            .map_err(|error| Failure::target("cannot write to standard output", &error))?;
-        let mut target = StreamTarget::new(stdout);
+        let mut target = StreamTarget::new(stdout::writer(self.interrupt)?);
         let report = self.restore(content, &mut target, place, &mut false, None)?;
         if let Some(map) = map.as_ref().filter(|_| report.damage.is_empty()) {
             map.remove();

@@ -1,13 +1,10 @@
 //! Writes files of a file archive to standard output, as one tar or zip archive.
 
-use std::error::Error as _;
-use std::io;
-use std::os::fd::AsFd;
+use std::io::{self, IsTerminal};
 
+use chunk_restore::ErrorKind;
 use chunk_restore::files::{Pack, PackReport};
-use chunk_restore::target::PollWriter;
-use chunk_restore::{Error, ErrorKind};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::exit::Exit;
 use crate::extraction::{
@@ -18,6 +15,8 @@ use crate::file_arguments::PackFormat;
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use crate::size::Size;
+use crate::stdout;
+use crate::ticker::Ticker;
 
 /// Packs the files, and tells what the format could not hold and what is lost.
 pub(crate) fn to_stdout(
@@ -27,29 +26,47 @@ pub(crate) fn to_stdout(
     interrupt: &Interrupt,
     output: &Output,
 ) -> Result<Exit, Failure> {
-    let stdout = io::stdout().as_fd().try_clone_to_owned();
-    let stdout = stdout
-        .and_then(|stdout| PollWriter::new(stdout, interrupt.cancel()))
-        .map_err(|error| Failure::target("cannot write to standard output", &error))?;
-    let packed = match format {
-        PackFormat::Tar => pack.tar(stdout, |_| {}),
-        PackFormat::Zip => pack.zip(stdout, |_| {}),
+    if io::stdout().is_terminal() {
+        return Err(Failure::usage("standard output is a terminal: redirect it"));
+    }
+    let stdout = stdout::writer(interrupt)?;
+    let mut ticker = Ticker::new(name, output);
+    let observe = |report: &PackReport| {
+        let event = || json("progress", name, report);
+        ticker.tick(report.elapsed, || summary(report), event);
     };
+    let packed = match format {
+        PackFormat::Tar => pack.tar(stdout, observe),
+        PackFormat::Zip => pack.zip(stdout, observe),
+    };
+    // The line that shows the progress would be in the way of the messages.
+    drop(ticker);
     match packed {
         Ok(report) => Ok(tell(&report, name, output)),
         // Ctrl-C on a terminal also ends the program that reads from a pipe.
         Err(_) if interrupt.cancel().is_cancelled() => Err(Failure::interrupted()),
-        Err(error) if is_closed(&error) => Ok(Exit::Done),
         Err(error) if error.kind() == ErrorKind::Target => Err(Failure::from(error)),
         Err(error) => Err(Failure::from(error).about(name)),
     }
 }
 
-/// Whether the reader of a pipe has read enough.
-fn is_closed(error: &Error) -> bool {
-    let cause = error.source().and_then(|cause| cause.downcast_ref());
-    let kind = cause.map(io::Error::kind);
-    error.kind() == ErrorKind::Target && kind == Some(io::ErrorKind::BrokenPipe)
+/// `1234 entries with 5.6 GiB (456 MiB/s)`.
+fn summary(report: &PackReport) -> String {
+    let speed = report.bytes as f64 / report.elapsed.as_secs_f64().max(0.001);
+    let entries = counted_entries(report.entries);
+    let bytes = Size::of(report.bytes);
+    format!("{entries} with {bytes} ({}/s)", Size(speed))
+}
+
+fn json(event: &str, name: &str, report: &PackReport) -> Value {
+    json!({
+        "event": event,
+        "archive": name,
+        "entries": report.entries,
+        "bytes": report.bytes,
+        "lost": report.damage.len() as u64 + report.lost,
+        "seconds": report.elapsed.as_secs_f64(),
+    })
 }
 
 fn tell(report: &PackReport, name: &str, output: &Output) -> Exit {
@@ -77,15 +94,7 @@ fn tell(report: &PackReport, name: &str, output: &Output) -> Exit {
         counted_entries(report.entries),
         Size::of(report.bytes)
     );
-    let json = json!({
-        "event": "packed",
-        "archive": name,
-        "entries": report.entries,
-        "bytes": report.bytes,
-        "lost": report.damage.len() as u64 + report.lost,
-        "seconds": seconds,
-    });
-    output.remark(text, &json);
+    output.remark(text, &json("packed", name, report));
     match report.damage.is_empty() && report.losses.is_empty() {
         true => Exit::Done,
         false => Exit::Damaged,

@@ -6,9 +6,9 @@ use chunk_restore::{Error, Restore};
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::extraction::beside_bar;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::ticker::beside_bar;
 
 /// People are told once in this time, since a lost connection causes many retries at once.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -74,6 +74,11 @@ struct OpenDirectory {
 }
 
 impl Selected {
+    /// Fails once somebody has asked to stop.
+    pub(crate) fn check_cancelled(&self) -> Result<()> {
+        self.tree.check_cancelled()
+    }
+
     /// # Errors
     /// As [`Files::entry`](super::Files::entry) for a path of the selection.
     pub(crate) fn new(tree: &Arc<Tree>, selection: &Selection) -> Result<Selected> {

@@ -1,7 +1,7 @@
 //! `restore ls`, `cat` and `find`: early ends, by readers, interrupts and damage.
 
 use std::io::Read;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::sync::Arc;
 
 use testkit::pxar::{Content, Layout, Node, Tree, encode};
@@ -12,27 +12,45 @@ use crate::interrupt::{NEVER, on_server, signal, wait_until, with_default_signal
 
 const MADE: &str = "host/made/2026-01-02T03:04:05Z";
 
+/// Runs a command whose reader takes ten bytes, and closes the pipe.
+fn read_early(home: &Home, arguments: &str) -> Output {
+    let mut command = home.command(arguments);
+    command.env("PBS_REPOSITORY", "../golden/files");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut start = [0; 10];
+    child.stdout.take().unwrap().read_exact(&mut start).unwrap();
+    child.wait_with_output().unwrap()
+}
+
 #[test]
-fn a_pipe_that_is_closed_early_ends_it_without_a_word() {
+fn a_list_in_a_pipe_that_is_closed_early_ends_without_a_word() {
     let home = Home::new();
+    // Its lines are more than a pipe takes.
+    many_files(&home, 3000);
     for arguments in [
-        "cat host/files root.pxar big/sparse",
-        // Its lines are more than a pipe takes.
         "ls host/made root.pxar -lR --repository ./store",
         "find host/made root.pxar ** --output-format json --repository ./store",
     ] {
-        if arguments.contains("made") && !home.path("store").exists() {
-            many_files(&home, 3000);
-        }
-        let mut command = home.command(arguments);
-        command.env("PBS_REPOSITORY", "../golden/files");
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut start = [0; 10];
-        child.stdout.take().unwrap().read_exact(&mut start).unwrap();
-        let ended = child.wait_with_output().unwrap();
+        let ended = read_early(&home, arguments);
         assert_eq!(ended.status.code(), Some(0), "{arguments}");
         assert_eq!(String::from_utf8(ended.stderr).unwrap(), "", "{arguments}");
+    }
+}
+
+#[test]
+fn files_in_a_pipe_that_is_closed_early_are_not_complete() {
+    let home = Home::new();
+    for arguments in [
+        "cat host/files root.pxar big/sparse",
+        "files host/files root.pxar - --format tar",
+        "files host/files root.pxar - --format zip",
+        "image host/files root.pxar -",
+    ] {
+        let ended = read_early(&home, arguments);
+        assert_eq!(ended.status.code(), Some(8), "{arguments}");
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert!(said.contains("Broken pipe"), "{arguments}: {said}");
     }
 }
 

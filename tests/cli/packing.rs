@@ -7,7 +7,7 @@ use std::process::Command;
 use testkit::pxar::{Layout, Node, Tree, assert_same, describe_folder};
 
 use crate::files::{folder, made, own, run};
-use crate::home::{Home, finish};
+use crate::home::{Home, events, finish};
 
 fn tree() -> Tree {
     Tree::new()
@@ -159,4 +159,25 @@ fn a_format_and_standard_output_belong_together() {
         run(&home, &command).expect(2).says("cannot be used with");
     }
     assert!(!home.path("folder").exists() && !home.path("-").exists());
+}
+
+#[test]
+fn the_progress_is_told_beside_the_archive() {
+    let home = Home::new();
+    let (_, _) = made(&home, &tree(), &Layout::v1());
+    let packed = run(
+        &home,
+        "files host/made root.pxar - --format tar --output-format json",
+    );
+    let packed = packed.expect(0);
+    let told = events(&packed.stderr);
+    let of_sort = |sort: &str| told.iter().find(|event| event["event"] == sort);
+    for member in ["entries", "bytes", "lost", "seconds"] {
+        for sort in ["progress", "packed"] {
+            assert!(
+                of_sort(sort).unwrap()[member].is_number(),
+                "{sort} {member}"
+            );
+        }
+    }
 }

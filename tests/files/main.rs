@@ -13,6 +13,7 @@ mod golden;
 mod lookup;
 mod made;
 mod pack_damage;
+mod pack_ends;
 mod rerun;
 mod salvage;
 #[path = "../support/mod.rs"]

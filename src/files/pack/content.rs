@@ -38,6 +38,7 @@ impl Contents {
         let mut pieces = Pieces::new(&reader, &found.path, self.salvage);
         self.buffer.resize(PIECE_LEN, 0);
         while let Some(piece) = pieces.next(&mut self.buffer, progress.damage())? {
+            selected.check_cancelled()?;
             let mut lost = match piece {
                 Piece::Data(bytes) => {
                     write(bytes)?;
@@ -48,6 +49,7 @@ impl Contents {
             };
             self.buffer.fill(0);
             while lost > 0 {
+                selected.check_cancelled()?;
                 let len = usize::try_from(lost).map_or(PIECE_LEN, |lost| lost.min(PIECE_LEN));
                 write(&self.buffer[..len])?;
                 progress.add_bytes(len);

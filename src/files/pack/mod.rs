@@ -84,7 +84,8 @@ impl Pack {
     /// [`Target`](ErrorKind::Target) if the output can't be written, with the [`std::io::Error`] as
     /// its source; [`NotFound`](ErrorKind::NotFound) if the archive has not all paths of the
     /// selection; [`Corrupt`](ErrorKind::Corrupt) if the file archive is damaged; otherwise why a
-    /// chunk could not be fetched.
+    /// chunk could not be fetched; [`Cancelled`](ErrorKind::Cancelled), which is looked for before each
+    /// entry and each piece of a file.
     pub fn tar(
         &self,
         output: impl Write,
@@ -144,6 +145,7 @@ struct Packing<'a> {
 impl Packing<'_> {
     /// The next entry; `None` after the last one.
     fn next_entry(&mut self) -> Result<Option<FileEntry>> {
+        self.selected.check_cancelled()?;
         let entry = self.selected.next_entry()?;
         self.progress.add_losses(self.selected.take_lost());
         Ok(entry)
