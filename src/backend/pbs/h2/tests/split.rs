@@ -68,6 +68,8 @@ fn one_byte_at_a_time_is_as_good_as_all_at_once() {
     let bytes = traffic();
     let whole = heard(&bytes, std::iter::once(bytes.len()));
     assert_eq!(heard(&bytes, std::iter::repeat(1)), whole);
+    // A read may bring nothing.
+    assert_eq!(heard(&bytes, std::iter::once(0)), whole);
     for cut in 1..bytes.len() {
         assert_eq!(heard(&bytes, [cut, bytes.len()].into_iter()), whole);
     }
