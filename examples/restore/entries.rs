@@ -76,7 +76,7 @@ impl<'a> Entries<'a> {
         &mut self,
         entries: impl Iterator<Item = Result<FileEntry, Error>>,
     ) -> Result<Exit, Failure> {
-        let advice = "nothing after it is listed: `restore ls` without --recursive lists the other folders one by one";
+        let advice = "nothing after it is listed: `restore ls` without --recursive lists the other directories one by one";
         self.print(entries, absolute, Some(advice))
     }
 

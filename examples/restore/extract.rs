@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::extraction::Extraction;
 use crate::failure::Failure;
 use crate::file_archive::{self, FileArchive};
-use crate::file_arguments::FilesArguments;
+use crate::file_arguments::{FileArchive as FileArchiveArguments, FilesArguments};
 use crate::interrupt::Interrupt;
 use crate::job;
 use crate::output::Output;
@@ -23,7 +23,7 @@ use crate::retries;
 use crate::shown::shown_name;
 
 /// What to do about something that is in the way of `restore files`.
-const IN_THE_WAY: &str = "--allow-existing-dirs extracts into folders that exist, and --overwrite \
+const IN_THE_WAY: &str = "--allow-existing-dirs extracts into directories that exist, and --overwrite \
      replaces files and links that are in the way";
 
 /// The file that says that the extraction into a folder is unfinished.
@@ -39,6 +39,7 @@ pub(crate) fn run(
     let archive = FileArchive::open(&arguments.archive, options, interrupt, output)?;
     let _running = interrupt.run()?;
     let (files, name) = (&archive.files, &arguments.archive.archive);
+    check_folder(&archive, arguments)?;
     let selection = selection(&archive, arguments)?;
     if let Some(path) = &arguments.prelude_target {
         write_prelude(files, path, options.overwrite, name, output)?;
@@ -65,6 +66,25 @@ fn check(arguments: &FilesArguments) -> Result<(), Failure> {
         )),
         _ => Ok(()),
     }
+}
+
+/// Refuses a path of the archive in place of the folder, where the folder could not be made anyway.
+fn check_folder(archive: &FileArchive, arguments: &FilesArguments) -> Result<(), Failure> {
+    let folder = &arguments.folder;
+    let is_alone = arguments.paths.is_empty() && arguments.format.is_none();
+    let parent = folder.parent().unwrap_or(Path::new(""));
+    let is_possible = match folder.metadata() {
+        Ok(found) => found.is_dir(),
+        Err(_) => parent.as_os_str().is_empty() || parent.is_dir(),
+    };
+    if !is_alone || is_possible || archive.files.entry(folder).is_err() {
+        return Ok(());
+    }
+    let path = shown_name(folder.as_os_str().as_bytes());
+    let FileArchiveArguments { snapshot, archive } = &arguments.archive;
+    let message = format!("{path} is in {archive}, and no folder is named to extract it into");
+    let advice = format!("`restore files {snapshot} {archive} DIR {path}`");
+    Err(Failure::usage(message).advises(advice))
 }
 
 /// Opens a file archive, which messages call by its name.
@@ -165,7 +185,8 @@ fn selection(archive: &FileArchive, arguments: &FilesArguments) -> Result<Select
         selection = match archive.entry(name) {
             Ok(_) => selection.path(name),
             Err(failure) if failure.exit() == Exit::NotFound && may_be_pattern => {
-                let from_root = bytes.strip_prefix(b"/").unwrap_or(bytes);
+                let from_root = bytes.strip_prefix(b"./").unwrap_or(bytes);
+                let from_root = from_root.strip_prefix(b"/").unwrap_or(from_root);
                 selection.pattern([b"/", from_root].concat())?
             }
             Err(failure) => return Err(failure),

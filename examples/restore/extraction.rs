@@ -229,7 +229,10 @@ fn whole_summary(report: &ExtractReport) -> String {
     let mut text = format!(
         "{files} with {bytes} in {seconds:.1} s ({speed}/s){}; {}",
         rest(report),
-        count(report.directories, "folder")
+        match report.directories {
+            1 => "1 directory".to_owned(),
+            number => format!("{number} directories"),
+        }
     );
     let others = [
         (report.hard_links, "hard link"),

@@ -77,7 +77,10 @@ impl FileArchive {
         match &entry.kind {
             EntryKind::Directory => {
                 let path = shown_name(path.as_os_str().as_bytes());
-                failure.advises(format!("it is a folder: `restore ls {} {path}`", self.name))
+                failure.advises(format!(
+                    "it is a directory: `restore ls {} {path}`",
+                    self.name
+                ))
             }
             EntryKind::Symlink(target) => failure.advises(format!(
                 "it is a symbolic link to {}, and links are not followed: name the file itself",
@@ -112,7 +115,7 @@ impl FileArchive {
                     "{above} is a symbolic link to {}, and links are not followed: name the file itself",
                     shown_name(target)
                 )),
-                _ => failure.advises(format!("{above} is no folder")),
+                _ => failure.advises(format!("{above} is no directory")),
             };
         }
         failure
@@ -124,12 +127,17 @@ pub(crate) fn open(snapshot: &Snapshot, name: &str, restore: &Restore) -> Result
     Files::open(restore, snapshot, name).map_err(|error| {
         let is_other = error.kind() == ErrorKind::Invalid;
         let failure = content::with_key(error);
-        match is_other {
-            true => failure.advises(format!(
-                "`restore list {}` shows which archives there are",
-                snapshot.name()
+        let snapshot = snapshot.name();
+        match (is_other, failure.exit()) {
+            (true, _) => failure.advises(format!(
+                "`restore list {snapshot}` shows which archives there are"
             )),
-            false => failure,
+            (false, Exit::Integrity) => failure.advises(format!(
+                "without its beginning, no file of {name} can be read: another snapshot may have \
+                 the files, and `restore image {snapshot} {name} FILE --salvage` gets the bytes \
+                 that are left"
+            )),
+            (false, _) => failure,
         }
     })
 }

@@ -63,6 +63,15 @@ impl ReadFailures {
     /// Whether a failure was not told before, and may be told.
     fn is_new(&self, failure: Told) -> bool {
         let mut told = self.told.lock();
-        told.len() < TOLD_MAX && told.insert(failure)
+        if told.len() < TOLD_MAX {
+            return told.insert(failure);
+        }
+        let is_next = told.len() == TOLD_MAX && told.insert(failure);
+        if is_next {
+            let text = format!("more reads failed: only the first {TOLD_MAX} failures are told");
+            self.output
+                .warn(text, &json!({ "event": "more_reads_failed" }));
+        }
+        false
     }
 }

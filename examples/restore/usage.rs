@@ -2,10 +2,13 @@
 //! for.
 
 use std::env;
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 
+use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 
+use crate::arguments::Arguments;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -35,10 +38,17 @@ pub(crate) fn tell(error: &clap::Error) -> Exit {
         }
         return Exit::Usage;
     }
-    let fills_stdout = (1..arguments.len()).any(|at| is(at, "-") || is(at, "cat"));
+    let fills_stdout = (1..arguments.len()).any(|at| is(at, "-")) || is_cat(&arguments);
     let output = Output::plain(true, fills_stdout);
     output.fail(&failure(error));
     output.finish(Exit::Usage)
+}
+
+/// Whether the command is `cat`, as far as the arguments make sense.
+fn is_cat(arguments: &[OsString]) -> bool {
+    let parser = Arguments::command().ignore_errors(true);
+    let parsed = parser.try_get_matches_from(arguments);
+    parsed.is_ok_and(|parsed| parsed.subcommand_name() == Some("cat"))
 }
 
 /// The failure for an error of the parser: its first paragraph is the message, the rest are hints.

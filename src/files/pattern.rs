@@ -17,7 +17,7 @@ use crate::files::pxar::Shown;
 ///
 /// `*` and `?` stand for anything but `/`; `**` stands for any number of directories if it is all
 /// that lies between two slashes. `[a-z]` and `[[:digit:]]` stand for one byte, `[^a-z]` for any
-/// other. In `[!a]`, the `!` is a byte like any other. A `\` takes the meaning from the byte that
+/// other, and `\[` for a bracket. A `./` at the start means nothing. In `[!a]`, the `!` is a byte like any other. A `\` takes the meaning from the byte that
 /// follows.
 ///
 /// ```
@@ -41,20 +41,26 @@ impl Pattern {
     /// Reads a pattern.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] if the pattern is empty, or ends with a `\` that has nothing to take
-    /// the meaning from.
+    /// [`ErrorKind::Invalid`] if the pattern is empty, ends with a `\` that has nothing to take the
+    /// meaning from, or has a `[` that no `]` closes: such a pattern would match nothing.
     pub fn new(text: impl AsRef<[u8]>) -> Result<Pattern> {
         let text = text.as_ref();
-        let glob = text.strip_suffix(b"/").unwrap_or(text);
+        let mut glob = text.strip_suffix(b"/").unwrap_or(text);
+        let is_for_directories = glob.len() < text.len();
+        while let Some(rest) = glob.strip_prefix(b"./") {
+            glob = rest;
+        }
         let escapes = glob.iter().rev().take_while(|byte| **byte == b'\\').count();
         let problem = match glob {
             b"" => "is empty",
+            b"." => "stands for the root, which no pattern matches",
             _ if escapes % 2 == 1 => "ends with a backslash",
+            _ if has_open_class(glob) => "has a `[` without a `]`",
             _ => {
                 return Ok(Pattern {
                     text: text.to_vec(),
                     glob: without_negation(glob),
-                    is_for_directories: glob.len() < text.len(),
+                    is_for_directories,
                 });
             }
         };
@@ -86,6 +92,49 @@ impl Pattern {
         let glob = self.glob.as_slice();
         gix_glob::wildmatch(glob.into(), bytes.into(), Mode::NO_MATCH_SLASH_LITERAL)
     }
+}
+
+/// Whether a class of bytes begins that does not end.
+fn has_open_class(glob: &[u8]) -> bool {
+    let mut rest = glob.iter().copied();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'\\' => drop(rest.next()),
+            b'[' if !skip_class(&mut rest) => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Goes to the end of a class, behind its `[`. Returns whether it has an end.
+fn skip_class(rest: &mut impl Iterator<Item = u8>) -> bool {
+    let mut is_first = true;
+    let mut before = 0;
+    while let Some(byte) = rest.next() {
+        match byte {
+            // Here, `]` is a byte like any other.
+            b']' if is_first => {}
+            b']' => return true,
+            b'^' if is_first && before == 0 => {
+                before = byte;
+                continue;
+            }
+            b'\\' => drop(rest.next()),
+            // A named class, such as `[:digit:]`.
+            b':' if before == b'[' => {
+                let mut last = 0;
+                let is_named =
+                    rest.any(|byte| std::mem::replace(&mut last, byte) == b':' && byte == b']');
+                if !is_named {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+        (is_first, before) = (false, byte);
+    }
+    false
 }
 
 /// Escapes the `!` in `[!`: git takes it for a negation, and the official client does not.
@@ -166,10 +215,39 @@ mod tests {
 
     #[test]
     fn a_pattern_that_can_match_nothing_is_refused() {
-        for pattern in ["", "/", r"a\", r"a\\\"] {
+        let open = [
+            "[",
+            "[abc",
+            "[]",
+            "[^]",
+            r"[a\]",
+            "x[",
+            "[[:digit:]",
+            "a/[b/c",
+        ];
+        for pattern in ["", "/", "./", r"a\", r"a\\\"].iter().chain(&open) {
             assert!(Pattern::new(pattern).is_err(), "{pattern}");
         }
-        assert!(Pattern::new(r"a\\").is_ok());
+        for pattern in [
+            r"a\\",
+            "[]]",
+            "[!]",
+            "[^]]",
+            r"[\]]",
+            "[[:digit:]x]",
+            r"\[a",
+            "a]",
+            "[[]",
+        ] {
+            assert!(Pattern::new(pattern).is_ok(), "{pattern}");
+        }
+        assert!(matches("[]]", "]") && matches("[^]]x", "ax") && matches("[[]", "["));
+    }
+
+    #[test]
+    fn a_dot_at_the_start_is_the_root_of_the_archive() {
+        assert!(matches("./a", "a") && matches("././a/b", "a/b"));
+        assert!(!matches(".a", "a"));
     }
 
     #[test]

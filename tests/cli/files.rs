@@ -157,7 +157,7 @@ pub(crate) fn small_tree() -> Tree {
 fn paths_and_patterns_choose_what_is_extracted() {
     let home = Home::new();
     made(&home, &small_tree(), &Layout::v1());
-    let cases: [(&str, &[&str]); 7] = [
+    let cases: [(&str, &[&str]); 10] = [
         ("etc/hosts", &["etc", "etc/hosts"]),
         (
             "/etc/other var/",
@@ -171,6 +171,9 @@ fn paths_and_patterns_choose_what_is_extracted() {
             &["etc", "etc/hosts", "var", "var/b.txt"],
         ),
         ("--pattern [ab].gz", &["var", "var/a.gz"]),
+        ("./etc/hosts", &["etc", "etc/hosts"]),
+        ("./etc/l*", &["etc", "etc/link"]),
+        ("--pattern ./a.gz", &["var", "var/a.gz"]),
     ];
     for (number, (named, expected)) in cases.into_iter().enumerate() {
         // Options of several values would take the path for another one.
@@ -181,67 +184,6 @@ fn paths_and_patterns_choose_what_is_extracted() {
         let names = text.lines().map(|line| line.split(' ').next().unwrap());
         assert_eq!(names.skip(1).collect::<Vec<_>>(), expected, "{command}");
     }
-}
-
-#[test]
-fn what_matches_nothing_is_named() {
-    let home = Home::new();
-    made(&home, &small_tree(), &Layout::split());
-    let command =
-        "files host/made root.pxar out usr/*.conf var/*.gz --pattern *.bak --pattern !*.tmp";
-    let told = run(&home, command).expect(0);
-    assert_eq!(
-        told.stderr,
-        "warning: root.pxar: nothing matches '/usr/*.conf'\n\
-         warning: root.pxar: nothing matches '*.bak'\n"
-    );
-    assert!(home.path("out/var/a.gz").exists());
-    let told = run(
-        &home,
-        &format!("{command} --output-format json --overwrite --allow-existing-dirs"),
-    );
-    let told = events(&told.expect(0).text());
-    let of_sort = |sort: &str| told.iter().filter(|event| event["event"] == sort).count();
-    assert_eq!(
-        (of_sort("unmatched"), of_sort("extracted")),
-        (2, 1),
-        "{told:?}"
-    );
-    assert_eq!(told[told.len() - 2]["pattern"], "*.bak");
-}
-
-#[test]
-fn a_path_that_is_not_there_makes_nothing() {
-    let home = Home::new();
-    made(&home, &small_tree(), &Layout::v1());
-    for (path, advice) in [
-        (
-            "etc/host",
-            "`restore find host/made root.pxar PATTERN` looks for files",
-        ),
-        (
-            "nowhere/at/all",
-            "`restore find host/made root.pxar PATTERN` looks for files",
-        ),
-        ("etc/hosts/x", "etc/hosts is no folder"),
-        (
-            "etc/link/x",
-            "etc/link is a symbolic link to hosts, and links are not followed",
-        ),
-    ] {
-        run(&home, &format!("files host/made root.pxar out var {path}"))
-            .expect(5)
-            .says(advice);
-    }
-    run(&home, "files host/made root.pxar out ../etc").expect(2);
-    run(&home, "files host/made other.pxar out").expect(5);
-    run(&home, "files host/made root.img out")
-        .expect(2)
-        .says("is no file archive");
-    run(&home, "files host/made root.pxar no/such/folder")
-        .expect(8)
-        .says("no/such/folder");
-    assert_eq!(home.names_in(""), ["store"]);
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn what_is_in_the_way_is_named_and_stays_unless_it_may_be_replaced() {
     assert!(told.text().contains("1 failed"), "{}", told.text());
     let told = told
         .says("warning: not restored: root.pxar: etc is there already: existing directories are not allowed")
-        .says("out is incomplete: --allow-existing-dirs extracts into folders that exist, and --overwrite");
+        .says("out is incomplete: --allow-existing-dirs extracts into directories that exist, and --overwrite");
     assert_eq!(told.stderr.matches("warning").count(), 1, "{}", told.stderr);
     assert!(home.path("out").join(UNFINISHED).exists());
 
@@ -218,4 +218,17 @@ fn retries_are_told_while_a_place_fails() {
         let target = home.path(&format!("out{number}"));
         assert_same(&describe_folder(target), &tree.manifest());
     }
+}
+
+#[test]
+fn a_lost_beginning_has_a_next_step() {
+    let home = Home::new();
+    let (store, info) = made(&home, &tree(), &Layout::split());
+    store.remove_chunk(&info.archive("root.mpxar").digests[0]);
+    for command in ["files host/made root.pxar out", "ls host/made root.pxar"] {
+        run(&home, command)
+            .expect(7)
+            .says("without its beginning, no file of root.pxar can be read");
+    }
+    assert!(!home.path("out").exists());
 }

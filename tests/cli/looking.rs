@@ -287,10 +287,10 @@ fn what_is_not_there_or_something_else_is_named_with_a_next_step() {
         .says("sym/escape is a symbolic link to ../../../../../../tmp/outside, and links are not followed");
     run(&home, "ls", SPLIT, "etc/hostname/x")
         .expect(5)
-        .says("etc/hostname is no folder");
+        .says("etc/hostname is no directory");
     run(&home, "cat", SPLIT, "etc")
         .expect(2)
-        .says("it is a folder: `restore ls host/split/2026-05-28T20:26:40Z root.pxar etc`");
+        .says("it is a directory: `restore ls host/split/2026-05-28T20:26:40Z root.pxar etc`");
     run(&home, "cat", SPLIT, "sym/rel")
         .expect(2)
         .says("it is a symbolic link to ../etc/hostname");

@@ -24,6 +24,8 @@ mod failures;
 mod file_systems;
 mod files;
 mod files_failing;
+mod files_options;
+mod files_paths;
 mod filling;
 mod getting_files;
 mod home;

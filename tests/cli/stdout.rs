@@ -133,3 +133,20 @@ fn waits_for_a_pipe(id: u32) -> bool {
         place.is_ok_and(|place| place.contains("pipe_write"))
     })
 }
+
+#[test]
+fn only_a_command_that_fills_standard_output_tells_of_errors_elsewhere() {
+    let home = Home::new();
+    let json = "--output-format json";
+    // A group of this name leaves standard output free.
+    for arguments in ["list cat --nonsense", "--repository cat list --nonsense"] {
+        let told = home.run(&format!("{arguments} {json}")).expect(2);
+        assert_eq!(told.stderr, "", "{arguments}");
+        assert!(told.text().starts_with('{'), "{arguments}: {}", told.text());
+    }
+    for arguments in ["cat a b c --nonsense", "--repository x cat --nonsense"] {
+        let told = home.run(&format!("{arguments} {json}")).expect(2);
+        assert_eq!(told.text(), "", "{arguments}");
+        assert!(told.stderr.starts_with('{'), "{arguments}: {}", told.stderr);
+    }
+}
