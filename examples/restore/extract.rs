@@ -26,9 +26,6 @@ use crate::shown::shown_name;
 const IN_THE_WAY: &str = "--allow-existing-dirs extracts into directories that exist, and --overwrite \
      replaces files and links that are in the way";
 
-/// The file that says that the extraction into a folder is unfinished.
-const UNFINISHED: &str = ".chunk-restore-unfinished";
-
 pub(crate) fn run(
     arguments: &FilesArguments,
     options: &Options,
@@ -123,7 +120,7 @@ pub(crate) fn to_folder(
             drop(shown);
             let failure = failed(error, name, salvages);
             // Before it begins, the mark is that of another command.
-            match has_begun && folder.join(UNFINISHED).symlink_metadata().is_ok() {
+            match has_begun && folder.join(Extract::UNFINISHED).symlink_metadata().is_ok() {
                 true => Err(failure.leaves(folder)),
                 false => Err(failure),
             }

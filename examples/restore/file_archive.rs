@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use chunk_restore::files::pxar::{Entry, EntryKind};
-use chunk_restore::files::{FileEntry, FileReader, Files, Node};
+use chunk_restore::files::{ArchivePart, FileEntry, FileReader, Files, Node};
 use chunk_restore::{Error, ErrorKind, Restore, Snapshot};
 
 use crate::arguments::Options;
@@ -19,11 +19,6 @@ use crate::output::Output;
 use crate::place;
 use crate::retries;
 use crate::shown::shown_name;
-
-/// The endings of file archives, and of the two halves of split ones.
-pub(crate) const WHOLE: &str = ".pxar";
-pub(crate) const METADATA: &str = ".mpxar";
-pub(crate) const PAYLOADS: &str = ".ppxar";
 
 /// The list of what is in the file archives of a snapshot.
 const CATALOG: &str = "catalog.pcat1";
@@ -145,15 +140,14 @@ pub(crate) fn open(snapshot: &Snapshot, name: &str, restore: &Restore) -> Result
 /// The name of a file archive without its ending; `None` for other archives, and for the half of a
 /// split one that is opened with the other half.
 pub(crate) fn stem(archive: &str) -> Option<&str> {
-    archive
-        .strip_suffix(WHOLE)
-        .or_else(|| archive.strip_suffix(METADATA))
+    let (stem, part) = ArchivePart::of(archive)?;
+    (part != ArchivePart::Payloads).then_some(stem)
 }
 
 /// Whether an archive is a file archive, or belongs to file archives: the catalog lists what they
 /// hold.
 pub(crate) fn is_part(archive: &str) -> bool {
-    stem(archive).is_some() || archive.ends_with(PAYLOADS) || archive == CATALOG
+    ArchivePart::of(archive).is_some() || archive == CATALOG
 }
 
 /// Refuses patterns that all exclude, with which nothing can be found.

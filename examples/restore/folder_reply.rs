@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 
 use fuser::{Errno, FileAttr, Generation, ReplyDirectory, ReplyDirectoryPlus};
 
-use crate::files::KEEP;
+use crate::file_system::KEEP;
 
 /// A reply that takes the entries of a folder.
 #[derive(Debug)]

@@ -33,7 +33,7 @@ mod extraction;
 mod failure;
 mod file_archive;
 mod file_arguments;
-mod files;
+mod file_system;
 mod filling;
 mod find;
 mod folder_reply;

@@ -13,7 +13,7 @@ use crate::disks::{self, Reads};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::file_archive;
-use crate::files::Files;
+use crate::file_system::FileSystem;
 use crate::folders::Folder;
 use crate::interrupt::Interrupt;
 use crate::job;
@@ -48,7 +48,7 @@ pub(crate) fn run(
     }
     let archives: Vec<files::Files> = folders.iter().map(|folder| folder.files.clone()).collect();
     let time = snapshot.name().time();
-    let files = Files::new(files, folders, time, mount.allow_other, output)?;
+    let files = FileSystem::new(files, folders, time, mount.allow_other, output)?;
 
     // From here on, a signal unmounts in good order.
     let _running = interrupt.run()?;

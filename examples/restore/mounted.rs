@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
 use crate::failure::Failure;
-use crate::files::Files;
+use crate::file_system::FileSystem;
 
 /// The device that the kernel asks through.
 const DEVICE: &str = "/dev/fuse";
@@ -103,7 +103,7 @@ fn has_helper() -> bool {
 
 impl Mounted {
     pub(crate) fn new(
-        mut files: Files,
+        mut files: FileSystem,
         folder: &Path,
         allow_other: bool,
     ) -> Result<Mounted, Failure> {

@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use chunk_restore::Snapshot;
+use chunk_restore::files::ArchivePart;
 
 use crate::content;
 use crate::destination::SIDE_FILES;
 use crate::failure::Failure;
-use crate::file_archive::{METADATA, PAYLOADS, WHOLE};
 
 /// What the names of indexes of file archives end with.
 const INDEX: &str = ".didx";
@@ -67,7 +67,7 @@ pub(crate) fn select(
         let stem = if is_raw { None } else { stem(snapshot, &file) };
         // The metadata stand for a split archive.
         let file = match &stem {
-            Some(stem) if !file.ends_with(&format!("{WHOLE}{INDEX}")) => metadata(stem),
+            Some(stem) if !is_whole(&file) => metadata(stem),
             _ => file,
         };
         if seen.insert(file.clone()) {
@@ -85,14 +85,20 @@ pub(crate) fn select(
 /// has `root.mpxar` in its place.
 fn split(snapshot: &Snapshot, name: &str) -> Option<String> {
     let manifest = snapshot.manifest();
-    let metadata = metadata(name.strip_suffix(WHOLE)?);
+    let (stem, _) = ArchivePart::of(name).filter(|_| is_whole(name))?;
+    let metadata = metadata(stem);
     let is_split = manifest.file(name).is_none() && manifest.file(&metadata).is_some();
     is_split.then_some(metadata)
 }
 
 /// The server's name of the metadata of a split archive.
 fn metadata(stem: &str) -> String {
-    format!("{stem}{METADATA}{INDEX}")
+    format!("{}{INDEX}", ArchivePart::Metadata.name(stem))
+}
+
+/// Whether a name is that of a file archive in one piece.
+fn is_whole(archive: &str) -> bool {
+    ArchivePart::of(archive).is_some_and(|(_, part)| part == ArchivePart::Whole)
 }
 
 /// Whether a name is that of an archive of the snapshot, as people type it.
@@ -103,20 +109,15 @@ pub(crate) fn is_archive(snapshot: &Snapshot, name: &str) -> bool {
 /// The name of a file archive without its ending. Other archives have none, and neither has a half
 /// of a split archive without the other half.
 fn stem(snapshot: &Snapshot, file: &str) -> Option<String> {
-    let archive = file.strip_suffix(INDEX)?;
-    let stem = match archive.strip_suffix(WHOLE) {
-        Some(stem) => stem,
-        None => {
-            let stem = archive.strip_suffix(METADATA);
-            let stem = stem.or_else(|| archive.strip_suffix(PAYLOADS))?;
-            let is_listed = |half: &&str| {
-                let name = format!("{stem}{half}{INDEX}");
-                snapshot.manifest().file(&name).is_some()
-            };
-            let is_whole = [METADATA, PAYLOADS].iter().all(is_listed);
-            is_whole.then_some(stem)?
-        }
+    let (stem, part) = ArchivePart::of(file.strip_suffix(INDEX)?)?;
+    let is_listed = |half: &ArchivePart| {
+        let name = format!("{}{INDEX}", half.name(stem));
+        snapshot.manifest().file(&name).is_some()
     };
+    let mut halves = [ArchivePart::Metadata, ArchivePart::Payloads].iter();
+    if part != ArchivePart::Whole && !halves.all(is_listed) {
+        return None;
+    }
     // These would be no names of folders in the folder.
     (!["", ".", ".."].contains(&stem)).then(|| stem.to_owned())
 }

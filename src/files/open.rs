@@ -2,14 +2,10 @@
 
 use crate::datastore::snapshot::{Archive, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::name::ArchivePart;
 use crate::files::source::Source;
 use crate::files::tree::Tree;
 use crate::restore::Restore;
-
-/// The names of a file archive, and of the two halves of a split one.
-const WHOLE: &str = ".pxar";
-const METADATA: &str = ".mpxar";
-const PAYLOADS: &str = ".ppxar";
 
 /// Opens the archive of this name.
 pub(super) fn open(restore: &Restore, snapshot: &Snapshot, name: &str) -> Result<Tree> {
@@ -22,19 +18,16 @@ pub(super) fn open(restore: &Restore, snapshot: &Snapshot, name: &str) -> Result
 fn archives(snapshot: &Snapshot, name: &str) -> Result<(Archive, Option<Archive>)> {
     let short = name.strip_suffix(".didx").unwrap_or(name);
     let is_listed = |name: &str| snapshot.manifest().file(name).is_some();
-    let mut stem = None;
-    for suffix in [WHOLE, METADATA, PAYLOADS] {
-        stem = stem.or_else(|| short.strip_suffix(suffix));
-    }
-    let Some(stem) = stem else {
-        let message = format!("{name} is no file archive: their names end with {WHOLE}");
+    let Some((stem, part)) = ArchivePart::of(name) else {
+        let ending = ArchivePart::Whole.ending();
+        let message = format!("{name} is no file archive: their names end with {ending}");
         return Err(Error::new(ErrorKind::Invalid, message));
     };
-    let metadata = format!("{stem}{METADATA}");
-    if short.ends_with(WHOLE) && (is_listed(short) || !is_listed(&metadata)) {
+    let metadata = ArchivePart::Metadata.name(stem);
+    if part == ArchivePart::Whole && (is_listed(short) || !is_listed(&metadata)) {
         return Ok((snapshot.archive(name)?, None));
     }
-    let payloads = format!("{stem}{PAYLOADS}");
+    let payloads = ArchivePart::Payloads.name(stem);
     Ok((
         snapshot.archive(&metadata)?,
         Some(snapshot.archive(&payloads)?),

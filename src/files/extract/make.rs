@@ -102,7 +102,7 @@ pub(super) fn special(
         }
         set_time(&place, name, metadata.mtime, attributes, left_out)
     };
-    match place.look()? {
+    match look_again(&place)? {
         Some(found) if is_same(&found) && place.replaces => dress(place.name()).map(|()| true),
         // It may have other names elsewhere, so it stays as it is.
         Some(found) if is_same(&found) => Ok(true),
@@ -122,14 +122,29 @@ pub(super) fn special(
 /// Some FUSE file systems without special files make an empty file instead, which the kernel takes for
 /// an I/O error. Removes such a file.
 fn what_came_of(error: Errno, place: &Place<'_>, name: &OsStr) -> Errno {
-    let is_empty_file = |found: Stat| {
-        FileType::from_raw_mode(found.st_mode) == FileType::RegularFile && found.st_size == 0
-    };
-    let is_made = error == Errno::IO && place.folder.look(name).is_ok_and(is_empty_file);
+    let found = place.folder.look(name);
+    let is_made = error == Errno::IO && found.is_ok_and(|found| is_empty_file(&found));
     match is_made && unlinkat(place.fd(), name, AtFlags::empty()).is_ok() {
         true => Errno::OPNOTSUPP,
         false => error,
     }
+}
+
+/// What is at the place of a special file, after such an empty file is removed: a kill may have come
+/// before its removal.
+fn look_again(place: &Place<'_>) -> Result<Option<Stat>, MakeError> {
+    let found = place.look()?;
+    if !place.is_own || !found.as_ref().is_some_and(is_empty_file) {
+        return Ok(found);
+    }
+    let removed = unlinkat(place.fd(), place.name(), AtFlags::empty());
+    removed
+        .map_err(|error| place.not_made(error))
+        .map(|()| None)
+}
+
+fn is_empty_file(found: &Stat) -> bool {
+    FileType::from_raw_mode(found.st_mode) == FileType::RegularFile && found.st_size == 0
 }
 
 /// Changes the mode of what is in a directory without opening it as a device would be opened.

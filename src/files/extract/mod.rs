@@ -26,6 +26,8 @@ use crate::files::extract::options::{Overwrite, Properties};
 use crate::files::extract::run::Extraction;
 use crate::files::{Files, Selection};
 
+use crate::files::extract::unfinished::UNFINISHED;
+
 pub use report::ExtractReport;
 
 /// How to extract the files of an archive: options that all have good defaults, and
@@ -68,6 +70,9 @@ pub struct Extract {
 }
 
 impl Extract {
+    /// The name of the file that lies in the target folder until everything is there.
+    pub const UNFINISHED: &str = UNFINISHED;
+
     /// Default options: everything, with all properties, over nothing that is there.
     #[must_use]
     pub fn new() -> Extract {

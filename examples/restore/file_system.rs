@@ -37,7 +37,7 @@ const SEEK_DATA: i32 = 3;
 const SEEK_HOLE: i32 = 4;
 
 /// The root folder, with all that is in it.
-pub(crate) struct Files {
+pub(crate) struct FileSystem {
     files: Vec<Arc<File>>,
     folders: Arc<Folders>,
     time: SystemTime,
@@ -49,7 +49,7 @@ pub(crate) struct Files {
     end: Option<mpsc::Sender<()>>,
 }
 
-impl Files {
+impl FileSystem {
     /// A root folder with these files, all of them of this time, in seconds since 1970, and these
     /// folders. Threads that answer the kernel are started, and live as long as the root folder.
     pub(crate) fn new(
@@ -58,11 +58,11 @@ impl Files {
         time: i64,
         is_for_all: bool,
         output: &Output,
-    ) -> Result<Files, Failure> {
+    ) -> Result<FileSystem, Failure> {
         let failures = Arc::new(ReadFailures::new(output));
         let since_1970 = Duration::from_secs(u64::try_from(time).unwrap_or_default());
         let first = FIRST_FILE + files.len() as u64;
-        Ok(Files {
+        Ok(FileSystem {
             files: files.into_iter().map(Arc::new).collect(),
             folders: Arc::new(Folders::new(folders, first, Arc::clone(&failures))),
             time: SystemTime::UNIX_EPOCH + since_1970,
@@ -148,7 +148,7 @@ impl Files {
     }
 }
 
-impl Filesystem for Files {
+impl Filesystem for FileSystem {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
         // The kernel has its own defaults if it refuses these.
         let _ = config.set_max_background(READS_AHEAD_MAX);
