@@ -2,6 +2,7 @@
 
 /// What of a file archive an archive of a snapshot holds, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ArchivePart {
     /// All of it: `root.pxar`.
     Whole,

@@ -50,6 +50,7 @@ mod reuse;
 mod running;
 mod salvage;
 mod serve;
+mod serve_disks;
 mod stdout;
 mod storage;
 mod targets;

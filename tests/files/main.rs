@@ -16,6 +16,7 @@ mod pack_damage;
 mod pack_ends;
 mod rerun;
 mod salvage;
+mod selecting;
 #[path = "../support/mod.rs"]
 mod support;
 mod surroundings;
