@@ -1,14 +1,14 @@
 //! Reads and writes a file or a device, past the page cache where that can be done.
 //!
-//! Bytes that fill whole pages are written with `O_DIRECT`. All others go through the page cache, and
-//! the kernel forgets them once they are written. The kernel keeps the two consistent as long as no
+//! Bytes that fill whole pages are written with `O_DIRECT`. All others go through the page cache;
+//! `flush` lets the kernel forget them once they are on the disk. The kernel keeps the two consistent as long as no
 //! page is written both ways at the same time, and nobody maps the file: a direct write first writes
 //! back and drops the cached pages of its range, and drops them once more when it has ended, since
 //! somebody may have read them meanwhile. So pages are the unit here, whatever smaller blocks the
 //! disk has, and `output` lets no two writes to one page be under way.
 
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, FileTypeExt};
@@ -16,14 +16,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{Advice, IFlags, Mode, OFlags, fadvise, fstatfs, ioctl_getflags, open};
-use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use rustix::param::page_size;
 
 use crate::target::ReadAt;
 use crate::target::holes::next_data;
 
-/// Tells the kernel to forget the pages that a read or a write has brought into the page cache
-/// (`RWF_DONTCACHE`, since Linux 6.14). Pages that were there before stay.
+/// Tells the kernel to forget the pages that a read has brought into the page cache (`RWF_DONTCACHE`,
+/// since Linux 6.14). Pages that were there before stay. Writes don't use it: until Linux 6.15 the
+/// kernel could forget a page that was written again meanwhile, before it was on the disk.
 const DONTCACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
 
 /// Buffers start on pages of this size on every machine; disks want at most this.
@@ -47,7 +48,7 @@ pub(super) struct Handle {
     unit: usize,
     /// Whether the file has taken all direct writes so far.
     is_direct: AtomicBool,
-    /// Whether the kernel is told to forget what goes through the page cache.
+    /// Whether the kernel is told to forget what was read.
     is_uncached: AtomicBool,
 }
 
@@ -94,7 +95,7 @@ impl Handle {
             let whole = data.len() - data.len() % self.unit;
             done = self.write_directly(direct, &data[..whole], offset)?;
         }
-        self.write_through_cache(&data[done..], offset + done as u64)
+        self.write_to_cache(&data[done..], offset + done as u64)
     }
 
     /// Writes all bytes into the page cache, from where they get to the disk after
@@ -106,20 +107,6 @@ impl Handle {
     /// Begins to write the cached pages of a range to the disk.
     pub(super) fn pass_on(&self, offset: u64, len: u64) {
         let _ = fadvise(&self.file, offset, NonZeroU64::new(len), Advice::DontNeed);
-    }
-
-    /// Writes all bytes through the page cache.
-    fn write_through_cache(&self, data: &[u8], offset: u64) -> io::Result<()> {
-        let mut done = 0;
-        while done < data.len() {
-            match self.write_some(&data[done..], offset + done as u64) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => done += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
     }
 
     fn direct_for(&self, data: &[u8], offset: u64) -> Option<&File> {
@@ -147,16 +134,6 @@ impl Handle {
             }
         }
         Ok(done)
-    }
-
-    fn write_some(&self, data: &[u8], offset: u64) -> io::Result<usize> {
-        if self.is_uncached.load(Ordering::Relaxed) {
-            match pwritev2(&self.file, &[IoSlice::new(data)], offset, DONTCACHE) {
-                Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.be_cached(),
-                written => return Ok(written?),
-            }
-        }
-        self.file.write_at(data, offset)
     }
 
     fn read_some(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
