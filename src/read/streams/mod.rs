@@ -6,9 +6,9 @@ use std::ops::Range;
 /// How many streams are told apart. Of more, the one that was not read for longest is forgotten.
 const STREAMS_MAX: usize = 32;
 
-/// Reads of a stream come out of their order by so many chunks at the most, where several of them
+/// Reads of a stream come out of their order by so many reads at the most, where several of them
 /// are made at the same time.
-const JITTER_CHUNKS_MAX: usize = 4;
+const JITTER_READS_MAX: usize = 4;
 
 /// Whoever read a stream has moved on when so many reads came that were not of the stream. Then its
 /// chunks are no longer needed.
@@ -16,7 +16,7 @@ const LEFT_READS_MIN: u64 = 5;
 
 /// While a read of a stream waits, so many chunks that were read ahead are as urgent as its own, for all
 /// streams together.
-const HURRIED_AHEAD_MAX: usize = 8;
+const HURRIED_AHEAD_MAX: usize = 16;
 
 /// The next chunk to read ahead is looked for among so many at the most: a disk may be nearly empty.
 pub(super) const LOOK_AHEAD_MAX: usize = 4096;
@@ -199,13 +199,14 @@ impl Streams {
 }
 
 impl Stream {
+    /// Whether a read may be one of the stream's that comes out of its order. A read of somebody else
+    /// among the chunks that are read ahead is none: it would take the stream with it.
     fn is_near(&self, read: &Read) -> bool {
         if self.window == 0 {
             return read.first == self.position && read.last == self.position;
         }
-        let ahead = self.ahead.back().copied().unwrap_or_default();
-        let farthest = ahead.max(self.position + JITTER_CHUNKS_MAX);
-        (self.position.saturating_sub(JITTER_CHUNKS_MAX)..=farthest).contains(&read.first)
+        let jitter = JITTER_READS_MAX.saturating_mul(read.last - read.first + 1);
+        self.position.abs_diff(read.first) <= jitter
     }
 
     /// From the second read on one chunk is read ahead, and with each further chunk twice as many.

@@ -148,6 +148,25 @@ fn streams_whose_reads_wait_share_the_chunks_that_become_urgent() {
 }
 
 #[test]
+fn a_read_among_the_chunks_that_are_read_ahead_leaves_their_stream_where_it_is() {
+    let mut streams = Streams::default();
+    for turn in 0..9 {
+        record(&mut streams, turn * 1000..turn * 1000 + 1000);
+    }
+    assert_eq!(record(&mut streams, 20_000..20_010), ahead(0..0));
+    assert_eq!(record(&mut streams, 9000..10_000), ahead(25..26));
+}
+
+#[test]
+fn long_reads_out_of_order_are_one_stream() {
+    let mut streams = Streams::default();
+    for number in [0, 1, 4, 2, 3, 6, 5, 8, 7] {
+        record(&mut streams, number * 8000..(number + 1) * 8000);
+    }
+    assert_eq!(streams.streams.len(), 1);
+}
+
+#[test]
 fn reads_out_of_order_are_one_stream() {
     let mut streams = Streams::default();
     record(&mut streams, 0..250);
