@@ -90,6 +90,46 @@ fn extract_twice(home: &Home) {
     assert!(text.contains(", 4 kept; "), "{text}");
 }
 
+/// Two entries whose names are one to a file system that ignores case: the first one stays, however
+/// often the extraction is run.
+fn extract_names_that_meet(home: &Home) {
+    for _ in 0..3 {
+        let told = run(home, "files host/made root.pxar mounted/met").expect(8);
+        assert!(
+            told.stderr.contains("name.TXT is there already"),
+            "{}",
+            told.stderr
+        );
+        let names = fs::read_dir(home.path("mounted/met/d")).unwrap();
+        let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["Name.txt"]);
+        let found = fs::read_to_string(home.path("mounted/met/d/Name.txt"));
+        assert_eq!(found.unwrap(), "the first one");
+    }
+}
+
+#[test]
+fn names_that_a_file_system_takes_for_the_same_never_replace_each_other() {
+    if !is_root() {
+        skip("only root can mount a file system");
+        return;
+    }
+    if !has(&["mkfs.exfat", "mount.exfat-fuse", "losetup"]) {
+        return;
+    }
+    let home = Home::new();
+    let tree = Tree::new()
+        .add("d", Node::directory())
+        .add("d/Name.txt", Node::file("the first one"))
+        .add("d/name.TXT", Node::file("another one"));
+    made(&home, &tree, &Layout::v1());
+    let Some(_mounted) = Mounted::new(&home, "mkfs.exfat", "mount.exfat-fuse") else {
+        skip("exFAT can't be mounted");
+        return;
+    };
+    extract_names_that_meet(&home);
+}
+
 #[test]
 fn a_file_system_without_owners_links_and_exact_times_gets_the_rest_and_keeps_it() {
     if !is_root() {

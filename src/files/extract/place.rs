@@ -3,9 +3,10 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, openat, renameat, statat, unlinkat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 
 use crate::error::Error;
@@ -20,6 +21,8 @@ pub(super) const OVERWRITE_FILES: &str = "files may not be overwritten";
 pub(super) const OVERWRITE_SYMLINKS: &str = "symbolic links may not overwrite anything";
 pub(super) const OVERWRITE_HARD_LINKS: &str = "hard links may not overwrite anything";
 pub(super) const REPLACES_NOTHING: &str = "devices, named pipes and sockets replace nothing";
+
+const OTHER_NAME: &str = "another name, which the file system takes for the same";
 
 /// Why an entry could not be made.
 #[derive(Debug)]
@@ -103,6 +106,7 @@ impl<'a> Place<'a> {
     pub(super) fn check_replaces(&self, found: &Stat) -> Result<(), MakeError> {
         let is_directory = FileType::from_raw_mode(found.st_mode) == FileType::Directory;
         match self.replaces && !is_directory {
+            true if self.has_another_name() => Err(MakeError::Entry(exists(self.path, OTHER_NAME))),
             true => Ok(()),
             false if is_directory => Err(MakeError::Entry(exists(
                 self.path,
@@ -110,6 +114,24 @@ impl<'a> Place<'a> {
             ))),
             false => Err(self.exists()),
         }
+    }
+
+    /// Whether what is there has another name, which the file system takes for the same: it may be
+    /// another entry, such as `a` in the place of `A`.
+    fn has_another_name(&self) -> bool {
+        let name = self.name().as_bytes();
+        // Listing a folder takes long if it is large, so this looks first whether names can differ.
+        // Inodes tell nothing here: some file systems number a file anew each time.
+        let other: Vec<u8> = name.iter().map(swap_case).collect();
+        let is_there = || statat(self.fd(), other.as_slice(), AtFlags::SYMLINK_NOFOLLOW).is_ok();
+        if other != name && !is_there() {
+            return false;
+        }
+        let Ok(entries) = Dir::read_from(self.fd()) else {
+            return false;
+        };
+        let mut names = entries.filter_map(Result::ok);
+        !names.any(|entry| entry.file_name().to_bytes() == name)
     }
 
     pub(super) fn exists(&self) -> MakeError {
@@ -193,5 +215,13 @@ impl<'a> Place<'a> {
                 file.map_err(|_| self.not_made(error)).map(|_| false)
             }
         }
+    }
+}
+
+/// An ASCII letter in its other case; another byte itself.
+fn swap_case(byte: &u8) -> u8 {
+    match byte.is_ascii_lowercase() {
+        true => byte.to_ascii_uppercase(),
+        false => byte.to_ascii_lowercase(),
     }
 }
