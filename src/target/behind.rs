@@ -12,14 +12,10 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::target::chunk_data::ChunkData;
-use crate::target::handle::Handle;
+use crate::target::handle::{DIRECT_LEN_MIN, Handle};
 
 /// How many writes are under way at most, each on a thread of its own.
 pub(super) const WRITES_MAX: usize = 4;
-
-/// A chunk whose pieces have fewer bytes than this on average is written through the page cache: a
-/// disk takes many small direct writes one after the other, and file systems find room for each.
-const DIRECT_PIECE_MIN: usize = 256 << 10;
 
 /// The writes that are under way, and the threads that do them. Dropping it waits for the writes.
 #[derive(Debug)]
@@ -213,7 +209,7 @@ impl Job {
     fn run(self) {
         let Job { data, handle, .. } = &self;
         let len: usize = self.pieces.iter().map(Range::len).sum();
-        let is_direct = len / DIRECT_PIECE_MIN >= self.pieces.len() || self.pieces.len() == 1;
+        let is_direct = len / DIRECT_LEN_MIN >= self.pieces.len();
         let written = self.pieces.iter().try_for_each(|piece| {
             let offset = self.offset + piece.start as u64;
             match is_direct {

@@ -30,6 +30,10 @@ const DONTCACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
 /// Buffers start on pages of this size on every machine; disks want at most this.
 const ALIGNMENT_MIN: usize = 4096;
 
+/// Fewer bytes than this go through the page cache: a disk takes many small direct writes one after
+/// the other, and file systems find room for each.
+pub(super) const DIRECT_LEN_MIN: usize = 256 << 10;
+
 /// File systems that accept `O_DIRECT` and keep the data in memory all the same, or copy it.
 const TMPFS: u32 = 0x0102_1994;
 const RAMFS: u32 = 0x8584_58f6;
@@ -77,9 +81,7 @@ impl Handle {
 
     /// Whether all bytes of these pages are written directly.
     pub(super) fn takes_directly(&self, data: &[u8], offset: u64) -> bool {
-        self.direct_for(data, offset).is_some()
-            && data.len().is_multiple_of(self.unit)
-            && !data.is_empty()
+        self.direct_for(data, offset).is_some() && data.len().is_multiple_of(self.unit)
     }
 
     /// Whether an offset lies between two pages.
@@ -110,7 +112,8 @@ impl Handle {
     }
 
     fn direct_for(&self, data: &[u8], offset: u64) -> Option<&File> {
-        let is_aligned = self.is_between_pages(offset)
+        let is_aligned = data.len() >= DIRECT_LEN_MIN
+            && self.is_between_pages(offset)
             && data.as_ptr().align_offset(ALIGNMENT_MIN) == 0
             && self.is_direct.load(Ordering::Relaxed);
         self.direct.as_ref().filter(|_| is_aligned)
@@ -227,18 +230,21 @@ mod tests {
             .create_new(true)
             .open(&path);
         let mut handle = Handle::uncached(Arc::new(options.unwrap()));
-        let data: Vec<u8> = (0..20_000_u32).map(|at| at as u8 | 1).collect();
+        let len = DIRECT_LEN_MIN as u32 + 1000;
+        let data: Vec<u8> = (0..len).map(|at| at as u8 | 1).collect();
         let mut buffer = crate::memory::Buffer::new();
         buffer.extend_from_slice(&data);
         handle.write_all(&buffer, 0).unwrap();
         // No file system on a disk takes this.
         handle.unit = 1;
-        handle.write_all(&buffer, 20_001).unwrap();
-        handle.write_all(&buffer, 40_960).unwrap();
-        let expected = [&data[..], &[0], &data, &vec![0; 959], &data].concat();
+        let (second, third) = (len as usize + 1, 4 * DIRECT_LEN_MIN);
+        handle.write_all(&buffer, second as u64).unwrap();
+        handle.write_all(&buffer, third as u64).unwrap();
+        let hole = vec![0; third - second - data.len()];
+        let expected = [&data[..], &[0], &data, &hole, &data].concat();
         assert!(fs::read(&path).unwrap() == expected);
         let mut back = vec![0; data.len()];
-        handle.read_exact_at(&mut back, 20_001).unwrap();
+        handle.read_exact_at(&mut back, second as u64).unwrap();
         assert!(back == data);
     }
 }
