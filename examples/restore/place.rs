@@ -1,7 +1,7 @@
 //! Opens the datastore that the command line or the environment names.
 
 use chunk_restore::environment::credential;
-use chunk_restore::format::GroupName;
+use chunk_restore::format::{GroupName, Namespace};
 use chunk_restore::pve::Storage;
 use chunk_restore::{Datastore, Fingerprint, Place, Snapshot};
 use serde_json::json;
@@ -134,6 +134,32 @@ struct Opened<T> {
     first: T,
 }
 
+/// The namespace that the command line names, or the environment where it counts.
+fn named_namespace(
+    options: &Options,
+    repositories: &[Repository],
+) -> Result<Option<Namespace>, Failure> {
+    let named = match repositories.iter().any(Repository::uses_environment) {
+        true => given(options.ns.as_deref(), "PBS_NAMESPACE")?,
+        false => options.ns.clone(),
+    };
+    Ok(named.as_deref().map(str::parse).transpose()?)
+}
+
+/// The namespace in which snapshots are looked for: the one that is named, or else that of a storage.
+pub(crate) fn namespace(
+    options: &Options,
+    repositories: &[Repository],
+) -> Result<Namespace, Failure> {
+    if let Some(named) = named_namespace(options, repositories)? {
+        return Ok(named);
+    }
+    match repositories.iter().find_map(Repository::storage) {
+        Some(name) => Ok(storage::node().storage(&name)?.namespace().clone()),
+        None => Ok(Namespace::default()),
+    }
+}
+
 /// Opens the datastore and makes the first request to it. If there are several places, the request
 /// is first made to each one, so that each can show its certificate and its errors, and then to all
 /// together.
@@ -144,12 +170,8 @@ fn first<T>(
     what: impl Fn(&Datastore) -> chunk_restore::Result<T>,
 ) -> Result<Opened<T>, Failure> {
     let repositories = Repository::find(options)?;
-    let namespace = match repositories.iter().any(Repository::uses_environment) {
-        true => given(options.ns.as_deref(), "PBS_NAMESPACE")?,
-        false => options.ns.clone(),
-    };
-    let opening = match namespace {
-        Some(namespace) => opening.namespace(namespace.parse()?),
+    let opening = match named_namespace(options, &repositories)? {
+        Some(namespace) => opening.namespace(namespace),
         None => opening,
     };
     if let [repository] = &repositories[..] {

@@ -19,7 +19,7 @@ use crate::interrupt::Interrupt;
 use crate::job::Job;
 use crate::output::Output;
 use crate::record::Record;
-use crate::repository::{Repository, given};
+use crate::repository::Repository;
 use crate::verified_table::Table;
 use crate::{drill_files, drill_json, keys, place};
 
@@ -32,10 +32,7 @@ pub(crate) fn run(
 ) -> Result<Exit, Failure> {
     let repositories = Repository::find(options)?;
     let labels: Vec<String> = repositories.iter().map(Repository::label).collect();
-    let namespace: Namespace = match given(options.ns.as_deref(), "PBS_NAMESPACE")? {
-        Some(namespace) => namespace.parse()?,
-        None => Namespace::default(),
-    };
+    let namespace = place::namespace(options, &repositories)?;
     let mut drill = Drill::begin(labels.join(" + "), namespace.to_string());
     drill.sample = verify.sample;
     let days = drill.began.as_second().div_euclid(DAY_SECONDS);

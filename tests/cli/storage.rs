@@ -251,3 +251,17 @@ fn what_only_root_may_read_says_so() {
         run.expect(4).says("may not be read: run this as root");
     }
 }
+
+#[test]
+fn a_storage_that_names_another_datastore_one_day_has_another_record_of_verified_chunks() {
+    let home = Home::new();
+    let verify = "verify vm/200 --new-only state --repository pve:backup";
+    let server = node(&home, "");
+    run(&home, verify).expect(0);
+    let again = run(&home, verify).expect(0);
+    assert!(again.text().contains("verified by earlier runs"));
+    drop(server);
+    let _other = node(&home, "");
+    let elsewhere = run(&home, verify).expect(0).says("it is of another place");
+    assert!(!elsewhere.text().contains("verified by earlier runs"));
+}
