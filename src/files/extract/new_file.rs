@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use parking_lot::Mutex;
 use rustix::fs::{
     AtFlags, CWD, Mode, OFlags, RenameFlags, ftruncate, linkat, openat, renameat, renameat_with,
     statat, unlinkat,
@@ -222,8 +223,11 @@ pub(super) fn rename_new(folder: BorrowedFd<'_>, from: &str, to: &OsStr) -> Resu
 }
 
 /// Renames a file, if nothing had the new name a moment before: some file systems, which have no
-/// links either, can do no better.
+/// links either, can do no better. Only one thread at a time does so, since two entries may have names
+/// that are one to such a file system.
 fn rename_free(folder: BorrowedFd<'_>, from: &str, to: &OsStr) -> Result<(), Errno> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock();
     match statat(folder, to, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => renameat(folder, from, folder, to),
         Err(error) => Err(error),
