@@ -15,7 +15,10 @@ fuzz_target!(|text: &[u8]| {
         let repository = storage.repository();
         // The longest name of a repository is shorter than the longest server and datastore together.
         if repository.to_string().len() <= 256 {
-            assert_eq!(repository.to_string().parse().ok().as_ref(), Some(repository));
+            assert_eq!(
+                repository.to_string().parse().ok().as_ref(),
+                Some(repository)
+            );
         }
     }
 });
