@@ -6,10 +6,11 @@ use chunk_restore::{Archive, Cancel, ErrorKind, Event, Report, Restore};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 
-use crate::arguments::{Bench, Options};
+use crate::arguments::Bench;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
+use crate::options::Options;
 use crate::output::Output;
 use crate::place;
 

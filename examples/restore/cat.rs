@@ -6,12 +6,12 @@ use std::os::unix::ffi::OsStrExt;
 use chunk_restore::files::FileReader;
 use chunk_restore::target::PollWriter;
 
-use crate::arguments::Options;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::file_archive::FileArchive;
 use crate::file_arguments::Cat;
 use crate::interrupt::Interrupt;
+use crate::options::Options;
 use crate::output::Output;
 use crate::shown::shown_name;
 use crate::stdout;

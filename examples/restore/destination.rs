@@ -11,10 +11,11 @@ use std::sync::Arc;
 use chunk_restore::target::{Existing, ReadAt, Target};
 use chunk_restore::{DeviceTarget, FileTarget};
 
-use crate::arguments::{Options, Writing, ZeroPolicy};
+use crate::arguments::{Writing, ZeroPolicy};
 use crate::content::Content;
 use crate::damage_map::DamageMap;
 use crate::failure::Failure;
+use crate::options::Options;
 
 /// The suffixes of the files next to a restored file: for the unfinished file, the damaged file,
 /// and the list of damage.

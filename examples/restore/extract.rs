@@ -9,7 +9,6 @@ use chunk_restore::target::Target as _;
 use chunk_restore::{Error, ErrorKind, FileTarget, Snapshot};
 use serde_json::json;
 
-use crate::arguments::Options;
 use crate::exit::Exit;
 use crate::extraction::Extraction;
 use crate::failure::Failure;
@@ -17,6 +16,7 @@ use crate::file_archive::{self, FileArchive};
 use crate::file_arguments::{FileArchive as FileArchiveArguments, FilesArguments};
 use crate::interrupt::Interrupt;
 use crate::job;
+use crate::options::Options;
 use crate::output::Output;
 use crate::packed;
 use crate::retries;

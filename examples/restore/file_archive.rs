@@ -8,13 +8,13 @@ use chunk_restore::files::pxar::{Entry, EntryKind};
 use chunk_restore::files::{ArchivePart, FileEntry, FileReader, Files, Node};
 use chunk_restore::{Error, ErrorKind, Restore, Snapshot};
 
-use crate::arguments::Options;
 use crate::content;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::file_arguments;
 use crate::interrupt::Interrupt;
 use crate::job;
+use crate::options::Options;
 use crate::output::Output;
 use crate::place;
 use crate::retries;

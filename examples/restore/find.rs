@@ -4,13 +4,13 @@ use std::os::unix::ffi::OsStrExt;
 
 use chunk_restore::files::{FileEntry, Node, Selection};
 
-use crate::arguments::Options;
 use crate::entries::Entries;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::file_archive::{self, FileArchive};
 use crate::file_arguments::Find;
 use crate::interrupt::Interrupt;
+use crate::options::Options;
 use crate::output::Output;
 
 pub(crate) fn run(

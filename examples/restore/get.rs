@@ -8,7 +8,7 @@ use std::path::Path;
 use chunk_restore::Snapshot;
 use chunk_restore::files::Extract;
 
-use crate::arguments::{Get, Options};
+use crate::arguments::Get;
 use crate::content::{self, Content};
 use crate::destination::Destination;
 use crate::exit::Exit;
@@ -16,6 +16,7 @@ use crate::extract;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::job::Job;
+use crate::options::Options;
 use crate::output::Output;
 use crate::parts::{self, Made, Part};
 use crate::place;

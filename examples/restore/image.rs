@@ -8,13 +8,14 @@ use std::path::PathBuf;
 
 use chunk_restore::Seed;
 
-use crate::arguments::{Image, Options};
+use crate::arguments::Image;
 use crate::content::Content;
 use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::job::Job;
+use crate::options::Options;
 use crate::output::Output;
 use crate::place;
 use crate::reading::open_at_once;

@@ -11,7 +11,6 @@ use chunk_restore::{
 };
 use serde_json::{Value, json};
 
-use crate::arguments::Options;
 use crate::content::Content;
 use crate::damage;
 use crate::damage_map::DamageMap;
@@ -19,6 +18,7 @@ use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
+use crate::options::Options;
 use crate::output::Output;
 use crate::progress::{Progress, numbers};
 use crate::size::Size;

@@ -6,9 +6,9 @@ use chunk_restore::format::KeyFile;
 use chunk_restore::{Key, OpenOptions};
 use zeroize::Zeroizing;
 
-use crate::arguments::Options;
 use crate::failure::Failure;
 use crate::master_key::{self, MasterKey};
+use crate::options::Options;
 use crate::prompt;
 use crate::repository::Repository;
 use crate::storage;

@@ -5,11 +5,12 @@ use chunk_restore::format::Manifest;
 use chunk_restore::{Datastore, Error, ErrorKind, Scope, Snapshot};
 use serde_json::{Value, json};
 
-use crate::arguments::{List, Options};
+use crate::arguments::List;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::keys;
 use crate::listing::{self, crypt_mode, verified, verified_json};
+use crate::options::Options;
 use crate::output::Output;
 use crate::place;
 use crate::repository::Repository;

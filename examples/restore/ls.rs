@@ -4,13 +4,13 @@ use std::path::Path;
 
 use chunk_restore::files::{Files, Node};
 
-use crate::arguments::Options;
 use crate::entries::Entries;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::file_archive::FileArchive;
 use crate::file_arguments::Ls;
 use crate::interrupt::Interrupt;
+use crate::options::Options;
 use crate::output::Output;
 
 pub(crate) fn run(

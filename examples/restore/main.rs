@@ -55,6 +55,7 @@ mod mount;
 mod mounted;
 mod mounted_file;
 mod open_folder;
+mod options;
 mod output;
 mod packed;
 mod parts;

@@ -7,7 +7,7 @@ use chunk_restore::files;
 use chunk_restore::{Archive, Restore, Snapshot};
 use serde_json::json;
 
-use crate::arguments::{Mount, Options};
+use crate::arguments::Mount;
 use crate::content::{self, Content};
 use crate::disks::{self, Reads};
 use crate::exit::Exit;
@@ -19,6 +19,7 @@ use crate::interrupt::Interrupt;
 use crate::job;
 use crate::mounted::{self, Mounted};
 use crate::mounted_file::File;
+use crate::options::Options;
 use crate::output::Output;
 use crate::place;
 

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::arguments::{Command, Format, Options};
+use crate::arguments::Command;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::options::{Format, Options};
 use crate::shown::{shown_json, shown_lines};
 
 /// Whether standard output was closed when the program began. Before `main`, Rust opens `/dev/null`

@@ -6,11 +6,11 @@ use chunk_restore::pve::Storage;
 use chunk_restore::{Datastore, Fingerprint, Place, Snapshot};
 use serde_json::json;
 
-use crate::arguments::Options;
 use crate::closed::Closed;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::keys::{self, Keys};
+use crate::options::Options;
 use crate::output::Output;
 use crate::prompt;
 use crate::repository::{Repository, given};

@@ -8,8 +8,8 @@ use chunk_restore::Place;
 use chunk_restore::environment::credential;
 use chunk_restore::place::StorageName;
 
-use crate::arguments::Options;
 use crate::failure::Failure;
+use crate::options::Options;
 use crate::storage;
 
 /// The default port of a Proxmox Backup Server.

@@ -8,7 +8,7 @@ use chunk_restore::Archive;
 use chunk_restore::nbd::{Server, Tls};
 use serde_json::{Value, json};
 
-use crate::arguments::{Options, Serve};
+use crate::arguments::Serve;
 use crate::commands;
 use crate::disks::{self, Disk, Reads};
 use crate::exit::Exit;
@@ -17,6 +17,7 @@ use crate::filling::{Filling, Folder};
 use crate::interrupt::Interrupt;
 use crate::job;
 use crate::listen::{Endpoint, Wish};
+use crate::options::Options;
 use crate::output::Output;
 use crate::place;
 use crate::read_failures::ReadFailures;

@@ -8,7 +8,6 @@ use chunk_restore::format::Namespace;
 use chunk_restore::{Datastore, Digest, ErrorKind, Report, Snapshot};
 use serde_json::json;
 
-use crate::arguments::Options;
 use crate::chosen::Chosen;
 use crate::content::{self, Content};
 use crate::drill::{Checked, Drill, Part, Told};
@@ -17,6 +16,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::job::Job;
+use crate::options::Options;
 use crate::output::Output;
 use crate::record::Record;
 use crate::repository::Repository;

@@ -14,7 +14,6 @@ use std::thread;
 use chunk_restore::Snapshot;
 use serde_json::json;
 
-use crate::arguments::Options;
 use crate::content::{self, Content};
 use crate::destination::Destination;
 use crate::exit::Exit;
@@ -22,6 +21,7 @@ use crate::failure::Failure;
 use crate::guest::Disk;
 use crate::interrupt::Interrupt;
 use crate::job::Job;
+use crate::options::Options;
 use crate::output::Output;
 use crate::place;
 use crate::size::count;
