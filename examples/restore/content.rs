@@ -40,6 +40,14 @@ impl Content {
         })
     }
 
+    /// How many bytes there are to restore.
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Content::Archive { archive, .. } => archive.index().len(),
+            Content::Small { bytes, .. } => bytes.len() as u64,
+        }
+    }
+
     /// The name of the archive or file as people type it.
     pub(crate) fn name(&self) -> &str {
         match self {

@@ -13,6 +13,7 @@ use tempfile::NamedTempFile;
 
 use crate::damage;
 use crate::failure::Failure;
+use crate::report_file::folder_of;
 
 /// The most bytes that a list of damage can have; a longer file is not a list. A list of a million
 /// lost chunks is shorter.
@@ -67,10 +68,7 @@ impl DamageMap {
 
     /// Makes an empty file in the list's folder. The file is removed when it is dropped.
     fn make(&self) -> io::Result<NamedTempFile> {
-        let folder = match self.path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(&self.path);
         if !folder.metadata()?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }

@@ -157,19 +157,30 @@ impl Destination {
         })
     }
 
+    /// Opens a destination, as `open` does. A file that is to stay is compared: an earlier run that
+    /// was cut off may have completed it.
+    pub(crate) fn open_or_compare(
+        path: PathBuf,
+        reuse: bool,
+        content: &Content,
+        writing: &Writing,
+        options: &Options,
+    ) -> Result<Destination, Failure> {
+        match !reuse && is_kept(&path, options) {
+            true => Destination::compare(path, content),
+            false => Destination::open(path, reuse, None, writing, options),
+        }
+    }
+
     /// Opens a file that an earlier run may have completed: it is compared, and nothing is written.
     /// A small file is compared at once, and so is the length of any file.
     pub(crate) fn compare(path: PathBuf, content: &Content) -> Result<Destination, Failure> {
-        let file = match content {
-            Content::Archive { archive, .. } => of_len(&path, archive.index().len())?,
-            Content::Small { bytes, .. } => {
-                let file = of_len(&path, bytes.len() as u64)?;
-                if fs::read(&path).map_err(|error| cannot_read(&path, &error))? != *bytes {
-                    return Err(Failure::differs(&path));
-                }
-                file
-            }
-        };
+        let file = of_len(&path, content.len())?;
+        if let Content::Small { bytes, .. } = content
+            && fs::read(&path).map_err(|error| cannot_read(&path, &error))? != *bytes
+        {
+            return Err(Failure::differs(&path));
+        }
         Ok(Destination {
             target: Box::new(There {
                 file: Arc::new(file),
@@ -254,6 +265,40 @@ impl Destination {
             _ => 0,
         }
     }
+}
+
+/// Makes a folder, if it is not there, and says whether it did.
+pub(crate) fn make_folder(folder: &Path) -> Result<bool, Failure> {
+    if folder.is_dir() {
+        return Ok(false);
+    }
+    let shown = folder.display();
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let error = io::ErrorKind::NotADirectory.into();
+            Err(Failure::target(
+                format!("cannot restore into {shown}"),
+                &error,
+            ))
+        }
+        Err(error) => Err(Failure::target(
+            format!("cannot make the folder {shown}"),
+            &error,
+        )),
+        Ok(()) => Ok(true),
+    }
+}
+
+/// Writes a small file.
+pub(crate) fn write_whole(target: &mut dyn Target, bytes: &[u8]) -> io::Result<()> {
+    target.begin(bytes.len() as u64, 0)?;
+    target.write(bytes)?;
+    target.finish(false)
+}
+
+/// Whether there is a file that is not to be replaced.
+pub(crate) fn is_kept(path: &Path, options: &Options) -> bool {
+    path.is_file() && !options.overwrite
 }
 
 /// Opens an existing file, if it has this length.

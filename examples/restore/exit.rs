@@ -37,6 +37,38 @@ Exit codes:
   130  interrupted";
 
 impl Exit {
+    /// The exit code where several things were done: that of the one which counts most. Of two that
+    /// count the same, the first is taken.
+    ///
+    /// Damage of the datastore counts more than all other failures, since it needs somebody's
+    /// attention most. A failure counts more than zeros in place of lost chunks.
+    pub(crate) fn worse(self, other: Exit) -> Exit {
+        match other.weight() > self.weight() {
+            true => other,
+            false => self,
+        }
+    }
+
+    fn weight(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Damaged => 1,
+            Exit::Failed => 2,
+            Exit::Usage | Exit::Denied | Exit::NotFound | Exit::Key => 3,
+            Exit::Target => 4,
+            Exit::Integrity => 5,
+            Exit::Interrupted => 6,
+        }
+    }
+
+    /// This exit code, or the other one if all is done.
+    pub(crate) fn or(self, other: Exit) -> Exit {
+        match self {
+            Exit::Done => other,
+            exit => exit,
+        }
+    }
+
     /// The exit code for an error. Only errors of the data itself count as damage.
     pub(crate) fn of(error: &Error) -> Exit {
         match (error.kind(), error.scope()) {

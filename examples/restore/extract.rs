@@ -1,14 +1,13 @@
 //! `restore files`: extracts a file archive, or a part of it, into a folder.
 
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use chunk_restore::files::{Extract, ExtractReport, Files, Selection};
-use chunk_restore::target::Target as _;
 use chunk_restore::{Error, ErrorKind, FileTarget, Snapshot};
 use serde_json::json;
 
+use crate::destination::write_whole;
 use crate::exit::Exit;
 use crate::extraction::Extraction;
 use crate::failure::Failure;
@@ -210,22 +209,15 @@ fn write_prelude(
         );
         return Ok(());
     };
-    let target = match std::fs::read(path) {
+    let mut target = match std::fs::read(path) {
         // An extraction that was cut off has written it.
         Ok(found) if found == prelude => return Ok(()),
         Ok(_) if !overwrites => return Err(Failure::differs(path)),
         Ok(_) => FileTarget::replace(path)?,
         Err(_) => FileTarget::create(path)?,
     };
-    write_whole(target, prelude).map_err(|error| {
+    write_whole(&mut target, prelude).map_err(|error| {
         let path = shown_name(path.as_os_str().as_bytes());
         Failure::target(format!("cannot write the prelude to {path}"), &error)
     })
-}
-
-/// Writes a small file.
-fn write_whole(mut target: FileTarget, bytes: &[u8]) -> io::Result<()> {
-    target.begin(bytes.len() as u64, 0)?;
-    target.write(bytes)?;
-    target.finish(false)
 }

@@ -77,15 +77,18 @@ impl Failure {
         Failure::new(Exit::Denied, name_of(ErrorKind::Denied), message.into()).because(cause)
     }
 
+    /// This machine lacks something, such as threads.
+    pub(crate) fn resources(message: impl Into<String>, cause: &io::Error) -> Failure {
+        let kind = name_of(ErrorKind::Resources);
+        let mut failure = Failure::new(Exit::Failed, kind, message.into()).because(cause);
+        failure.0.scope = Some(Scope::Ours);
+        failure
+    }
+
     /// The fingerprints of trusted servers can't be read.
     pub(crate) fn fingerprints(message: impl Into<String>, cause: &io::Error) -> Failure {
         match Errno::from_io_error(cause).and_then(help_with_files) {
-            Some(_) => {
-                let kind = name_of(ErrorKind::Resources);
-                let mut failure = Failure::new(Exit::Failed, kind, message.into()).because(cause);
-                failure.0.scope = Some(Scope::Ours);
-                failure
-            }
+            Some(_) => Failure::resources(message, cause),
             None => Failure::denied(message, cause),
         }
     }

@@ -1,8 +1,6 @@
 //! `restore get`: restores archives into a folder, each under its own name, and the files of file
 //! archives.
 
-use std::fs;
-use std::io;
 use std::path::Path;
 
 use chunk_restore::Snapshot;
@@ -10,7 +8,7 @@ use chunk_restore::files::Extract;
 
 use crate::arguments::Get;
 use crate::content::{self, Content};
-use crate::destination::Destination;
+use crate::destination::{Destination, is_kept, make_folder};
 use crate::exit::Exit;
 use crate::extract;
 use crate::failure::Failure;
@@ -44,7 +42,7 @@ pub(crate) fn run(
     parts::check_names(&snapshot, &parts, &get.folder)?;
     let files: Vec<String> = parts.iter().map(|part| part.file.clone()).collect();
     content::check_key(&snapshot, &files)?;
-    make(&get.folder)?;
+    make_folder(&get.folder)?;
     let getting = Getting {
         get,
         options,
@@ -68,15 +66,7 @@ pub(crate) fn run(
             Made::File => getting.file(part)?,
             Made::Folder(_) => getting.folder(part)?,
         };
-        exit = match (exit, restored) {
-            // An archive of which nothing could be restored counts more than anything else, and a
-            // failure to write output counts less.
-            (Exit::Integrity, _) | (_, Exit::Integrity) => Exit::Integrity,
-            (Exit::Target, _) | (_, Exit::Target) => Exit::Target,
-            (Exit::Done, restored) => restored,
-            (Exit::Failed, restored) if restored != Exit::Done => restored,
-            (exit, _) => exit,
-        };
+        exit = exit.worse(restored);
     }
     Ok(exit)
 }
@@ -94,19 +84,17 @@ struct Getting<'a> {
 impl Getting<'_> {
     /// Restores an archive or a small file into a file.
     fn file(&self, part: &Part) -> Result<Exit, Failure> {
-        let Some(content) = self.passed_over(Content::open(self.snapshot, &part.file))? else {
+        let content = Content::open(self.snapshot, &part.file);
+        let Some(content) = self.output.pass_over(content)? else {
             return Ok(Exit::Integrity);
         };
         // Only from here on does a signal cancel: what was fetched above may take a while, but
         // leaves nothing to clean up.
         let _running = self.interrupt.run()?;
         let path = part.path(&self.get.folder);
-        let destination = match self.is_there(&path) {
-            // The file may exist because an earlier run was cut off after it had completed the
-            // file.
-            true => Destination::compare(path, &content)?,
-            false => Destination::open(path, false, None, &self.get.writing, self.options)?,
-        };
+        let writing = &self.get.writing;
+        let destination =
+            Destination::open_or_compare(path, false, &content, writing, self.options)?;
         self.job.to_destination(&content, destination)
     }
 
@@ -122,7 +110,7 @@ impl Getting<'_> {
             self.interrupt,
             self.output,
         );
-        let Some(files) = self.passed_over(opened)? else {
+        let Some(files) = self.output.pass_over(opened)? else {
             return Ok(Exit::Integrity);
         };
         let (overwrites, salvages) = (self.options.overwrite, self.get.writing.salvage);
@@ -144,17 +132,6 @@ impl Getting<'_> {
         )
     }
 
-    /// Tells why nothing of an archive can be restored: the others can.
-    fn passed_over<T>(&self, opened: Result<T, Failure>) -> Result<Option<T>, Failure> {
-        match opened {
-            Err(failure) if failure.exit() == Exit::Integrity => {
-                self.output.fail(&failure);
-                Ok(None)
-            }
-            opened => opened.map(Some),
-        }
-    }
-
     /// Checks that a part can be restored into the folder.
     fn check(&self, part: &Part) -> Result<(), Failure> {
         self.interrupt.check()?;
@@ -162,7 +139,7 @@ impl Getting<'_> {
         if let Made::Folder(_) = part.made {
             return check_folder(&path, &part.archive);
         }
-        if !self.is_there(&path) {
+        if !is_kept(&path, self.options) {
             let _running = self.interrupt.run()?;
             let writing = &self.get.writing;
             return Destination::open(path, false, None, writing, self.options).map(drop);
@@ -175,11 +152,6 @@ impl Getting<'_> {
             }
         }
     }
-
-    /// Whether there is a file already that must be compared and not replaced.
-    fn is_there(&self, path: &Path) -> bool {
-        path.is_file() && !self.options.overwrite
-    }
 }
 
 /// Checks that a folder can be made, or is there.
@@ -190,25 +162,5 @@ fn check_folder(path: &Path, archive: &str) -> Result<(), Failure> {
             "{} exists already, and is no folder for the files of {archive}",
             path.display()
         ))),
-    }
-}
-
-fn make(folder: &Path) -> Result<(), Failure> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let message = format!("cannot restore into {}", folder.display());
-            Err(Failure::target(
-                message,
-                &io::ErrorKind::NotADirectory.into(),
-            ))
-        }
-        Err(error) => {
-            let message = format!("cannot make the folder {}", folder.display());
-            Err(Failure::target(message, &error))
-        }
-        Ok(()) => Ok(()),
     }
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::content::Content;
 use crate::damage;
 use crate::damage_map::DamageMap;
-use crate::destination::Destination;
+use crate::destination::{Destination, write_whole};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
@@ -246,11 +246,7 @@ impl<'a> Job<'a> {
                 })
             }
             Content::Small { bytes, .. } => {
-                let written = target
-                    .begin(bytes.len() as u64, 0)
-                    .and_then(|()| target.write(bytes))
-                    .and_then(|()| target.finish(false));
-                written
+                write_whole(target, bytes)
                     .map_err(|error| Failure::target(format!("cannot write {place}"), &error))?;
                 Ok(whole(bytes))
             }

@@ -80,14 +80,10 @@ fn small_files(
 ) -> Result<(), Failure> {
     let listed = snapshot.manifest().files().iter();
     for file in listed.filter(|file| !file.is_archive()) {
-        match Content::open(snapshot, file.name()) {
-            Ok(Content::Small { name, bytes }) => files.push(File::small(name, bytes)),
-            Ok(Content::Archive { .. }) => {}
-            Err(failure) if failure.exit() == Exit::Integrity => {
-                output.fail(&failure);
-                *exit = Exit::Integrity;
-            }
-            Err(failure) => return Err(failure),
+        match output.pass_over(Content::open(snapshot, file.name()))? {
+            Some(Content::Small { name, bytes }) => files.push(File::small(name, bytes)),
+            Some(Content::Archive { .. }) => {}
+            None => *exit = Exit::Integrity,
         }
     }
     Ok(())
@@ -108,8 +104,8 @@ fn folders(
         let Some(stem) = file_archive::stem(archive) else {
             continue;
         };
-        match file_archive::open(snapshot, archive, restore) {
-            Ok(files) => {
+        match output.pass_over(file_archive::open(snapshot, archive, restore))? {
+            Some(files) => {
                 let names = [stem, archive, file.name()];
                 let free = names.into_iter().find(|name| !taken.contains(*name));
                 let name = free.unwrap_or(file.name()).to_owned();
@@ -121,11 +117,7 @@ fn folders(
                     len: file.size(),
                 });
             }
-            Err(failure) if failure.exit() == Exit::Integrity => {
-                output.fail(&failure);
-                *exit = Exit::Integrity;
-            }
-            Err(failure) => return Err(failure),
+            None => *exit = Exit::Integrity,
         }
     }
     Ok(folders)

@@ -137,6 +137,18 @@ impl Output {
         self.tell(failure.text("error"), &failure.json());
     }
 
+    /// Gives `None` for one of several archives if it is damaged, and says so. The others can be
+    /// used.
+    pub(crate) fn pass_over<T>(&self, opened: Result<T, Failure>) -> Result<Option<T>, Failure> {
+        match opened {
+            Err(failure) if failure.exit() == Exit::Integrity => {
+                self.fail(&failure);
+                Ok(None)
+            }
+            opened => opened.map(Some),
+        }
+    }
+
     /// Writes an error or a warning to standard error, or as an event.
     fn tell(&self, text: impl Display, json: &Value) {
         if self.is_json {
@@ -157,10 +169,7 @@ impl Output {
             false => shown_lines(failure.text("error")),
         };
         let _ = to_stderr(text);
-        match exit {
-            Exit::Done => failure.exit(),
-            exit => exit,
-        }
+        exit.or(failure.exit())
     }
 
     fn try_write(&self, text: impl Display, json: &Value) {

@@ -146,7 +146,7 @@ impl Run<'_> {
                 }
                 ended => ended?,
             };
-            exit = worse(exit, ended);
+            exit = exit.worse(ended);
         }
         Ok(exit)
     }
@@ -203,13 +203,12 @@ impl Run<'_> {
             });
             match verified {
                 Ok(()) => {}
-                Err(failure) if failure.exit() == Exit::Integrity => {
+                Err(failure)
+                    if failure.exit() == Exit::Integrity
+                        || self.verify.all && may_go_on(&failure) =>
+                {
                     self.output.fail(&failure);
-                    exit = Exit::Integrity;
-                }
-                Err(failure) if self.verify.all && may_go_on(&failure) => {
-                    self.output.fail(&failure);
-                    exit = worse(exit, failure.exit());
+                    exit = exit.worse(failure.exit());
                 }
                 Err(failure) => return Err(failure),
             }
@@ -229,11 +228,11 @@ impl Run<'_> {
         self.drill.failure = ended.as_ref().err().map(Told::of);
         if let Err(failure) = &saved {
             self.output.fail(failure);
-            self.drill.exit = worse(self.drill.exit, failure.exit());
+            self.drill.exit = self.drill.exit.or(failure.exit());
         }
         for failure in drill_files::write(&self.drill, self.verify) {
             self.output.fail(&failure);
-            self.drill.exit = worse(self.drill.exit, failure.exit());
+            self.drill.exit = self.drill.exit.or(failure.exit());
         }
         // Nothing is to be told of a drill that could not begin, except why.
         if ended.is_ok() || !self.drill.snapshots.is_empty() {
@@ -279,13 +278,4 @@ fn may_go_on(failure: &Failure) -> bool {
         failure.exit(),
         Exit::Usage | Exit::NotFound | Exit::Key | Exit::Denied | Exit::Integrity
     )
-}
-
-/// The exit code for two results: damage is told before anything else, and then the first.
-fn worse(one: Exit, other: Exit) -> Exit {
-    match (one, other) {
-        (Exit::Integrity, _) | (_, Exit::Integrity) => Exit::Integrity,
-        (Exit::Done, other) => other,
-        (one, _) => one,
-    }
 }

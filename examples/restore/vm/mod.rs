@@ -320,20 +320,7 @@ impl Outcome {
             _ => &mut self.failed,
         };
         names.push(archive.to_owned());
-        let worst = self.exit.filter(|before| weight(*before) >= weight(exit));
-        self.exit = worst.or(Some(exit));
-    }
-}
-
-/// Of several exit codes, that of the greatest weight counts.
-fn weight(exit: Exit) -> u8 {
-    match exit {
-        Exit::Done => 0,
-        Exit::Damaged => 1,
-        Exit::Failed => 2,
-        Exit::Target => 4,
-        Exit::Integrity => 5,
-        Exit::Interrupted => 6,
-        _ => 3,
+        let exit = self.exit.map_or(exit, |before| before.worse(exit));
+        self.exit = Some(exit);
     }
 }
