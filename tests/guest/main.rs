@@ -150,6 +150,14 @@ fn what_stands_twice_counts_once() {
 }
 
 #[test]
+fn an_address_of_a_network_card_that_is_none_is_named_and_the_card_stays() {
+    let guest = parse("net0: virtio=BC:24:11,bridge=x\nnet1: e1000\nnet2: model=e1000\n");
+    assert_eq!(guest.left_out, ["net0: virtio", "net0: bridge"]);
+    assert_eq!(guest.nics.len(), 3);
+    assert!(guest.nics.iter().all(|nic| nic.mac.is_none()));
+}
+
+#[test]
 fn drives_and_disks_that_have_no_counterpart_are_named() {
     let guest = parse(USUAL);
     let disks = [disk("drive-scsi0"), disk("drive-tpmstate0-backup")];

@@ -239,6 +239,9 @@ impl Reading {
             match (&mut nic, model) {
                 (None, Some(model)) => {
                     let mac = value::mac(value);
+                    if mac.is_none() && name != "model" && !value.is_empty() {
+                        self.leave_out(&format!("{key}: {name}"));
+                    }
                     nic = Some(Nic { number, model, mac });
                 }
                 (Some(nic), _) if name == "macaddr" && value::mac(value).is_some() => {
