@@ -204,6 +204,11 @@ impl Destination {
         &self.path
     }
 
+    /// Whether a file is only compared, so that nothing is written.
+    pub(crate) fn is_compared(&self) -> bool {
+        self.partial.is_none() && self.size.is_none()
+    }
+
     /// The length of a device, in bytes.
     pub(crate) fn device_len(&self) -> Option<u64> {
         self.size

@@ -6,9 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use chunk_restore::target::Target;
-use chunk_restore::{
-    Archive, Digest, Error, ErrorKind, Event, Report, Restore, Seed, StreamTarget,
-};
+use chunk_restore::{Digest, Error, ErrorKind, Event, Report, Restore, Seed, StreamTarget};
 use serde_json::{Value, json};
 
 use crate::content::Content;
@@ -86,10 +84,15 @@ impl<'a> Job<'a> {
         self
     }
 
-    /// How many bytes of an archive are restored, and how many of them are chunks of zeros.
-    pub(crate) fn planned(&self, archive: &Archive) -> (u64, u64) {
-        let plan = self.restore.plan(archive);
-        (plan.len(), plan.zeros())
+    /// How many bytes are restored, and how many of them are chunks of zeros.
+    pub(crate) fn planned(&self, content: &Content) -> (u64, u64) {
+        match content {
+            Content::Archive { archive, .. } => {
+                let plan = self.restore.plan(archive);
+                (plan.len(), plan.zeros())
+            }
+            Content::Small { bytes, .. } => (bytes.len() as u64, 0),
+        }
     }
 
     /// Restores into a file or device, and writes a list of the damage.
@@ -224,7 +227,7 @@ impl<'a> Job<'a> {
         match content {
             Content::Archive { archive, .. } => {
                 let name = content.name();
-                let own = || Progress::new(name, self.planned(archive).0, self.output);
+                let own = || Progress::new(name, self.planned(content).0, self.output);
                 let mut progress = together.is_none().then(own);
                 let mut restore = self.restore.clone();
                 if let Some((together, number)) = together {

@@ -34,6 +34,8 @@ pub(crate) struct Progress<'a> {
     /// Before this time no more retries are shown to people, since a lost connection causes many at
     /// once.
     silent_until: Duration,
+    /// How many chunks were lost.
+    lost: usize,
 }
 
 impl<'a> Progress<'a> {
@@ -51,6 +53,7 @@ impl<'a> Progress<'a> {
             },
             now: Duration::ZERO,
             silent_until: Duration::ZERO,
+            lost: 0,
         }
     }
 
@@ -100,6 +103,7 @@ impl<'a> Progress<'a> {
         let mut json = numbers(report);
         json["event"] = "progress".into();
         json["archive"] = self.name.into();
+        json["lost"] = self.lost.into();
         self.output
             .remark(format!("{}: {}", self.name, Status(report)), &json);
     }
@@ -124,7 +128,8 @@ impl<'a> Progress<'a> {
 }
 
 impl Progress<'_> {
-    fn lost(&self, name: &str, damage: &Damage) {
+    fn lost(&mut self, name: &str, damage: &Damage) {
+        self.lost += 1;
         let mut json = damage::json(damage);
         json["event"] = "lost".into();
         json["archive"] = name.into();

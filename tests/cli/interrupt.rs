@@ -258,7 +258,7 @@ pub(crate) fn on_server(mut command: Command, server: &PbsServer) -> Command {
     command
 }
 
-fn spawn_on(home: &Home, server: &PbsServer, arguments: &str) -> Child {
+pub(crate) fn spawn_on(home: &Home, server: &PbsServer, arguments: &str) -> Child {
     on_server(with_default_signals(home, arguments), server)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -272,7 +272,7 @@ pub(crate) fn wait_until(is_so: impl Fn() -> bool) {
     }
 }
 
-fn assert_ends_at_once(child: Child, name: &str, of: &str) {
+pub(crate) fn assert_ends_at_once(child: Child, name: &str, of: &str) {
     let begun = Instant::now();
     signal(name, child.id());
     let output = child.wait_with_output().unwrap();

@@ -57,6 +57,7 @@ mod targets;
 mod unmount;
 mod vm;
 mod vm_config;
+mod vm_failing;
 
 use crate::home::Home;
 

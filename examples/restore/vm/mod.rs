@@ -2,20 +2,23 @@
 //! boots the disks.
 
 pub(crate) mod arguments;
+mod outcome;
 mod room;
+mod sealed;
 mod start;
 mod targets;
 pub(crate) mod together;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::thread;
+use std::io;
+use std::path::PathBuf;
+use std::thread::{self, ScopedJoinHandle};
 
 use chunk_restore::Snapshot;
 use serde_json::json;
 
 use crate::content::{self, Content};
-use crate::destination::Destination;
+use crate::destination::{Destination, make_folder};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::guest::Disk;
@@ -24,9 +27,9 @@ use crate::job::Job;
 use crate::options::Options;
 use crate::output::Output;
 use crate::place;
-use crate::size::count;
 use crate::vm::arguments::Vm;
-use crate::vm::start::Start;
+use crate::vm::outcome::Outcome;
+use crate::vm::start::{GuestDisk, Start};
 use crate::vm::targets::Assigned;
 use crate::vm::together::Together;
 
@@ -41,44 +44,27 @@ pub(crate) fn run(
 ) -> Result<Exit, Failure> {
     let snapshot = place::snapshot(options, &vm.snapshot, output)?;
     let assigned = targets::assign(&snapshot, vm)?;
-    let folder = vm.dir.clone().unwrap_or_default();
-    let is_listed = |name: &&str| snapshot.manifest().file(name).is_some();
-    let small_files: Vec<&str> = SMALL_FILES.into_iter().filter(is_listed).collect();
-    let mut beside: Vec<PathBuf> = small_files.iter().map(|name| folder.join(name)).collect();
-    beside.extend((vm.config.iter()).flat_map(|kind| start::files(*kind, &snapshot, &folder)));
     let files: Vec<String> = assigned.iter().map(|disk| disk.file.clone()).collect();
     content::check_key(&snapshot, &files)?;
-    let is_new = vm.dir.is_some() && make_folder(&folder)?;
     let restoring = Restoring {
         vm,
         options,
         snapshot: &snapshot,
+        folder: vm.dir.clone().unwrap_or_default(),
         job: Job::new(options, interrupt, output).salvaging(vm.writing.salvage),
         interrupt,
         output,
     };
-    let done = targets::check_apart(&assigned, &beside, vm.writing.salvage)
-        .and_then(|()| restoring.run(&assigned, &small_files, &folder));
+    // A server may be waited for here. There is nothing to clean up yet, so a signal ends the
+    // program at once.
+    let read = restoring.read(assigned)?;
+    let is_new = vm.dir.is_some() && make_folder(&restoring.folder)?;
+    let done = restoring.run(read);
     if done.is_err() && is_new {
         // It goes only if nothing was put into it.
-        let _ = fs::remove_dir(&folder);
+        let _ = fs::remove_dir(&restoring.folder);
     }
     done
-}
-
-/// Makes the folder, if it is not there, and says whether it did.
-fn make_folder(folder: &Path) -> Result<bool, Failure> {
-    if folder.is_dir() {
-        return Ok(false);
-    }
-    let made = fs::create_dir(folder);
-    made.map_err(|error| {
-        Failure::target(
-            format!("cannot make the folder {}", folder.display()),
-            &error,
-        )
-    })?;
-    Ok(true)
 }
 
 /// Restores the disks of one snapshot.
@@ -86,196 +72,212 @@ struct Restoring<'a> {
     vm: &'a Vm,
     options: &'a Options,
     snapshot: &'a Snapshot,
+    /// The folder of what has no place of its own.
+    folder: PathBuf,
     job: Job<'a>,
     interrupt: &'a Interrupt,
     output: &'a Output,
 }
 
-/// A disk that is ready to be restored.
+/// What was read of the snapshot before anything is written: indexes and small files, and where they
+/// go. Those that are damaged are in the outcome alone.
+struct Read {
+    /// How many disks are to be restored, with those that are damaged.
+    disk_count: usize,
+    disks: Vec<(Content, PathBuf)>,
+    small_files: Vec<(Content, PathBuf)>,
+    outcome: Outcome,
+}
+
+/// A disk or a small file that is ready to be restored.
 struct Ready {
     content: Content,
     destination: Destination,
-    /// What the restored disk is for a guest.
-    disk: Disk,
-    /// Where the disk is if some of it is lost.
-    damaged: PathBuf,
-}
-
-/// What became of the disks, by the names of their archives.
-#[derive(Default)]
-struct Outcome {
-    restored: Vec<String>,
-    damaged: Vec<String>,
-    failed: Vec<String>,
-    exit: Option<Exit>,
+    /// What the guest gets, if the guest is written and this is a disk.
+    guest_disk: Option<GuestDisk>,
 }
 
 impl Restoring<'_> {
-    fn run(&self, assigned: &[Assigned], small: &[&str], folder: &Path) -> Result<Exit, Failure> {
-        let running = self.interrupt.run()?;
-        let mut outcome = Outcome::default();
-        let mut ready = Vec::new();
-        for disk in assigned {
-            self.interrupt.check()?;
-            match self.prepare(disk) {
-                // The other disks can be restored.
-                Err(failure) if failure.exit() == Exit::Integrity => {
-                    self.output.fail(&failure);
-                    outcome.record(&disk.archive, failure.exit());
-                }
-                prepared => ready.push(prepared?),
-            }
-        }
-        if !self.vm.writing.skip_space_check {
-            room::check(&ready, &self.job, self.vm.writing.zeros)?;
-        }
-        let start = match self.vm.config {
-            Some(kind) => Some(Start::prepare(
-                kind,
-                self.snapshot,
-                folder,
-                ready.iter_mut().map(|ready| {
-                    let path = ready.destination.path().to_owned();
-                    (&mut ready.disk, path)
-                }),
-                self.options.overwrite,
-            )?),
-            None => None,
+    fn read(&self, assigned: Vec<Assigned>) -> Result<Read, Failure> {
+        let mut read = Read {
+            disk_count: assigned.len(),
+            disks: Vec::new(),
+            small_files: Vec::new(),
+            outcome: Outcome::new(),
         };
-        self.small_files(small, folder)?;
-        let disks = self.disks(ready, &mut outcome);
-        drop(running);
-        self.interrupt.check()?;
-        if outcome.failed.is_empty() {
-            if let Some(start) = start {
-                start.write(&disks, self.output)?;
+        for disk in assigned {
+            if let Some(content) = self.open(&disk.file, &mut read.outcome)? {
+                read.disks.push((content, disk.path));
             }
-        } else if start.is_some() {
-            let text = "what boots the guest is written once all its disks are there";
-            self.output.remark(text, &json!({ "event": "no_start" }));
         }
-        self.tell(&outcome);
-        Ok(outcome.exit.unwrap_or(Exit::Done))
+        let is_there = |name: &str| {
+            let file = self.snapshot.manifest().file(name);
+            file.is_some_and(|file| !file.is_archive())
+        };
+        // Where the configuration is needed and not there, the error says what the snapshot has.
+        let is_needed = |name: &str| self.vm.config.is_some() && name == start::CONFIGURATION;
+        for name in SMALL_FILES {
+            if (is_there(name) || is_needed(name))
+                && let Some(content) = self.open(name, &mut read.outcome)?
+            {
+                read.small_files.push((content, self.folder.join(name)));
+            }
+        }
+        Ok(read)
     }
 
-    /// Reads the index of a disk, and opens its target. Nothing is written yet.
-    fn prepare(&self, assigned: &Assigned) -> Result<Ready, Failure> {
-        let content = Content::open(self.snapshot, &assigned.file)?;
-        let len = match &content {
-            Content::Archive { archive, .. } => archive.index().len(),
-            Content::Small { bytes, .. } => bytes.len() as u64,
-        };
-        let path = assigned.path.clone();
-        let is_there = path.is_file() && !self.options.overwrite && !self.vm.reuse;
-        let destination = match is_there {
-            // An earlier run that was cut off may have completed the file.
-            true => Destination::compare(path, &content)?,
-            false => Destination::open(path, self.vm.reuse, None, &self.vm.writing, self.options)?,
-        };
+    /// Reads an index or a small file. A damaged one is told, and everything else is restored.
+    fn open(&self, file: &str, outcome: &mut Outcome) -> Result<Option<Content>, Failure> {
+        let opened = (self.output).pass_over(Content::open(self.snapshot, file))?;
+        if opened.is_none() {
+            outcome.record(content::name_of(self.snapshot, file), Exit::Integrity);
+        }
+        Ok(opened)
+    }
+
+    fn run(&self, read: Read) -> Result<Exit, Failure> {
+        let mut outcome = read.outcome;
+        let is_salvage = self.vm.writing.salvage;
+        let start = self.start(&read.small_files)?;
+        let beside = read.small_files.iter().map(|(_, path)| path.clone());
+        let beside: Vec<PathBuf> = beside.chain(start.iter().flat_map(Start::files)).collect();
+        targets::check_apart(&read.disks, &beside, is_salvage)?;
+        let running = self.interrupt.run()?;
+        let prepare = |(content, path), reuse| self.prepare(content, path, reuse);
+        let small_files = read.small_files.into_iter();
+        let small_files: Vec<Ready> = small_files
+            .map(|file| prepare(file, false))
+            .collect::<Result<_, _>>()?;
+        let mut disks: Vec<Ready> = (read.disks.into_iter())
+            .map(|disk| prepare(disk, self.vm.reuse))
+            .collect::<Result<_, _>>()?;
+        if !self.vm.writing.skip_space_check {
+            room::check(&disks, &self.job, self.vm.writing.zeros)?;
+        }
+        if start.is_some() {
+            for disk in &mut disks {
+                disk.guest_disk = Some(GuestDisk::new(&disk.content, &disk.destination)?);
+            }
+        }
+        for file in small_files {
+            let name = file.content.name().to_owned();
+            let (exit, _) = self.restore(file, None);
+            if exit != Exit::Done {
+                outcome.record(&name, exit);
+            }
+        }
+        let guest_disks = self.disks(disks, &mut outcome);
+        drop(running);
+        self.interrupt.check()?;
+        let is_complete = guest_disks.len() == read.disk_count;
+        self.boot(start, &guest_disks, is_complete, &mut outcome);
+        outcome.tell(self.snapshot, self.output);
+        Ok(outcome.exit)
+    }
+
+    /// What boots the guest, if it is asked for and the configuration is not damaged.
+    fn start(&self, small_files: &[(Content, PathBuf)]) -> Result<Option<Start>, Failure> {
+        let is_configuration = |content: &&Content| content.name() == start::CONFIGURATION;
+        let contents = small_files.iter().map(|(content, _)| content);
+        let configuration = contents.clone().find(is_configuration);
+        let start = self.vm.config.zip(configuration).map(|(kind, content)| {
+            Start::new(
+                kind,
+                content,
+                self.snapshot,
+                &self.folder,
+                self.vm,
+                self.options,
+            )
+        });
+        start.transpose()
+    }
+
+    /// Reads what the target holds, and opens it. Nothing is written yet.
+    fn prepare(&self, content: Content, path: PathBuf, reuse: bool) -> Result<Ready, Failure> {
+        let (writing, options) = (&self.vm.writing, self.options);
+        let destination = Destination::open_or_compare(path, reuse, &content, writing, options)?;
+        let len = content.len();
         if let Some(held) = destination.device_len().filter(|held| *held < len) {
             return Err(Failure::refused(format!(
                 "the device {} is too small for {}: it has {held} bytes, and {len} are needed",
-                assigned.path.display(),
-                assigned.archive
+                destination.path().display(),
+                content.name()
             )));
         }
         Ok(Ready {
-            disk: Disk {
-                device: assigned.device().to_owned(),
-                path: String::new(),
-                len,
-                is_block_device: destination.device_len().is_some(),
-            },
-            damaged: destination.damaged().to_owned(),
             content,
             destination,
+            guest_disk: None,
         })
     }
 
-    fn small_files(&self, names: &[&str], folder: &Path) -> Result<(), Failure> {
-        for name in names {
-            let content = Content::open(self.snapshot, name)?;
-            let path = folder.join(name);
-            let is_there = path.is_file() && !self.options.overwrite;
-            let destination = match is_there {
-                true => Destination::compare(path, &content)?,
-                false => Destination::open(path, false, None, &self.vm.writing, self.options)?,
-            };
-            self.job.to_destination(&content, destination)?;
-        }
-        Ok(())
-    }
-
-    /// Restores all disks at the same time. A disk that fails leaves the others alone. Returns the
-    /// disks that are there.
-    fn disks(&self, ready: Vec<Ready>, outcome: &mut Outcome) -> Vec<Disk> {
+    /// Restores all disks at the same time. A disk that fails leaves the others alone. Returns what
+    /// the guest gets of those that are there.
+    fn disks(&self, disks: Vec<Ready>, outcome: &mut Outcome) -> Vec<Disk> {
         let name = self.snapshot.name().to_string();
-        let planned = |ready: &Ready| match &ready.content {
-            Content::Archive { archive, .. } => self.job.planned(archive),
-            Content::Small { bytes, .. } => (bytes.len() as u64, 0),
-        };
-        let lens: Vec<(u64, u64)> = ready.iter().map(planned).collect();
+        let lens: Vec<(u64, u64)> = disks.iter().map(|disk| self.lens(disk)).collect();
         let together = Together::new(&name, &lens, self.output);
-        let mut disks = Vec::new();
-        let ends: Vec<_> = thread::scope(|scope| {
-            let started: Vec<_> = (ready.into_iter().enumerate())
-                .map(|(number, ready)| {
-                    let together = &together;
-                    let archive = ready.content.name().to_owned();
-                    let thread = thread::Builder::new().name("disk".to_owned());
-                    let run = move || self.disk(ready, number, together);
-                    (archive, thread.spawn_scoped(scope, run))
-                })
-                .collect();
-            let join =
-                |(archive, started): (String, std::io::Result<thread::ScopedJoinHandle<_>>)| {
-                    let end = match started {
-                        Ok(thread) => match thread.join() {
-                            Ok(end) => end,
-                            Err(panic) => std::panic::resume_unwind(panic),
-                        },
-                        Err(error) => {
-                            let message = format!("cannot start a thread for {archive}");
-                            let failure = Failure::output(message).because(&error);
-                            together.suspend(|| self.output.fail(&failure));
-                            (failure.exit(), None)
-                        }
-                    };
-                    (archive, end)
+        let together = &together;
+        let ends: Vec<(String, (Exit, Option<Disk>))> = thread::scope(|scope| {
+            let start = |(number, disk): (usize, Ready)| {
+                let name = disk.content.name().to_owned();
+                let thread = thread::Builder::new().name("disk".to_owned());
+                let restore = move || self.restore(disk, Some((together, number)));
+                (name, thread.spawn_scoped(scope, restore))
+            };
+            let started: Vec<_> = disks.into_iter().enumerate().map(start).collect();
+            let end = |(name, started): (String, io::Result<ScopedJoinHandle<'_, _>>)| {
+                let end = match started.map(ScopedJoinHandle::join) {
+                    Ok(Ok(end)) => end,
+                    Ok(Err(panic)) => std::panic::resume_unwind(panic),
+                    Err(error) => {
+                        let message = format!("cannot start a thread for {name}");
+                        let failure = Failure::resources(message, &error);
+                        together.suspend(|| self.output.fail(&failure));
+                        (failure.exit(), None)
+                    }
                 };
-            started.into_iter().map(join).collect()
+                (name, end)
+            };
+            started.into_iter().map(end).collect()
         });
-        for (archive, (exit, disk)) in ends {
-            outcome.record(&archive, exit);
-            disks.extend(disk);
+        let mut guest_disks = Vec::new();
+        for (name, (exit, guest_disk)) in ends {
+            outcome.record(&name, exit);
+            guest_disks.extend(guest_disk);
         }
-        disks
+        guest_disks
     }
 
-    /// Restores one disk, and tells what became of it.
-    fn disk(&self, ready: Ready, number: usize, together: &Together<'_>) -> (Exit, Option<Disk>) {
-        let Ready {
-            content,
-            destination,
-            mut disk,
-            damaged,
-        } = ready;
-        let restored = (self.job).beside_others(&content, destination, Some((together, number)));
+    /// How many bytes a disk has, and how many of them are to be fetched, as far as that is known.
+    fn lens(&self, disk: &Ready) -> (u64, u64) {
+        let (len, zeros) = self.job.planned(&disk.content);
+        match disk.destination.is_compared() {
+            // It was restored before, and needs no part of the connections.
+            true => (len, 0),
+            false => (len, len - zeros),
+        }
+    }
+
+    /// Restores a disk or a small file, and tells why it failed.
+    fn restore(
+        &self,
+        ready: Ready,
+        together: Option<(&Together<'_>, usize)>,
+    ) -> (Exit, Option<Disk>) {
+        let restored = (self.job).beside_others(&ready.content, ready.destination, together);
         match restored {
-            Ok(exit) => {
-                if exit == Exit::Damaged {
-                    start::put(&mut disk, &damaged);
-                }
-                (exit, Some(disk))
-            }
+            Ok(exit) => (exit, ready.guest_disk.map(|disk| disk.after(exit))),
             Err(failure) => {
-                together.suspend(|| self.tell_failure(&failure));
+                let tell = || self.tell(&failure);
+                together.map_or_else(tell, |(together, _)| together.suspend(tell));
                 (failure.exit(), None)
             }
         }
     }
 
-    fn tell_failure(&self, failure: &Failure) {
+    fn tell(&self, failure: &Failure) {
         match (failure.exit(), failure.left()) {
             (Exit::Interrupted, Some(left)) => {
                 let left = left.display();
@@ -288,39 +290,22 @@ impl Restoring<'_> {
         }
     }
 
-    fn tell(&self, outcome: &Outcome) {
-        let name = self.snapshot.name().to_string();
-        let there = outcome.restored.len() + outcome.damaged.len();
-        let json = json!({
-            "event": "guest",
-            "snapshot": name,
-            "restored": outcome.restored,
-            "damaged": outcome.damaged,
-            "failed": outcome.failed,
-        });
-        let mut text = format!("{name}: {} restored", count(there as u64, "disk"));
-        if !outcome.damaged.is_empty() {
-            text += &format!(", damaged: {}", outcome.damaged.join(", "));
-        }
-        match outcome.failed.is_empty() {
-            true => self.output.report(text, &json),
-            false => {
-                text += &format!(", not restored: {}", outcome.failed.join(", "));
-                self.output.warn(text, &json);
+    /// Writes what boots the disks, if it is asked for and all disks are there.
+    fn boot(&self, start: Option<Start>, disks: &[Disk], is_complete: bool, outcome: &mut Outcome) {
+        let why = match start {
+            _ if self.vm.config.is_none() => return,
+            None => "what boots the guest can't be written without its configuration",
+            Some(_) if !is_complete => {
+                "what boots the guest is written once all its disks are there"
             }
-        }
-    }
-}
-
-impl Outcome {
-    fn record(&mut self, archive: &str, exit: Exit) {
-        let names = match exit {
-            Exit::Done => &mut self.restored,
-            Exit::Damaged => &mut self.damaged,
-            _ => &mut self.failed,
+            Some(start) => {
+                if let Err(failure) = start.write(disks, self.output) {
+                    self.output.fail(&failure);
+                    outcome.exit = outcome.exit.worse(failure.exit());
+                }
+                return;
+            }
         };
-        names.push(archive.to_owned());
-        let exit = self.exit.map_or(exit, |before| before.worse(exit));
-        self.exit = Some(exit);
+        self.output.remark(why, &json!({ "event": "no_start" }));
     }
 }

@@ -7,9 +7,9 @@ use std::path::Path;
 use rustix::fs::statvfs;
 
 use crate::arguments::ZeroPolicy;
-use crate::content::Content;
 use crate::failure::Failure;
 use crate::job::Job;
+use crate::report_file::folder_of;
 use crate::vm::Ready;
 
 /// Refuses disks that are files, if one of their file systems has no room for all of those in it.
@@ -17,29 +17,23 @@ use crate::vm::Ready;
 pub(super) fn check(disks: &[Ready], job: &Job<'_>, zeros: ZeroPolicy) -> Result<(), Failure> {
     let mut needed: HashMap<u64, (u64, &Path)> = HashMap::new();
     for ready in disks {
-        let Content::Archive { archive, .. } = &ready.content else {
-            continue;
-        };
-        let path = ready.destination.path();
         let Some(partial) = ready.destination.partial_path() else {
             continue;
         };
         // A file that is reused still has its own name.
-        let Ok(found) = partial.metadata().or_else(|_| path.metadata()) else {
+        let found = partial.metadata();
+        let Ok(found) = found.or_else(|_| ready.destination.path().metadata()) else {
             continue;
         };
-        let (len, zero) = job.planned(archive);
+        let (len, zero) = job.planned(&ready.content);
         let zero = if zeros == ZeroPolicy::Write { 0 } else { zero };
         let data = len.saturating_sub(zero);
         let missing = data.saturating_sub(found.blocks() * 512);
-        let (sum, _) = needed.entry(found.dev()).or_insert((0, path));
+        let (sum, _) = needed.entry(found.dev()).or_insert((0, partial));
         *sum = sum.saturating_add(missing);
     }
-    for (needed, path) in needed.into_values() {
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
+    for (needed, partial) in needed.into_values() {
+        let folder = folder_of(partial);
         let Ok(found) = statvfs(folder) else { continue };
         let free = found.f_bavail.saturating_mul(found.f_frsize);
         // A file system without a limit reports no blocks.

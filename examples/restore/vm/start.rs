@@ -2,18 +2,23 @@
 
 use std::fs::{self, File};
 use std::io::Read;
+use std::iter;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{self, Path, PathBuf};
 
-use chunk_restore::target::Target;
 use chunk_restore::{FileTarget, Snapshot};
 use serde_json::json;
 
 use crate::content::Content;
+use crate::destination::{Destination, write_whole};
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::guest::{self, Disk, Firmware, Guest, is_plain_path};
+use crate::options::Options;
 use crate::output::Output;
-use crate::vm::arguments::ConfigKind;
+use crate::vm::arguments::{ConfigKind, Vm};
+use crate::vm::sealed::{self, Comment};
+use crate::vm::targets::IMAGE;
 
 /// The small file that holds a guest's configuration.
 pub(super) const CONFIGURATION: &str = "qemu-server.conf";
@@ -21,27 +26,19 @@ pub(super) const CONFIGURATION: &str = "qemu-server.conf";
 /// How many settings that are left out are named to people.
 const NAMED_MAX: usize = 40;
 
-/// What boots the guest, to be written once its disks are there.
-pub(super) struct Start {
-    kind: ConfigKind,
-    guest: Guest,
-    /// The name of a guest without a name.
-    name: String,
-    path: PathBuf,
-    /// The file for the firmware's variables, if libvirt needs another one than the disk.
-    variables: PathBuf,
-    overwrites: bool,
-}
+impl ConfigKind {
+    fn comment(self) -> Comment {
+        match self {
+            ConfigKind::Qemu => ("# ", ""),
+            ConfigKind::Libvirt => ("<!-- ", " -->"),
+        }
+    }
 
-/// The files that are written for a guest.
-pub(super) fn files(kind: ConfigKind, snapshot: &Snapshot, folder: &Path) -> Vec<PathBuf> {
-    let name = short_name(snapshot);
-    match kind {
-        ConfigKind::Qemu => vec![folder.join(format!("start-{name}.sh"))],
-        ConfigKind::Libvirt => vec![
-            folder.join(format!("{name}.xml")),
-            folder.join(format!("{name}-efivars.fd")),
-        ],
+    fn mode(self) -> u32 {
+        match self {
+            ConfigKind::Qemu => 0o700,
+            ConfigKind::Libvirt => 0o600,
+        }
     }
 }
 
@@ -52,56 +49,116 @@ fn short_name(snapshot: &Snapshot) -> String {
     parts.join("-")
 }
 
-/// Says where a disk lies, by its absolute path.
-pub(super) fn put(disk: &mut Disk, path: &Path) {
-    let path = path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    if let Some(path) = is_plain_path(&path) {
-        disk.path = path.to_owned();
+/// The absolute path as text.
+///
+/// # Errors
+/// A script or domain can't name the path.
+fn plain(path: &Path) -> Result<String, Failure> {
+    let absolute = path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match is_plain_path(&absolute) {
+        Some(path) => Ok(path.to_owned()),
+        None => Err(Failure::usage(format!(
+            "the path {} is not UTF-8, or has control characters: --config can't write it",
+            path.display()
+        ))),
+    }
+}
+
+/// What boots the guest, to be written once its disks are there.
+pub(super) struct Start {
+    kind: ConfigKind,
+    guest: Guest,
+    /// The name of a guest without a name.
+    name: String,
+    path: PathBuf,
+    /// The file for the firmware's variables, where libvirt needs another one than the disk.
+    variables: Option<String>,
+    replaces_variables: bool,
+}
+
+/// What the guest gets of a disk: the file or device that holds it, and the one that holds it if some
+/// of it is lost.
+pub(super) struct GuestDisk {
+    whole: Disk,
+    damaged: Disk,
+}
+
+impl GuestDisk {
+    /// # Errors
+    /// A path can't be written into a script or domain.
+    pub(super) fn new(content: &Content, to: &Destination) -> Result<GuestDisk, Failure> {
+        let name = content.name();
+        let whole = Disk {
+            device: name.strip_suffix(IMAGE).unwrap_or(name).to_owned(),
+            path: plain(to.path())?,
+            len: content.len(),
+            is_block_device: to.device_len().is_some(),
+        };
+        let damaged = Disk {
+            path: plain(to.damaged())?,
+            ..whole.clone()
+        };
+        Ok(GuestDisk { whole, damaged })
+    }
+
+    /// The one of both that a restore with this exit code leaves.
+    pub(super) fn after(self, exit: Exit) -> Disk {
+        match exit {
+            Exit::Damaged => self.damaged,
+            _ => self.whole,
+        }
     }
 }
 
 impl Start {
-    /// Reads the guest's configuration, and checks that what boots the disks can be written.
-    pub(super) fn prepare<'a>(
+    /// Reads the guest's configuration, and checks that what boots the disks can be written into the
+    /// folder.
+    pub(super) fn new(
         kind: ConfigKind,
+        configuration: &Content,
         snapshot: &Snapshot,
         folder: &Path,
-        disks: impl Iterator<Item = (&'a mut Disk, PathBuf)>,
-        overwrites: bool,
+        vm: &Vm,
+        options: &Options,
     ) -> Result<Start, Failure> {
-        let guest = match Content::open(snapshot, CONFIGURATION)? {
-            Content::Small { bytes, .. } => Guest::parse(&bytes),
-            Content::Archive { .. } => Guest::parse(b""),
+        let guest = match configuration {
+            Content::Small { bytes, .. } => Guest::parse(bytes),
+            Content::Archive { .. } => {
+                let name = snapshot.name();
+                return Err(Failure::usage(format!(
+                    "{CONFIGURATION} of {name} is an archive, and no configuration"
+                )));
+            }
         };
         let guest = guest.map_err(|refusal| {
             Failure::usage(format!("{CONFIGURATION}: {refusal}"))
                 .advises("without --config, the disks are restored")
         })?;
-        let mut placed = Vec::new();
-        for (disk, path) in disks {
-            put(disk, &path);
-            if disk.path.is_empty() {
-                let path = path.display();
-                return Err(Failure::usage(format!(
-                    "the path {path} is not UTF-8, or has control characters: --config can't write it"
-                )));
+        let name = short_name(snapshot);
+        let (path, variables) = match kind {
+            ConfigKind::Qemu => (folder.join(format!("start-{name}.sh")), None),
+            ConfigKind::Libvirt => {
+                let variables = plain(&folder.join(format!("{name}-efivars.fd")))?;
+                (folder.join(format!("{name}.xml")), Some(variables))
             }
-            placed.push(disk.clone());
+        };
+        if !options.overwrite && !sealed::is_unchanged(&path, kind.comment()) {
+            return Err(Failure::differs(&path));
         }
-        let mut files = files(kind, snapshot, folder).into_iter();
-        let start = Start {
+        Ok(Start {
             kind,
             guest,
-            name: short_name(snapshot),
-            path: files.next().unwrap_or_default(),
-            variables: files.next().unwrap_or_default(),
-            overwrites,
-        };
-        let there = fs::read(&start.path).ok();
-        if there.is_some_and(|there| there != start.text(&placed).as_bytes()) && !overwrites {
-            return Err(Failure::differs(&start.path));
-        }
-        Ok(start)
+            name,
+            path,
+            variables,
+            replaces_variables: options.overwrite || vm.reuse,
+        })
+    }
+
+    /// The files that may be written.
+    pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let variables = self.variables.iter().map(PathBuf::from);
+        iter::once(self.path.clone()).chain(variables)
     }
 
     fn text(&self, disks: &[Disk]) -> String {
@@ -112,11 +169,10 @@ impl Start {
         let efi_type = self.guest.efi_type_of(variables);
         let files = efi_type.firmware();
         let code = files.iter().find(|file| Path::new(file).exists());
-        let copy = path::absolute(&self.variables).unwrap_or_default();
         let firmware = Firmware {
             code: code.unwrap_or(&files[0]),
             variables: match variables {
-                Some(disk) if disk.len > efi_type.variables_len() => is_plain_path(&copy),
+                Some(disk) if disk.len > efi_type.variables_len() => self.variables.as_deref(),
                 Some(disk) => Some(&disk.path),
                 None => None,
             },
@@ -133,11 +189,8 @@ impl Start {
     /// Writes what boots these disks, and says what of the configuration was not taken.
     pub(super) fn write(self, disks: &[Disk], output: &Output) -> Result<(), Failure> {
         self.copy_variables(disks)?;
-        let mode = match self.kind {
-            ConfigKind::Qemu => 0o700,
-            ConfigKind::Libvirt => 0o600,
-        };
-        write_file(&self.path, self.text(disks).as_bytes(), mode)?;
+        let text = sealed::seal(&self.text(disks), self.kind.comment());
+        write_file(&self.path, text.as_bytes(), self.kind.mode())?;
         self.tell(disks, output);
         Ok(())
     }
@@ -147,17 +200,18 @@ impl Start {
     fn copy_variables(&self, disks: &[Disk]) -> Result<(), Failure> {
         let variables = self.guest.variables(disks);
         let len = self.guest.efi_type_of(variables).variables_len();
-        let Some(disk) = variables.filter(|disk| disk.len > len) else {
+        let disk = variables.filter(|disk| disk.len > len);
+        let (Some(disk), Some(copy)) = (disk, self.variables.as_ref().map(Path::new)) else {
             return Ok(());
         };
-        if self.kind != ConfigKind::Libvirt || (self.variables.exists() && !self.overwrites) {
+        if copy.exists() && !self.replaces_variables {
             return Ok(());
         }
         let mut bytes = Vec::new();
         File::open(&disk.path)
             .and_then(|file| file.take(len).read_to_end(&mut bytes))
             .map_err(|error| Failure::target(format!("cannot read {}", disk.path), &error))?;
-        write_file(&self.variables, &bytes, 0o600)
+        write_file(copy, &bytes, 0o600)
     }
 
     fn tell(&self, disks: &[Disk], output: &Output) {
@@ -201,10 +255,6 @@ impl Start {
 fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
     let cannot = |error| Failure::target(format!("cannot write {}", path.display()), &error);
     let mut target = FileTarget::replace(path)?;
-    let written = target
-        .begin(bytes.len() as u64, 0)
-        .and_then(|()| target.write(bytes))
-        .and_then(|()| target.finish(false));
-    written.map_err(cannot)?;
+    write_whole(&mut target, bytes).map_err(cannot)?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(cannot)
 }

@@ -7,38 +7,34 @@ use std::path::{Path, PathBuf};
 
 use chunk_restore::Snapshot;
 
-use crate::content;
+use crate::content::{self, Content};
 use crate::destination::SIDE_FILES;
 use crate::disks::is_disk;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::vm::arguments::Vm;
 
+/// The most disks that are restored at the same time: each takes a thread, an open file, and room for
+/// a chunk. A guest of Proxmox VE has 31 SCSI, 16 virtio, 6 SATA and 4 IDE disks at the most, and two
+/// for its firmware and its TPM.
+const DISKS_MAX: usize = 59;
+
 /// The ending of the names of disks, which may be left out.
-const IMAGE: &str = ".img";
+pub(super) const IMAGE: &str = ".img";
 
 /// A disk of the snapshot, and where it goes.
 #[derive(Debug)]
 pub(super) struct Assigned {
     /// The server's name of the disk.
     pub(super) file: String,
-    /// The name that people use, such as `drive-scsi0.img`.
-    pub(super) archive: String,
     pub(super) path: PathBuf,
-}
-
-impl Assigned {
-    /// The name of the disk without `.img`.
-    pub(super) fn device(&self) -> &str {
-        self.archive.strip_suffix(IMAGE).unwrap_or(&self.archive)
-    }
 }
 
 /// Finds a target for each disk of the snapshot that is not left out.
 ///
 /// # Errors
 /// A disk that is named is not there, or is named twice; a disk has no target; the snapshot has no
-/// disks.
+/// disks, or too many.
 pub(super) fn assign(snapshot: &Snapshot, vm: &Vm) -> Result<Vec<Assigned>, Failure> {
     let files = snapshot.manifest().files().iter();
     let disks: Vec<&str> = (files.map(|file| file.name()))
@@ -64,11 +60,11 @@ pub(super) fn assign(snapshot: &Snapshot, vm: &Vm) -> Result<Vec<Assigned>, Fail
     }
     let mut assigned = Vec::new();
     for file in disks {
-        let archive = content::name_of(snapshot, file).to_owned();
+        let archive = content::name_of(snapshot, file);
         let path = match (named.get(file), &vm.dir) {
             (Some(None), _) => continue,
             (Some(Some(target)), _) => target.to_path_buf(),
-            (None, Some(folder)) => folder.join(&archive),
+            (None, Some(folder)) => folder.join(archive),
             (None, None) => {
                 return Err(Failure::usage(format!("{archive} has no target")).advises(format!(
                     "give one by --map {archive}=TARGET, or a folder for all others by --dir, or leave it out by --skip {archive}"
@@ -76,16 +72,16 @@ pub(super) fn assign(snapshot: &Snapshot, vm: &Vm) -> Result<Vec<Assigned>, Fail
             }
         };
         let file = file.to_owned();
-        assigned.push(Assigned {
-            file,
-            archive,
-            path,
-        });
+        assigned.push(Assigned { file, path });
     }
-    if assigned.is_empty() {
-        return Err(Failure::usage("all disks are left out"));
+    match assigned.len() {
+        0 => Err(Failure::usage("all disks are left out")),
+        1..=DISKS_MAX => Ok(assigned),
+        count => Err(Failure::usage(format!(
+            "{count} disks are too many: at most {DISKS_MAX} are restored at the same time, as many as a guest of Proxmox VE can have"
+        ))
+        .advises("leave disks out by --skip, or restore one after the other by `restore get`")),
     }
-    Ok(assigned)
 }
 
 /// The server's name of a disk that is named with or without `.img`.
@@ -111,12 +107,12 @@ fn find<'a>(snapshot: &Snapshot, disks: &[&'a str], name: &str) -> Result<&'a st
 /// Refuses two disks, or a disk and another `file`, that would be written to the same place, whatever
 /// names the place has. `is_salvage` says that lists of damage may be written.
 pub(super) fn check_apart(
-    assigned: &[Assigned],
+    disks: &[(Content, PathBuf)],
     files: &[PathBuf],
     is_salvage: bool,
 ) -> Result<(), Failure> {
     let mut places: HashMap<Spot, (&str, &Path)> = HashMap::new();
-    let disks = assigned.iter().map(|disk| (&*disk.archive, &*disk.path));
+    let disks = (disks.iter()).map(|(content, path)| (content.name(), &**path));
     let files = files
         .iter()
         .map(|path| ("what is written beside the disks", &**path));

@@ -10,8 +10,8 @@ use crate::progress::Progress;
 #[derive(Debug)]
 pub(crate) struct Together<'a> {
     state: Mutex<State<'a>>,
-    /// How many bytes of each archive are not known to be zeros.
-    data: Vec<u64>,
+    /// How many bytes of each archive are to be fetched, as far as that is known.
+    to_fetch: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -22,8 +22,8 @@ struct State<'a> {
 }
 
 impl<'a> Together<'a> {
-    /// For archives of these lengths, each with how much of it is zeros. All together are called
-    /// `name`.
+    /// For archives of these lengths, each with how much of it is to be fetched. All together are
+    /// called `name`.
     pub(crate) fn new(name: &'a str, lens: &[(u64, u64)], output: &'a Output) -> Together<'a> {
         let part = |(len, _): &(u64, u64)| {
             let mut report = Report::default();
@@ -34,13 +34,13 @@ impl<'a> Together<'a> {
         let parts = lens.iter().map(part).collect();
         Together {
             state: Mutex::new(State { progress, parts }),
-            data: lens.iter().map(|(len, zeros)| len - zeros).collect(),
+            to_fetch: lens.iter().map(|(_, to_fetch)| *to_fetch).collect(),
         }
     }
 
     /// The part that one of the archives has of what all have to fetch, and what that is.
     pub(crate) fn part(&self, number: usize) -> (u64, u64) {
-        (self.data[number], self.data.iter().sum())
+        (self.to_fetch[number], self.to_fetch.iter().sum())
     }
 
     /// Hears of one of the archives.
