@@ -47,7 +47,13 @@ fn what_is_left_out_of_a_configuration_is_named() {
     // Another file in the place of what would be written is not replaced.
     home.write("work/out/vm-100.xml", "mine");
     home.run(vm).expect(8).says("vm-100.xml exists already");
-    home.run(&format!("{vm} --overwrite")).expect(0);
+    let overwrite = format!("{vm} --overwrite");
+    home.run(&overwrite).expect(0);
+    // A folder can't be replaced, which is found before the disks are restored again.
+    fs::remove_file(home.path("out/vm-100.xml")).unwrap();
+    fs::create_dir(home.path("out/vm-100.xml")).unwrap();
+    let run = home.run(&overwrite).expect(8).says("vm-100.xml is no file");
+    assert_eq!(run.text(), "");
 }
 
 #[test]

@@ -142,6 +142,9 @@ impl Start {
                 (folder.join(format!("{name}.xml")), Some(variables))
             }
         };
+        if path.metadata().is_ok_and(|found| !found.is_file()) {
+            return Err(Failure::refused(format!("{} is no file", path.display())));
+        }
         if !options.overwrite && !sealed::is_unchanged(&path, kind.comment()) {
             return Err(Failure::differs(&path));
         }
