@@ -13,12 +13,12 @@ use fuser::{
 };
 use rustix::process::{getegid, geteuid};
 
-use crate::answers::Answers;
-use crate::attributes::{BLOCK_LEN, READ_LEN};
 use crate::failure::Failure;
-use crate::folder_reply::FolderReply;
-use crate::folders::{Folder, Folders};
-use crate::mounted_file::{Content, File};
+use crate::mount::answers::Answers;
+use crate::mount::attributes::{BLOCK_LEN, READ_LEN};
+use crate::mount::folder_reply::FolderReply;
+use crate::mount::folders::{Folder, Folders};
+use crate::mount::mounted_file::{Content, File};
 use crate::output::Output;
 use crate::read_failures::ReadFailures;
 

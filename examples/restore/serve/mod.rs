@@ -1,5 +1,10 @@
 //! `restore serve`: serves disks over NBD until it is stopped.
 
+mod commands;
+mod filling;
+mod listen;
+mod socket;
+
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -9,18 +14,17 @@ use chunk_restore::nbd::{Server, Tls};
 use serde_json::{Value, json};
 
 use crate::arguments::Serve;
-use crate::commands;
 use crate::disks::{self, Disk, Reads};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::filling::{Filling, Folder};
 use crate::interrupt::Interrupt;
 use crate::job;
-use crate::listen::{Endpoint, Wish};
 use crate::options::Options;
 use crate::output::Output;
 use crate::place;
 use crate::read_failures::ReadFailures;
+use crate::serve::filling::{Filling, Folder};
+use crate::serve::listen::{Endpoint, Wish};
 use crate::size::{Size, count};
 
 /// Clients are told of this part of `--memory` as the longest read.

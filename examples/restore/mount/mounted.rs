@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
 use crate::failure::Failure;
-use crate::file_system::FileSystem;
+use crate::mount::file_system::FileSystem;
 
 /// The device that the kernel asks through.
 const DEVICE: &str = "/dev/fuse";

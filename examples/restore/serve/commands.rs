@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 
-use crate::listen::Endpoint;
+use crate::serve::listen::Endpoint;
 
 /// Examples for one export; `None` if only the client knows where the server is.
 pub(crate) fn examples(endpoint: &Endpoint, export: &str, has_tls: bool) -> Option<String> {

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 
 use fuser::{Errno, FileAttr, Generation, ReplyDirectory, ReplyDirectoryPlus};
 
-use crate::file_system::KEEP;
+use crate::mount::file_system::KEEP;
 
 /// A reply that takes the entries of a folder.
 #[derive(Debug)]

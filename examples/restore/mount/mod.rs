@@ -1,6 +1,17 @@
 //! `restore mount`: shows the disks, small files and file archives of a snapshot in a folder, until it
 //! is stopped.
 
+mod answers;
+mod attributes;
+mod entry_cache;
+mod file_system;
+mod folder_reply;
+mod folders;
+mod known_folders;
+mod mounted;
+mod mounted_file;
+mod open_folder;
+
 use std::collections::HashSet;
 
 use chunk_restore::files;
@@ -13,12 +24,12 @@ use crate::disks::{self, Reads};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::file_archive;
-use crate::file_system::FileSystem;
-use crate::folders::Folder;
 use crate::interrupt::Interrupt;
 use crate::job;
-use crate::mounted::{self, Mounted};
-use crate::mounted_file::File;
+use crate::mount::file_system::FileSystem;
+use crate::mount::folders::Folder;
+use crate::mount::mounted::Mounted;
+use crate::mount::mounted_file::File;
 use crate::options::Options;
 use crate::output::Output;
 use crate::place;

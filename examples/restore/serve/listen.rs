@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::arguments::Serve;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::socket::{self, Socket};
+use crate::serve::socket::{self, Socket};
 
 /// The characters that stand for themselves in each part of a URI.
 const PLAIN: AsciiSet = NON_ALPHANUMERIC

@@ -15,12 +15,12 @@ use chunk_restore::{Error, ErrorKind};
 use fuser::{Errno, FileAttr, FileType, INodeNo};
 use parking_lot::Mutex;
 
-use crate::attributes::attributes;
-use crate::entry_cache::EntryCache;
 use crate::file_archive::{is_damage, name_of};
-use crate::folder_reply::FolderReply;
-use crate::known_folders::KnownFolders;
-use crate::open_folder::{OpenFolder, OpenFolders};
+use crate::mount::attributes::attributes;
+use crate::mount::entry_cache::EntryCache;
+use crate::mount::folder_reply::FolderReply;
+use crate::mount::known_folders::KnownFolders;
+use crate::mount::open_folder::{OpenFolder, OpenFolders};
 use crate::read_failures::ReadFailures;
 use crate::xattrs;
 
