@@ -66,6 +66,13 @@ fn a_guest_that_can_not_be_written_is_refused_before_its_disks_are() {
     assert_eq!(home.names_in(""), ["store"]);
     home.run("vm vm/100 --dir out --repository ./store")
         .expect(0);
+    SnapshotBuilder::new("vm/101/2026-11-01T00:00:00Z")
+        .image("drive-scsi0.img", vec![1; 4096])
+        .write_to(&Folder::new(home.path("store")));
+    home.run("vm vm/101 --dir none --config qemu --repository ./store")
+        .expect(5)
+        .says("no archive qemu-server.conf in vm/101");
+    assert_eq!(home.names_in(""), ["out", "store"]);
 }
 
 #[test]
