@@ -146,7 +146,8 @@ impl OpenOptions {
     ///
     /// Keys, namespace, fingerprint and password of a [`Place::Pve`] are those of the storage alone:
     /// those of these options, which may come from the environment, count for other places. To
-    /// replace one of them, read the others from a [`Node`], and open [`Place::Pbs`].
+    /// replace one of them, read the others from a [`Node`], and open [`Place::Pbs`]. All other
+    /// options, such as a master key, count for a storage too.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] where the place is not there, [`ErrorKind::Unsupported`] for a kind

@@ -14,8 +14,8 @@ impl OpenOptions {
         OpenOptions { node, ..self }
     }
 
-    /// Opens the datastore of a storage with nothing but what the node says of it. What the options say
-    /// of keys, namespace, fingerprint and password belongs to other places.
+    /// Opens the datastore of a storage with what the node says of it. What the options say of keys,
+    /// namespace, fingerprint and password belongs to other places.
     pub(super) fn open_storage(mut self, name: &StorageName) -> Result<Datastore> {
         let storage = self.node.storage(name)?;
         let key = self.node.key_file(&storage)?;

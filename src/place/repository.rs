@@ -58,7 +58,7 @@ impl Repository {
     /// the brackets of an IPv6 address.
     ///
     /// # Errors
-    /// The name of the first part that is malformed.
+    /// The first part that is malformed, by its name in the `storage.cfg` of Proxmox VE.
     pub(crate) fn of_parts(
         identity: Option<&str>,
         host: &str,
@@ -68,13 +68,13 @@ impl Repository {
         let is_short = |text: &str| text.len() <= MAX_LEN;
         let identity = identity.unwrap_or(DEFAULT_IDENTITY);
         if !is_identity(identity) || !is_short(identity) {
-            return Err("identity");
+            return Err("username");
         }
         let is_bare_ipv6 = host.parse::<std::net::Ipv6Addr>().is_ok();
         let host = match parse_host(host) {
             _ if is_bare_ipv6 => host,
             Some((host, None)) if is_short(host) => host,
-            _ => return Err("host"),
+            _ => return Err("server"),
         };
         if !is_safe(datastore) || !is_short(datastore) {
             return Err("datastore");
@@ -123,31 +123,23 @@ impl FromStr for Repository {
 }
 
 fn parse(text: &str) -> Option<Repository> {
+    if text.len() > MAX_LEN {
+        return None;
+    }
     let (place, datastore) = match text.rsplit_once(':') {
         Some((place, datastore)) => (Some(place), datastore),
         None => (None, text),
     };
-    if text.len() > MAX_LEN || !is_safe(datastore) {
-        return None;
-    }
     // An identity has one '@' of its own, so the last '@' ends the identity.
     let (identity, place) = match place.and_then(|place| place.rsplit_once('@')) {
-        Some((identity, place)) => (identity, Some(place)),
-        None => (DEFAULT_IDENTITY, place),
+        Some((identity, place)) => (Some(identity), Some(place)),
+        None => (None, place),
     };
     let (host, port) = match place {
         None => (DEFAULT_HOST, None),
         Some(place) => parse_host(place)?,
     };
-    if !is_identity(identity) {
-        return None;
-    }
-    Some(Repository {
-        identity: identity.to_owned(),
-        host: host.to_owned(),
-        port: port.unwrap_or(DEFAULT_PORT),
-        datastore: datastore.to_owned(),
-    })
+    Repository::of_parts(identity, host, port, datastore).ok()
 }
 
 /// Whether a text is `user@realm` or `user@realm!token`, made of bytes that a header can carry.

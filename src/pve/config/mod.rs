@@ -40,7 +40,8 @@ const PROPERTIES: [&str; 9] = [
 /// ```
 #[derive(Clone, Debug)]
 pub struct Storages {
-    sections: BTreeMap<StorageName, Section>,
+    /// The sections by name. A name that has several can't be used.
+    sections: BTreeMap<StorageName, Vec<Section>>,
 }
 
 /// A section of the file, which is about one storage.
@@ -50,8 +51,6 @@ struct Section {
     properties: BTreeMap<&'static str, String>,
     /// A property that the section has twice.
     repeated: Option<&'static str>,
-    /// Whether another section has the same name.
-    is_ambiguous: bool,
 }
 
 /// A storage of Proxmox VE whose backups lie in a datastore of a Proxmox Backup Server.
@@ -76,18 +75,9 @@ impl Storages {
     #[must_use]
     pub fn parse(text: &[u8]) -> Storages {
         let text = String::from_utf8_lossy(text);
-        let mut sections: BTreeMap<StorageName, Section> = BTreeMap::new();
+        let mut sections: BTreeMap<StorageName, Vec<Section>> = BTreeMap::new();
         // The lines of a section without a usable header belong to no storage.
-        let mut current: Option<Section> = None;
-        let mut name: Option<StorageName> = None;
-        let mut keep = |name: Option<StorageName>, section: Option<Section>| {
-            if let (Some(name), Some(section)) = (name, section) {
-                sections
-                    .entry(name)
-                    .and_modify(|first| first.is_ambiguous = true)
-                    .or_insert(section);
-            }
-        };
+        let mut current: Option<&mut Section> = None;
         for line in text.trim_start_matches('\u{feff}').lines() {
             let content = line.trim();
             if content.is_empty() || content.starts_with('#') {
@@ -99,13 +89,15 @@ impl Storages {
                 }
                 continue;
             }
-            keep(name.take(), current.take());
-            if let Some((kind, named)) = header(content) {
-                name = Some(named);
-                current = Some(Section::new(kind));
-            }
+            current = match header(content) {
+                Some((kind, name)) => {
+                    let named = sections.entry(name).or_default();
+                    named.push(Section::new(kind));
+                    named.last_mut()
+                }
+                None => None,
+            };
         }
-        keep(name, current);
         Storages { sections }
     }
 
@@ -117,24 +109,26 @@ impl Storages {
     /// for a property that is missing or malformed.
     pub fn get(&self, name: &StorageName) -> Result<Storage> {
         match self.sections.get(name) {
-            Some(section) => section.storage(name),
+            Some(sections) => storage(name, sections),
             None => Err(Error::new(ErrorKind::NotFound, self.lacks(name))),
         }
     }
 
     /// All storages of the type `pbs`, sorted by name; an error for each that can't be used.
     pub fn iter(&self) -> impl Iterator<Item = Result<Storage>> {
+        self.of_pbs()
+            .map(|(name, sections)| storage(name, sections))
+    }
+
+    fn of_pbs(&self) -> impl Iterator<Item = (&StorageName, &Vec<Section>)> {
         let sections = self.sections.iter();
-        let of_pbs = sections.filter(|(_, section)| section.kind == PBS);
-        of_pbs.map(|(name, section)| section.storage(name))
+        sections.filter(|(_, named)| named.iter().any(|section| section.kind == PBS))
     }
 
     fn lacks(&self, name: &StorageName) -> String {
         const FEW: usize = 8;
-        let of_pbs = self.sections.iter();
-        let mut of_pbs = of_pbs.filter(|(_, section)| section.kind == PBS);
-        let few: Vec<_> = of_pbs.by_ref().take(FEW).map(|(n, _)| n.as_str()).collect();
-        let few = few.join(", ");
+        let mut of_pbs = self.of_pbs().map(|(name, _)| name.as_str());
+        let few = of_pbs.by_ref().take(FEW).collect::<Vec<_>>().join(", ");
         match (few.is_empty(), of_pbs.count()) {
             (true, _) => format!("there is no storage {name}, and none of the type pbs"),
             (_, 0) => format!("there is no storage {name}; of the type pbs there are: {few}"),
@@ -143,6 +137,19 @@ impl Storages {
             ),
         }
     }
+}
+
+/// The storage of a name, which has these sections.
+fn storage(name: &StorageName, sections: &[Section]) -> Result<Storage> {
+    match sections {
+        [section] => section.storage(name),
+        _ => Err(unusable(name, "storage.cfg has two of this name")),
+    }
+}
+
+fn unusable(name: &StorageName, why: &str) -> Error {
+    let message = format!("the storage {name} can't be used: {why}");
+    Error::new(ErrorKind::Invalid, message)
 }
 
 /// The type and the name in the line that begins a section.
@@ -160,7 +167,6 @@ impl Section {
             kind: kind.to_owned(),
             properties: BTreeMap::new(),
             repeated: None,
-            is_ambiguous: false,
         }
     }
 
@@ -178,13 +184,7 @@ impl Section {
     }
 
     fn storage(&self, name: &StorageName) -> Result<Storage> {
-        let unusable = |why: &str| {
-            let message = format!("the storage {name} can't be used: {why}");
-            Error::new(ErrorKind::Invalid, message)
-        };
-        if self.is_ambiguous {
-            return Err(unusable("storage.cfg has two of this name"));
-        }
+        let unusable = |why: &str| unusable(name, why);
         if self.kind != PBS {
             let why = format!("it is of the type {}, and not pbs", self.kind);
             return Err(unusable(&why));
@@ -202,19 +202,15 @@ impl Section {
             Some(_) => return Err(malformed("port")),
         };
         let repository = Repository::of_parts(self.get("username"), server, port, datastore);
-        let repository = repository.map_err(|part| match part {
-            "identity" => malformed("username"),
-            "host" => malformed("server"),
-            part => malformed(part),
-        })?;
         let namespace = self.get("namespace").unwrap_or_default().parse();
         let fingerprint = self.get("fingerprint").map(str::parse).transpose();
         Ok(Storage {
             name: name.clone(),
-            repository,
+            repository: repository.map_err(malformed)?,
             namespace: namespace.map_err(|error| malformed("namespace").because(error))?,
             fingerprint: fingerprint.map_err(|error| malformed("fingerprint").because(error))?,
-            has_key: self.get("encryption-key").is_some(),
+            // Also without a value: a storage that is meant to have a key must not do without one.
+            has_key: self.properties.contains_key("encryption-key"),
             nodes: self.nodes(),
             is_disabled: self.is_disabled(),
         })

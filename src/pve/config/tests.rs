@@ -122,10 +122,20 @@ fn each_thing_that_is_wrong_with_a_storage_is_named() {
 
 #[test]
 fn a_storage_that_can_not_be_used_does_not_hide_the_others() {
-    let text = format!("{WRITTEN}pbs: broken\n\tserver a b\n\tdatastore c\n");
+    let text = format!(
+        "{WRITTEN}pbs: broken\n\tserver a b\n\tdatastore c\n\
+         dir: twice\n\tpath /x\npbs: twice\n\tserver a\n\tdatastore c\n"
+    );
     let all: Vec<_> = Storages::parse(text.as_bytes()).iter().collect();
-    assert_eq!(all.len(), 2);
-    assert!(all[0].is_ok() && all[1].is_err());
+    assert_eq!(all.len(), 3);
+    assert!(all[0].is_ok() && all[1].is_err() && all[2].is_err());
+}
+
+#[test]
+fn a_storage_whose_key_has_no_fingerprint_does_not_do_without_a_key() {
+    let text = "pbs: backup\n server a\n datastore b\n encryption-key\n";
+    let storage = get(text, "backup").expect("it is well formed");
+    assert!(storage.has_key());
 }
 
 /// A line of a section: a property that is read, with a value that fits or does not, or any text.
