@@ -86,6 +86,7 @@ fn the_master_key_recovers_the_key_of_its_snapshot() {
         pem("PRIVATE KEY", &in_pkcs8(&pkcs1)),
         pem("RSA PRIVATE KEY", &pkcs1),
         pem("RSA PRIVATE KEY", &pkcs1).replace('\n', "\r\n"),
+        format!("\u{feff}{}", pem("RSA PRIVATE KEY", &pkcs1)),
     ] {
         let key = unlock(&pem, None).unwrap().recover(&wrapped).unwrap();
         assert_eq!(key.fingerprint().to_string(), FINGERPRINT);
@@ -131,6 +132,11 @@ fn each_thing_that_is_wrong_with_a_master_key_is_named() {
     for at in [3, 5, 18, 20, 33] {
         long[at] += 2;
     }
+    // The number of AES-256-CBC, with another number in place of its last.
+    let mut by_other = locked.clone();
+    let aes256 = [0x06, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 1, 42];
+    let at = by_other.windows(aes256.len()).position(|oid| oid == aes256);
+    by_other[at.unwrap() + aes256.len() - 1] = 99;
     let old = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n";
     for (pem, why) in [
         (
@@ -141,8 +147,12 @@ fn each_thing_that_is_wrong_with_a_master_key_is_named() {
             pem("ENCRYPTED PRIVATE KEY", &long),
             "asks for too much work",
         ),
+        (
+            pem("ENCRYPTED PRIVATE KEY", &by_other),
+            "locked in a way that is not known",
+        ),
+        (pem("ENCRYPTED PRIVATE KEY", &pkcs1()), "is damaged"),
         (pem("ENCRYPTED PRIVATE KEY", &locked[..99]), "is malformed"),
-        (pem("ENCRYPTED PRIVATE KEY", &pkcs1()), "is malformed"),
         (pem("PRIVATE KEY", &pkcs1()), "is not an RSA private key"),
         (pem("EC PRIVATE KEY", &pkcs1()), "is not an RSA private key"),
         (old.to_owned(), "locked in a way that is not known"),

@@ -34,7 +34,14 @@ impl Keys {
 pub(crate) fn load(options: &Options) -> Result<Keys, Failure> {
     let mut files = Vec::new();
     for path in &options.keyfiles {
-        files.push((path.clone(), KeyFile::read(path)?));
+        let file = KeyFile::read(path).map_err(|error| {
+            let failure = Failure::from(error);
+            match failure.reason().contains("RSA master key") {
+                true => failure.advises("--master-keyfile takes the master key"),
+                false => failure,
+            }
+        })?;
+        files.push((path.clone(), file));
     }
     if are_found(options) {
         files = found(options)?;

@@ -59,7 +59,8 @@ impl Datastore {
     /// old, cheap, incomplete or not to be trusted. A manifest comes from the first place that has
     /// a right one, and the strictest rule holds for all places: where one of them was opened with
     /// a key, the manifests of all places must be signed by one of the given keys, unless every
-    /// place with a key allows unsigned manifests. If a place has another file under the same name
+    /// place with a key allows unsigned manifests. Of several master keys, that of the first place that
+    /// has one counts. If a place has another file under the same name
     /// of a snapshot's file, nothing of that file is taken from this place: see
     /// [`Snapshot::differences`](crate::Snapshot::differences).
     ///

@@ -57,3 +57,12 @@ fn with_a_master_key_no_key_is_looked_for_that_nobody_named() {
     verify("vm/200", "").expect(6).says("--allow-unsigned");
     verify("vm/201", "--keyfile ../golden/keys/plain.key").expect(0);
 }
+
+#[test]
+fn a_master_key_that_is_given_as_a_key_file_is_told_from_one() {
+    Home::new()
+        .run("verify vm/202 --keyfile ../golden/keys/master-locked.pem")
+        .expect(6)
+        .says("perhaps the RSA master key")
+        .says("--master-keyfile takes the master key");
+}

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::key::file::{MAX_ROUNDS, scrypt_params};
-use crate::format::key::{Key, KeyFile};
+use crate::format::key::{Key, KeyFile, text};
 
 const LOCKED: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
 const OF_RSA: &str = "-----BEGIN RSA PRIVATE KEY-----";
@@ -37,15 +37,13 @@ impl MasterKeyFile {
     /// [`ErrorKind::Key`] where the text is not a private key in PEM, or is locked in a way that is not
     /// known here.
     pub fn parse(pem: &[u8]) -> Result<MasterKeyFile> {
-        let text = str::from_utf8(pem).ok();
-        let text = text.filter(|text| text.contains("PRIVATE KEY-----"));
-        let text = text.ok_or_else(|| invalid("it is not a private key in PEM"))?;
-        if text.contains(LOCKED_OF_OLD) {
+        let pem = text::decode(pem).ok();
+        let pem = pem.filter(|text| text.contains("PRIVATE KEY-----"));
+        let pem = pem.ok_or_else(|| invalid("it is not a private key in PEM"))?;
+        if pem.contains(LOCKED_OF_OLD) {
             return Err(locked_otherwise());
         }
-        Ok(MasterKeyFile {
-            pem: Zeroizing::new(text.to_owned()),
-        })
+        Ok(MasterKeyFile { pem })
     }
 
     /// Whether a passphrase is needed to use the key.
@@ -79,11 +77,12 @@ impl MasterKeyFile {
     }
 
     fn decrypt(&self, passphrase: &[u8]) -> Result<SecretDocument> {
-        let malformed = |error: String| invalid("it is malformed").because(error);
+        let document = SecretDocument::from_pem(&self.pem);
         let (_, document) =
-            SecretDocument::from_pem(&self.pem).map_err(|error| malformed(error.to_string()))?;
+            document.map_err(|error| invalid("it is malformed").because(error.to_string()))?;
+        // The parser knows only the ciphers that it can decrypt.
         let locked = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes())
-            .map_err(|error| malformed(error.to_string()))?;
+            .map_err(|error| locked_otherwise().because(error.to_string()))?;
         let EncryptionScheme::Pbes2(scheme) = &locked.encryption_algorithm else {
             return Err(locked_otherwise());
         };
@@ -133,7 +132,7 @@ fn invalid(why: &str) -> Error {
 
 fn locked_otherwise() -> Error {
     invalid(
-        "it is locked in a way that is not known here; lock it in another way, as with: \
+        "it is damaged, or locked in a way that is not known here; lock it in another way, as with: \
          openssl pkcs8 -topk8 -v2 aes-256-cbc -in master.pem",
     )
 }

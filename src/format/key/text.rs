@@ -62,7 +62,7 @@ fn label(text: &str) -> Option<(&str, &str)> {
 fn foreign(label: &str) -> crate::error::Error {
     let found = match label {
         "PRIVATE KEY" | "RSA PRIVATE KEY" | "ENCRYPTED PRIVATE KEY" => {
-            "a private key in PEM, perhaps the RSA master key, which is given as such and not as a key file"
+            "a private key in PEM, perhaps the RSA master key"
         }
         "PUBLIC KEY" | "RSA PUBLIC KEY" => {
             "a public key in PEM, perhaps the master key's, which decrypts nothing"
