@@ -15,6 +15,9 @@ use zeroize::Zeroizing;
 /// How long to wait for somebody to open the other end of a pipe for writing.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// The most bytes of a text with a secret, of which the first line counts.
+pub(crate) const SECRET_MAX: u64 = 64 << 10;
+
 /// How often to check a pipe that nobody writes to.
 const LOOK: Timespec = Timespec {
     tv_sec: 0,
@@ -72,6 +75,24 @@ pub(crate) fn read_small(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8
             }
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// Reads the secret in the first line of a file or a pipe, as [`read_small`] does.
+pub(crate) fn read_secret(path: &Path) -> io::Result<Zeroizing<String>> {
+    let bytes = read_small(path, SECRET_MAX)?;
+    let text = str::from_utf8(&bytes);
+    first_line(text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))?)
+}
+
+/// The secret in the first line of a text.
+pub(crate) fn first_line(text: &str) -> io::Result<Zeroizing<String>> {
+    match text.lines().next() {
+        None | Some("") => {
+            let message = "its first line is empty";
+            Err(io::Error::new(io::ErrorKind::InvalidData, message))
+        }
+        Some(line) => Ok(Zeroizing::new(line.to_owned())),
     }
 }
 

@@ -1,9 +1,8 @@
 //! Opens the datastore that the command line or the environment names.
 
-use chunk_restore::environment::credential;
 use chunk_restore::format::{GroupName, Namespace};
 use chunk_restore::pve::Storage;
-use chunk_restore::{Datastore, Fingerprint, Place, Snapshot};
+use chunk_restore::{Datastore, Fingerprint, Place, Snapshot, environment};
 use serde_json::json;
 
 use crate::closed::Closed;
@@ -298,7 +297,7 @@ fn settle(
         if options.ns.is_none() {
             opening = opening.namespace(found.namespace().clone());
         }
-        opening = opening.password(storage::node().secret(name)?.as_str());
+        opening = opening.password(storage::secret(&found)?.as_str());
         place = Place::Pbs(found.repository().clone());
         storage = Some(found);
     }
@@ -352,24 +351,14 @@ fn fingerprint(
     options: &Options,
     storage: Option<&Storage>,
 ) -> Result<Option<Fingerprint>, Failure> {
-    let text = match (&options.fingerprint, storage) {
-        (None, Some(storage)) => return Ok(storage.fingerprint()),
-        (given, Some(_)) => given.clone(),
-        (option, None) => match given(option.as_deref(), "PBS_FINGERPRINT")? {
-            None => credential("fingerprint")?.map(|text| text.to_string()),
-            given => given,
-        },
-    };
-    let Some(text) = text else {
-        return Ok(None);
-    };
-    let fingerprint = text.trim().parse().map_err(|error| {
-        Failure::usage(format!(
-            "the fingerprint '{}': {error}",
-            text.escape_debug()
-        ))
-    })?;
-    Ok(Some(fingerprint))
+    match (&options.fingerprint, storage) {
+        (Some(text), _) => text.trim().parse().map(Some).map_err(|error| {
+            let text = text.escape_debug();
+            Failure::usage(format!("the fingerprint '{text}': {error}"))
+        }),
+        (None, Some(storage)) => Ok(storage.fingerprint()),
+        (None, None) => Ok(environment::fingerprint()?),
+    }
 }
 
 /// Adds the password or the token's secret, from the environment or as the user types it.
@@ -377,7 +366,7 @@ fn sign_in(
     repository: &chunk_restore::place::Repository,
     opening: chunk_restore::OpenOptions,
 ) -> Result<chunk_restore::OpenOptions, Failure> {
-    let secret = match chunk_restore::environment::password()? {
+    let secret = match environment::password()? {
         None => {
             let identity = repository.identity();
             let what = match repository.is_token() {

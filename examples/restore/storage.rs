@@ -7,6 +7,7 @@ use chunk_restore::format::KeyFile;
 use chunk_restore::place::StorageName;
 use chunk_restore::pve::{Node, Storage};
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -15,6 +16,15 @@ use crate::table::Table;
 
 /// The variable that names the folder with a node's configuration, where that is not `/etc/pve`.
 const FOLDER: &str = "CHUNK_RESTORE_PVE_DIR";
+
+const HEADER: [&str; 6] = [
+    "storage",
+    "repository",
+    "namespace",
+    "key",
+    "nodes",
+    "disabled",
+];
 
 pub(crate) fn node() -> Node {
     match env::var_os(FOLDER) {
@@ -34,6 +44,16 @@ pub(crate) fn find(name: &StorageName, output: &Output) -> Result<Storage, Failu
     Ok(storage)
 }
 
+/// The password of a storage's user, or the secret of its token.
+pub(crate) fn secret(storage: &Storage) -> Result<Zeroizing<String>, Failure> {
+    node().secret(storage.name()).map_err(|error| {
+        let repository = storage.repository();
+        Failure::from(error).advises(format!(
+            "or name the datastore itself, and type the password: --repository '{repository}'"
+        ))
+    })
+}
+
 /// The key file of a storage that has one, and its path.
 pub(crate) fn key_file(name: &StorageName) -> Result<Option<(PathBuf, KeyFile)>, Failure> {
     let node = node();
@@ -51,33 +71,23 @@ pub(crate) fn key_file(name: &StorageName) -> Result<Option<(PathBuf, KeyFile)>,
 /// Lists the storages whose backups lie on a Proxmox Backup Server.
 pub(crate) fn list(output: &Output) -> Result<(), Failure> {
     let storages = node().storages()?;
-    let header = [
-        "storage",
-        "repository",
-        "namespace",
-        "key",
-        "nodes",
-        "disabled",
-    ];
-    let mut table = Table::new(header, header.len());
-    let (mut broken, mut is_empty) = (Vec::new(), true);
+    let (mut usable, mut broken) = (Vec::new(), Vec::new());
     for storage in storages.iter() {
         match storage {
-            Ok(storage) if output.is_json() => output.answer("", &storage_json(&storage))?,
-            Ok(storage) => table.row(storage_row(&storage)),
-            Err(error) => {
-                broken.push(Failure::from(error));
-                continue;
-            }
+            Ok(storage) => usable.push(storage),
+            Err(error) => broken.push(Failure::from(error)),
         }
-        is_empty = false;
     }
-    match (output.is_json(), is_empty) {
-        (true, _) => {}
-        (false, true) => output.answer("no storages of the type pbs", &Value::Null)?,
-        (false, false) => {
-            (table.lines()).try_for_each(|line| output.answer(line, &Value::Null))?;
-        }
+    if output.is_json() {
+        (usable.iter()).try_for_each(|storage| output.answer("", &storage_json(storage)))?;
+    } else if !usable.is_empty() {
+        let mut table = Table::new(HEADER, HEADER.len());
+        usable
+            .iter()
+            .for_each(|storage| table.row(storage_row(storage)));
+        (table.lines()).try_for_each(|line| output.answer(line, &Value::Null))?;
+    } else if broken.is_empty() {
+        output.answer("no storages of the type pbs", &Value::Null)?;
     }
     for failure in broken {
         let mut json = failure.facts();
@@ -87,7 +97,7 @@ pub(crate) fn list(output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-fn storage_row(storage: &Storage) -> [String; 6] {
+fn storage_row(storage: &Storage) -> [String; HEADER.len()] {
     let yes = |is_so: bool| if is_so { "yes" } else { "" }.to_owned();
     [
         storage.name().to_string(),

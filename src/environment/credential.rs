@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-use crate::environment::{read_file, set};
+use crate::environment::set;
 use crate::error::{Error, ErrorKind, Result};
+use crate::reading::read_secret;
 
 /// The programs whose credentials are taken, in this order.
 const PROGRAMS: [&str; 2] = ["chunk-restore", "proxmox-backup-client"];
@@ -26,19 +27,14 @@ pub fn credential(name: &str) -> Result<Option<Zeroizing<String>>> {
     };
     for program in PROGRAMS {
         let path = folder.join(format!("{program}.{name}"));
-        let invalid = |why: &str| {
-            let message = format!("{why} the credential {}", path.display());
-            Error::new(ErrorKind::Invalid, message)
-        };
-        let text = match read_file(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(invalid("cannot read").because(error)),
-        };
-        return match text.lines().next() {
-            None | Some("") => Err(invalid("there is nothing in the first line of")),
-            Some(line) => Ok(Some(Zeroizing::new(line.to_owned()))),
-        };
+        match read_secret(&path) {
+            Ok(secret) => return Ok(Some(secret)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                let message = format!("cannot read the credential {}", path.display());
+                return Err(Error::new(ErrorKind::Invalid, message).because(error));
+            }
+        }
     }
     Ok(None)
 }

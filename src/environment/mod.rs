@@ -22,12 +22,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::key::MasterKeyFile;
 use crate::format::key::{Key, KeyFile};
 use crate::format::name::Namespace;
-use crate::reading::read_small;
+use crate::reading::{SECRET_MAX, first_line, read_secret, read_small};
 
 pub use credential::credential;
-
-/// The most bytes of a secret. A secret is one line, so this is more than enough.
-const MAX_SECRET: u64 = 64 << 10;
 
 /// The most bytes of a key file. It has some hundred bytes; a paper key with its picture has some
 /// hundred thousand.
@@ -145,8 +142,13 @@ pub(crate) fn namespace() -> Result<Option<Namespace>> {
     }
 }
 
+/// The fingerprint of a server's certificate, from PBS_FINGERPRINT. Where that is not set, it is the
+/// [`credential`] `fingerprint`.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] where the text is not a fingerprint, or the credential can't be read.
 #[cfg(feature = "tls")]
-pub(crate) fn fingerprint() -> Result<Option<Fingerprint>> {
+pub fn fingerprint() -> Result<Option<Fingerprint>> {
     let (name, text) = match set("PBS_FINGERPRINT") {
         Some(text) => ("PBS_FINGERPRINT", text.to_string_lossy().into_owned()),
         None => match credential("fingerprint")? {
@@ -218,11 +220,11 @@ fn first_set(names: &[&'static str]) -> Result<Option<(&'static str, String)>> {
 fn secret(name: &str) -> Result<Option<Zeroizing<String>>> {
     type Reader = fn(&str) -> io::Result<Zeroizing<String>>;
     let readers: [(&str, Reader); 4] = [
-        ("", |value| Ok(Zeroizing::new(value.to_owned()))),
+        ("", first_line),
         ("_FD", |number| {
-            read_file(format!("/dev/fd/{}", parse_fd(number)?))
+            read_secret(Path::new(&format!("/dev/fd/{}", parse_fd(number)?)))
         }),
-        ("_FILE", |path| read_file(path)),
+        ("_FILE", |path| read_secret(Path::new(path))),
         ("_CMD", read_command),
     ];
     for (suffix, read) in readers {
@@ -239,19 +241,10 @@ fn secret(name: &str) -> Result<Option<Zeroizing<String>>> {
             let message = format!("{variable} is empty: give it a value, or unset it");
             return Err(Error::new(ErrorKind::Invalid, message));
         }
-        let text = read(&value).map_err(|error| {
-            Error::new(
-                ErrorKind::Invalid,
-                format!("cannot read the secret that {variable} names"),
-            )
-            .because(error)
-        })?;
-        let line = text.lines().next().unwrap_or_default();
-        if line.is_empty() {
-            let message = format!("the first line of the secret that {variable} names is empty");
-            return Err(Error::new(ErrorKind::Invalid, message));
-        }
-        return Ok(Some(Zeroizing::new(line.to_owned())));
+        return read(&value).map(Some).map_err(|error| {
+            let message = format!("cannot read the secret that {variable} names");
+            Error::new(ErrorKind::Invalid, message).because(error)
+        });
     }
     Ok(None)
 }
@@ -261,16 +254,6 @@ fn parse_fd(number: &str) -> io::Result<u32> {
     number.trim().parse().map_err(invalid)
 }
 
-fn read_file(path: impl AsRef<Path>) -> io::Result<Zeroizing<String>> {
-    let mut bytes = read_small(path.as_ref(), MAX_SECRET)?;
-    let text = String::from_utf8(std::mem::take(&mut bytes));
-    text.map(Zeroizing::new).map_err(|error| {
-        // The error holds the bytes of the secret, so they are wiped.
-        drop(Zeroizing::new(error.into_bytes()));
-        io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8")
-    })
-}
-
 fn read_command(command: &str) -> io::Result<Zeroizing<String>> {
     let mut child = Command::new("sh")
         .args(["-c", command])
@@ -278,16 +261,12 @@ fn read_command(command: &str) -> io::Result<Zeroizing<String>> {
         .stdout(Stdio::piped())
         .spawn()?;
     let output = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-    let text = read_text(output);
+    let mut text = Zeroizing::new(String::new());
+    let read = output.take(SECRET_MAX).read_to_string(&mut text);
     let status = child.wait()?;
     if !status.success() {
         return Err(io::Error::other(format!("the command ended with {status}")));
     }
-    text
-}
-
-fn read_text(source: impl Read) -> io::Result<Zeroizing<String>> {
-    let mut text = Zeroizing::new(String::new());
-    source.take(MAX_SECRET).read_to_string(&mut text)?;
-    Ok(text)
+    read?;
+    first_line(&text)
 }

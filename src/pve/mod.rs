@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::error::{Error, ErrorKind, Result, is_ours};
 use crate::format::key::KeyFile;
 use crate::place::StorageName;
-use crate::reading::read_small;
+use crate::reading::{read_secret, read_small};
 
 pub use config::{Storage, Storages};
 
@@ -23,9 +23,6 @@ const FOLDER: &str = "/etc/pve";
 
 /// The most bytes of `storage.cfg`. The file system in `/etc/pve` takes no larger files.
 const MAX_STORAGE_CFG: u64 = 1 << 20;
-
-/// The most bytes of a file with a secret. A secret is one line, so this is more than enough.
-const MAX_SECRET: u64 = 64 << 10;
 
 /// The most bytes of a file with a key, which has some hundred bytes.
 const MAX_KEY: u64 = 64 << 10;
@@ -96,21 +93,14 @@ impl Node {
     /// read.
     pub fn secret(&self, name: &StorageName) -> Result<Zeroizing<String>> {
         let path = self.private_path(name, "pw");
-        let lacks = || {
-            let path = path.display();
-            let message = format!("there is no password of the storage {name} in {path}");
-            Error::new(ErrorKind::Denied, message)
-        };
-        let bytes = read_small(&path, MAX_SECRET).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => lacks().because(error),
+        read_secret(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::InvalidData => {
+                let path = path.display();
+                let message = format!("there is no password of the storage {name} in {path}");
+                Error::new(ErrorKind::Denied, message).because(error)
+            }
             _ => unreadable(&path, error),
-        })?;
-        // The cause of this error would hold the secret's bytes.
-        let text = str::from_utf8(&bytes).map_err(|_| lacks().because("the file is not UTF-8"))?;
-        match text.lines().next() {
-            None | Some("") => Err(lacks().because("the first line of the file is empty")),
-            Some(line) => Ok(Zeroizing::new(line.to_owned())),
-        }
+        })
     }
 
     /// Where the key of a storage lies, `priv/storage/NAME.enc`.

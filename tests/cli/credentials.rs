@@ -73,10 +73,17 @@ fn a_credential_that_can_not_be_read_is_named() {
     home.write("credentials/chunk-restore.repository", "\n");
     finish(&mut service(&home, "list"))
         .expect(2)
-        .says("there is nothing in the first line of the credential");
+        .says("cannot read the credential")
+        .says("its first line is empty");
     home.write(
         "credentials/chunk-restore.repository",
         "../golden/datastore",
     );
     finish(&mut service(&home, "list")).expect(0);
+    home.write("credentials/chunk-restore.repository", "host:store");
+    home.write("credentials/chunk-restore.fingerprint", "s3cret");
+    let run = finish(&mut service(&home, "list"))
+        .expect(2)
+        .says("the credential 'fingerprint' is not a fingerprint");
+    assert!(!run.stderr.contains("s3cret"), "{}", run.stderr);
 }

@@ -346,7 +346,8 @@ fn what_is_not_known_yet_is_asked_for_by_name() {
         "verify vm/204 --keyfile ../golden/keys/pbkdf2.key",
     )
     .expect(2)
-    .says("the secret that PBS_ENCRYPTION_PASSWORD_FILE names is empty");
+    .says("cannot read the secret that PBS_ENCRYPTION_PASSWORD_FILE names")
+    .says("its first line is empty");
     home.run_with("PBS_PASSWORD", "", "list --repository localhost:store")
         .expect(2)
         .says("PBS_PASSWORD is empty");

@@ -167,9 +167,13 @@ fn the_storages_of_a_node_are_listed() {
     assert_eq!(events[1]["disabled"], true);
     assert_eq!(events[2]["event"], "storage_failed");
 
-    home.write("pve/storage.cfg", "dir: local\n");
-    let none = run(&home, list).expect(0).text();
-    assert_eq!(none, "no storages of the type pbs\n");
+    for (text, said) in [
+        ("dir: local\n", "no storages of the type pbs\n"),
+        ("pbs: bad\n", ""),
+    ] {
+        home.write("pve/storage.cfg", text);
+        assert_eq!(run(&home, list).expect(0).text(), said);
+    }
 }
 
 #[test]
@@ -216,7 +220,8 @@ fn what_is_missing_or_wrong_is_named() {
     home.write("pve/priv/storage/nosecret.pw", "\nnot this line\n");
     run(&home, "list --repository pve:nosecret")
         .expect(4)
-        .says("the first line of the file is empty");
+        .says("its first line is empty")
+        .says("--repository 'root@pam@a:8007:b'");
     for (folder, exit, why) in [
         ("../none", 5, "there is no ../none/storage.cfg"),
         ("../pve/storage.cfg", 2, "cannot read"),
