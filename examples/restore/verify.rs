@@ -32,7 +32,9 @@ pub(crate) fn run(
 ) -> Result<Exit, Failure> {
     let repositories = Repository::find(options)?;
     let labels: Vec<String> = repositories.iter().map(Repository::label).collect();
-    let namespace = place::namespace(options, &repositories)?;
+    // A drill reports, too, that a storage can't be found.
+    let found = place::namespace(options, &repositories);
+    let namespace = found.as_ref().ok().cloned().unwrap_or_default();
     let mut drill = Drill::begin(labels.join(" + "), namespace.to_string());
     drill.sample = verify.sample;
     let days = drill.began.as_second().div_euclid(DAY_SECONDS);
@@ -56,7 +58,8 @@ pub(crate) fn run(
         has_keys: false,
     };
     let begun = Instant::now();
-    let ended = (run.open_record(&repositories)).and_then(|()| match verify.snapshot.as_deref() {
+    let opened = found.and_then(|_| run.open_record(&repositories));
+    let ended = opened.and_then(|()| match verify.snapshot.as_deref() {
         Some(name) => run.snapshot(name),
         None => run.all(),
     });

@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use serde_json::Value;
 use testkit::PbsServer;
 
 use crate::home::{GOLDEN_RAW, Home, Run, events, finish, golden, sha256};
@@ -269,4 +270,18 @@ fn a_storage_that_names_another_datastore_one_day_has_another_record_of_verified
     let _other = node(&home, "");
     let elsewhere = run(&home, verify).expect(0).says("it is of another place");
     assert!(!elsewhere.text().contains("verified by earlier runs"));
+}
+
+#[test]
+fn a_drill_reports_that_its_storage_is_not_there() {
+    let home = Home::new();
+    let _server = node(&home, "");
+    run(
+        &home,
+        "verify --all --repository pve:other --report-file report",
+    )
+    .expect(5)
+    .says("there is no storage other");
+    let report: Value = serde_json::from_slice(&fs::read(home.path("report")).unwrap()).unwrap();
+    assert_eq!(report["exit_code"], 5);
 }
