@@ -110,6 +110,21 @@ fn extract_names_that_meet(home: &Home) {
     }
 }
 
+/// Directories do not become one either, in which files would meet. And a special file, which this
+/// file system lacks, takes no file away.
+fn extract_directories_that_meet(home: &Home) {
+    for _ in 0..3 {
+        let told = run(home, "files host/made root.pxar mounted/met").expect(8);
+        let read = |path: &str| fs::read_to_string(home.path("mounted/met").join(path));
+        assert_eq!(read("A/x").unwrap(), "A");
+        assert_eq!(read("p/PIPE").unwrap(), "");
+        for name in ["a", "p/pipe"] {
+            let refused = format!("{name} is there already");
+            assert!(told.stderr.contains(&refused), "{}", told.stderr);
+        }
+    }
+}
+
 #[test]
 fn names_that_a_file_system_takes_for_the_same_never_replace_each_other() {
     if !is_root() {
@@ -121,15 +136,23 @@ fn names_that_a_file_system_takes_for_the_same_never_replace_each_other() {
     }
     let home = Home::new();
     let tree = Tree::new()
+        .add("A", Node::directory())
+        .add("A/x", Node::file("A"))
+        .add("a", Node::directory())
+        .add("a/x", Node::file("a"))
         .add("d", Node::directory())
         .add("d/Name.txt", Node::file("Name.txt"))
-        .add("d/name.TXT", Node::file("name.TXT"));
+        .add("d/name.TXT", Node::file("name.TXT"))
+        .add("p", Node::directory())
+        .add("p/PIPE", Node::file(""))
+        .add("p/pipe", Node::fifo());
     made(&home, &tree, &Layout::v1());
     let Some(_mounted) = Mounted::new(&home, "mkfs.exfat", "mount.exfat-fuse") else {
         skip("exFAT can't be mounted");
         return;
     };
     extract_names_that_meet(&home);
+    extract_directories_that_meet(&home);
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! Opens directories beneath the target folder. No link is ever followed there: each directory is
 //! opened by its name in the directory above it.
 
-use std::ffi::OsStr;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{
-    AtFlags, Mode, OFlags, Stat, StatVfsMountFlags, fchmod, fgetxattr, fstat, fstatvfs, mkdirat,
-    open, openat, statat,
+    AtFlags, Dir, Mode, OFlags, Stat, StatVfsMountFlags, fchmod, fgetxattr, fstat, fstatvfs,
+    mkdirat, open, openat, statat,
 };
 use rustix::io::Errno;
 
@@ -30,6 +32,8 @@ pub(super) struct Folder {
     pub(super) is_new: bool,
     /// Whether new entries get access control lists from the directory.
     pub(super) hands_down_acls: bool,
+    /// The names in the directory, once it was listed: `None` where that can't be done.
+    names: Arc<OnceLock<Option<BTreeSet<OsString>>>>,
 }
 
 impl Folder {
@@ -52,6 +56,7 @@ impl Folder {
             file: Arc::new(file),
             is_new,
             hands_down_acls,
+            names: Arc::default(),
         }
     }
 
@@ -70,12 +75,19 @@ impl Folder {
     /// it.
     pub(super) fn open(&self, name: &OsStr) -> Result<Folder, Errno> {
         let file = openat(&self.file, name, DIRECTORY | OFlags::RDONLY, Mode::empty())?;
-        let mode = Mode::from_raw_mode(fstat(&file)?.st_mode & 0o7777);
+        let folder = Folder::new(file, false);
+        folder.let_owner_in();
+        Ok(folder)
+    }
+
+    /// Lets the owner of the directory use it. The mode of an earlier extraction may forbid that.
+    pub(super) fn let_owner_in(&self) {
+        let Ok(found) = fstat(&self.file) else { return };
+        let mode = Mode::from_raw_mode(found.st_mode & 0o7777);
         if !mode.contains(PRIVATE) {
             // Only the owner can do it, and who is no owner may have the right to write.
-            let _ = fchmod(&file, mode | PRIVATE);
+            let _ = fchmod(&self.file, mode | PRIVATE);
         }
-        Ok(Folder::new(file, false))
     }
 
     /// Opens the directory at a path in this one.
@@ -91,6 +103,7 @@ impl Folder {
                 file: Arc::new(file),
                 is_new: false,
                 hands_down_acls: false,
+                names: Arc::default(),
             };
         }
         Ok(folder)
@@ -104,6 +117,16 @@ impl Folder {
     /// What has a name in this directory. A link is not followed.
     pub(super) fn look(&self, name: &OsStr) -> Result<Stat, Errno> {
         statat(&self.file, name, AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// Whether the directory lists this very name. If it does not, and something has the name, then
+    /// the file system takes the name of something else for the same: `a` for `A`, for example.
+    ///
+    /// The directory is listed once. So a name that has come since counts as another one.
+    pub(super) fn lists(&self, name: &OsStr) -> bool {
+        // Inodes tell nothing here: some file systems number a file anew each time.
+        let names = self.names.get_or_init(|| names(self.as_fd()).ok());
+        names.as_ref().is_none_or(|names| names.contains(name))
     }
 
     /// The number of the file system that the directory is on.
@@ -120,4 +143,16 @@ impl Folder {
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+/// The names in a directory.
+pub(super) fn names(folder: BorrowedFd<'_>) -> Result<BTreeSet<OsString>, Errno> {
+    let mut names = BTreeSet::new();
+    for entry in Dir::read_from(folder)? {
+        let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
+        if name != "." && name != ".." {
+            names.insert(name);
+        }
+    }
+    Ok(names)
 }

@@ -86,6 +86,7 @@ impl Extraction<'_> {
         if FileType::from_raw_mode(found.st_mode) != FileType::Directory {
             return Err(MakeError::Entry(exists(path, NO_DIRECTORY)));
         }
+        place.check_name()?;
         let times = self.file_systems.get(&found.st_dev);
         let times = times.map_or(Times::ALL, |file_system| file_system.times);
         if !allows_existing && !times.has_time(&found, node.metadata.mtime) {
@@ -111,7 +112,10 @@ impl Extraction<'_> {
             self.unfinished.note_made(place.path)?;
         }
         match place.folder.make(place.name()) {
-            Err(Errno::EXIST) if allows_existing => Ok((open(place)?, false)),
+            Err(Errno::EXIST) if allows_existing => {
+                place.check_name()?;
+                Ok((open(place)?, false))
+            }
             Err(error) => {
                 if !allows_existing {
                     self.unfinished.note_not_made(place.path)?;

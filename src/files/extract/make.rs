@@ -134,7 +134,8 @@ fn what_came_of(error: Errno, place: &Place<'_>, name: &OsStr) -> Errno {
 /// before its removal.
 fn look_again(place: &Place<'_>) -> Result<Option<Stat>, MakeError> {
     let found = place.look()?;
-    if !place.is_own || !found.as_ref().is_some_and(is_empty_file) {
+    let is_left = found.as_ref().is_some_and(is_empty_file) && place.folder.lists(place.name());
+    if !place.is_own || !is_left {
         return Ok(found);
     }
     let removed = unlinkat(place.fd(), place.name(), AtFlags::empty());

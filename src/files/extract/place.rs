@@ -3,10 +3,9 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::BorrowedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, renameat, statat, unlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
 use crate::error::Error;
@@ -80,7 +79,7 @@ impl<'a> Place<'a> {
         if self.folder.is_new {
             return Ok(None);
         }
-        match statat(self.fd(), self.name(), AtFlags::SYMLINK_NOFOLLOW) {
+        match self.folder.look(self.name()) {
             Ok(found) => Ok(Some(found)),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(self.not_made(error)),
@@ -106,8 +105,7 @@ impl<'a> Place<'a> {
     pub(super) fn check_replaces(&self, found: &Stat) -> Result<(), MakeError> {
         let is_directory = FileType::from_raw_mode(found.st_mode) == FileType::Directory;
         match self.replaces && !is_directory {
-            true if self.has_another_name() => Err(MakeError::Entry(exists(self.path, OTHER_NAME))),
-            true => Ok(()),
+            true => self.check_name(),
             false if is_directory => Err(MakeError::Entry(exists(
                 self.path,
                 "a directory is never replaced",
@@ -116,22 +114,13 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Whether what is there has another name, which the file system takes for the same: it may be
+    /// Fails if what is there has another name, which the file system takes for the same: it may be
     /// another entry, such as `a` in the place of `A`.
-    fn has_another_name(&self) -> bool {
-        let name = self.name().as_bytes();
-        // Listing a folder takes long if it is large, so this looks first whether names can differ.
-        // Inodes tell nothing here: some file systems number a file anew each time.
-        let other: Vec<u8> = name.iter().map(swap_case).collect();
-        let is_there = || statat(self.fd(), other.as_slice(), AtFlags::SYMLINK_NOFOLLOW).is_ok();
-        if other != name && !is_there() {
-            return false;
+    pub(super) fn check_name(&self) -> Result<(), MakeError> {
+        match self.folder.lists(self.name()) {
+            true => Ok(()),
+            false => Err(MakeError::Entry(exists(self.path, OTHER_NAME))),
         }
-        let Ok(entries) = Dir::read_from(self.fd()) else {
-            return false;
-        };
-        let mut names = entries.filter_map(Result::ok);
-        !names.any(|entry| entry.file_name().to_bytes() == name)
     }
 
     pub(super) fn exists(&self) -> MakeError {
@@ -215,13 +204,5 @@ impl<'a> Place<'a> {
                 file.map_err(|_| self.not_made(error)).map(|_| false)
             }
         }
-    }
-}
-
-/// An ASCII letter in its other case; another byte itself.
-fn swap_case(byte: &u8) -> u8 {
-    match byte.is_ascii_lowercase() {
-        true => byte.to_ascii_uppercase(),
-        false => byte.to_ascii_lowercase(),
     }
 }

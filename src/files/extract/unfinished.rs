@@ -9,12 +9,11 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, fsync, openat, statat, unlinkat,
-};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, fsync, openat, statat, unlinkat};
 use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::extract::folders::names;
 
 /// The name of the file.
 pub(super) const UNFINISHED: &str = ".chunk-restore-unfinished";
@@ -120,8 +119,10 @@ impl Unfinished {
                 (contents, false)
             }
             None => {
+                let mut foreign = names(folder).map_err(failed)?;
+                foreign.remove(OsStr::new(UNFINISHED));
                 let mut contents = Contents {
-                    foreign: names(folder).map_err(failed)?,
+                    foreign,
                     ..Contents::default()
                 };
                 if is_made {
@@ -298,18 +299,6 @@ fn write(file: &mut File, text: &[u8]) -> Result<(), Errno> {
         file.sync_all()
     };
     write().map_err(|error| errno(&error))
-}
-
-/// The names in a folder.
-fn names(folder: BorrowedFd<'_>) -> Result<BTreeSet<OsString>, Errno> {
-    let mut names = BTreeSet::new();
-    for entry in Dir::read_from(folder)? {
-        let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
-        if name != "." && name != ".." && name != UNFINISHED {
-            names.insert(name);
-        }
-    }
-    Ok(names)
 }
 
 #[cfg(test)]
