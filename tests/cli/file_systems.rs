@@ -212,3 +212,29 @@ fn root_of_a_user_namespace_gets_what_the_namespace_allows() {
     let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(home.path("out/su")).unwrap());
     assert_eq!(mode & 0o7777, 0o755, "the rights of the wrong user");
 }
+
+#[test]
+fn the_owner_of_a_folder_that_may_not_be_written_to_runs_the_same_command_again() {
+    if !has(&["unshare"]) {
+        return;
+    }
+    let home = Home::new();
+    // Nobody is root in a namespace that has no users.
+    if !shell(&home, "unshare -U true").0 {
+        skip("no user namespace can be made");
+        return;
+    }
+    let mut tree = tree();
+    tree.meta.mode = 0o555;
+    made(&home, &tree, &Layout::v1());
+    let program = home.command("").get_program().to_owned();
+    for summary in [": 3 files with ", ", 3 kept"] {
+        let mut command = Command::new("unshare");
+        command.arg("-U").arg(&program);
+        command.args("files host/made root.pxar out --repository ./store".split(' '));
+        let told = finish(command.current_dir(home.path(""))).expect(0);
+        assert!(told.text().contains(summary), "{}", told.text());
+        let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(home.path("out")).unwrap());
+        assert_eq!(mode & 0o7777, 0o555);
+    }
+}

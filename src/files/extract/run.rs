@@ -72,8 +72,15 @@ impl<'a> Extraction<'a> {
             let message = format!("the folder {} can't be made or opened", folder.display());
             Error::new(ErrorKind::Target, message).because(std::io::Error::from(error))
         })?;
+        if options.selection.is_all() {
+            // It gets the properties of the archive's root in the end.
+            target.let_owner_in();
+        }
         let identity = tree.identity();
         let mut unfinished = Unfinished::begin(target.as_fd(), target.is_new, folder, &identity)?;
+        if unfinished.has_made_folder() {
+            target.let_owner_in();
+        }
         let temporaries = temporaries(tree);
         let naming = Naming::of(target.as_fd(), &format!("{temporaries}-0"));
         let attributes = Attributes::new(options.wanted);
