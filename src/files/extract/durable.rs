@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::fs::syncfs;
+use rustix::fs::{fsync, syncfs};
+use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::extract::pending::Sealing;
@@ -57,10 +58,17 @@ impl Extraction<'_> {
         done.fatal.take().map_or(Ok(()), Err)
     }
 
-    /// Makes durable what was written.
+    /// Makes durable what was written. The program behind a FUSE file system does not hear of
+    /// `syncfs`, and syncs its disk when one of its folders is synced.
     pub(super) fn sync(&self) -> Result<()> {
         for file_system in self.file_systems.values() {
-            syncfs(file_system.folder.as_fd()).map_err(|error| {
+            let folder = file_system.folder.as_fd();
+            let synced = syncfs(folder).and_then(|()| match fsync(folder) {
+                // Some file systems can't sync a folder.
+                Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::ISDIR) => Ok(()),
+                synced => synced,
+            });
+            synced.map_err(|error| {
                 let message = "the data that was written can't be made durable";
                 Error::new(ErrorKind::Target, message).because(std::io::Error::from(error))
             })?;
