@@ -7,11 +7,13 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 use testkit::pxar::{Layout, Node, Tree, assert_same, describe, describe_folder, encode};
 use testkit::{Folder, PbsServer, S3Options, S3Server, SnapshotBuilder, SnapshotInfo};
 
 use crate::home::{Home, Run, copy_folder, events, finish, golden};
+use crate::interrupt::{NEVER, within};
 use crate::running::{is_root, skip};
 
 /// The datastore of file archives, with the key of those that are encrypted.
@@ -241,6 +243,13 @@ fn the_prelude_goes_to_a_file() {
     assert_eq!(fs::read(home.path("prelude")).unwrap(), b"mine");
     home.run(&format!("{command} {user} --overwrite")).expect(0);
     assert_eq!(fs::read_to_string(home.path("prelude")).unwrap(), prelude);
+    // Whoever opens this waits for a writer.
+    mknodat(CWD, home.path("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+    let to_pipe = format!("{command} {user}").replace("prelude ", "pipe ");
+    let home = within(NEVER, move || {
+        home.run(&to_pipe).expect(8).says("pipe exists already");
+        home
+    });
 
     let whole = command
         .replace("host/split", "host/files")
