@@ -240,7 +240,7 @@ impl Target for FileTarget {
             match fallocate(&file, FallocateFlags::empty(), 0, len) {
                 // The file system can't reserve room: the file gets it as it is written.
                 Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
-                Err(error) => return Err(self.output.explain(error.into())),
+                Err(error) => return Err(self.output.fail(error.into())),
             }
         }
         Ok(())

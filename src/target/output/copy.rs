@@ -20,10 +20,11 @@ impl Output {
         let end = self.offset + len;
         let mut piece = vec![0; PIECE.min(len) as usize];
         while self.offset < end {
-            let data = next_data(from, self.offset)?.unwrap_or(end).min(end);
+            let data = next_data(from, self.offset).map_err(|error| self.fail(error))?;
+            let data = data.unwrap_or(end).min(end);
             self.write_zeros(data - self.offset)?;
             let piece = &mut piece[..PIECE.min(end - data) as usize];
-            FileExt::read_exact_at(from, piece, data)?;
+            FileExt::read_exact_at(from, piece, data).map_err(|error| self.fail(error))?;
             self.write(piece)?;
         }
         Ok(())
@@ -64,7 +65,9 @@ impl Output {
             return Ok((0, end - from));
         }
         if !self.data.contains(&from) {
-            let data = next_data(&self.file, from)?.unwrap_or(end).min(end);
+            let data = next_data(&self.file, from);
+            let data = data.map_err(|error| self.fail(error))?;
+            let data = data.unwrap_or(end).min(end);
             let hole = match seek(&self.file, SeekFrom::Hole(data)) {
                 Ok(hole) if hole > data => hole,
                 _ => end,
@@ -88,7 +91,7 @@ impl Output {
                 Ok(0) | Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::XDEV) => break,
                 Ok(copied) => left -= copied as u64,
                 Err(Errno::INTR) => {}
-                Err(error) => return Err(self.explain(error.into())),
+                Err(error) => return Err(self.fail(error.into())),
             }
         }
         // The kernel copies through the page cache, where the file system can't share blocks.

@@ -232,13 +232,19 @@ impl Output {
     pub(super) fn sync(&mut self) -> io::Result<()> {
         self.end_writes();
         self.check()?;
-        self.file.sync_all().map_err(|error| self.explain(error))?;
+        let synced = self.file.sync_all();
+        synced.map_err(|error| self.fail(error))?;
         self.flush.forget_rest(&self.file, self.offset);
         Ok(())
     }
 
-    pub(super) fn explain(&self, error: io::Error) -> io::Error {
-        self.explain_at(error, self.offset)
+    /// Waits for all writes, so that it is known how much is written. Returns the failure of the
+    /// first of them that has failed; else that of the next bytes, which have this error.
+    pub(super) fn fail(&mut self, error: io::Error) -> io::Error {
+        match self.wait_before(u64::MAX) {
+            Ok(()) => self.explain_at(error, self.offset),
+            Err(earlier) => earlier,
+        }
     }
 
     fn explain_at(&self, error: io::Error, offset: u64) -> io::Error {
@@ -284,12 +290,8 @@ impl Output {
     fn put_at(&mut self, data: &[u8], offset: u64) -> io::Result<()> {
         self.is_changed = true;
         self.wait_for_shared_pages(offset, offset + data.len() as u64);
-        let Err(error) = self.handle.write_all(data, offset) else {
-            return Ok(());
-        };
-        // A write before this one may have failed too.
-        self.wait_before(u64::MAX)?;
-        Err(self.explain(error))
+        let written = self.handle.write_all(data, offset);
+        written.map_err(|error| self.fail(error))
     }
 
     /// Makes sure that these bytes are zeros.
@@ -316,8 +318,8 @@ impl Output {
     fn punch(&mut self, from: u64, end: u64) -> io::Result<bool> {
         if self.can_punch {
             self.is_changed = true;
-            self.can_punch =
-                punch(&self.file, from, end - from).map_err(|error| self.explain(error))?;
+            let punched = punch(&self.file, from, end - from);
+            self.can_punch = punched.map_err(|error| self.fail(error))?;
         }
         if !self.can_punch && self.zeros == Zeros::Punch {
             let message = "it can make no holes: choose another way for zeros";
@@ -336,7 +338,8 @@ impl Output {
         while offset < end {
             let len = most.min(end - offset) as usize;
             if !is_blind {
-                self.handle.read_exact_at(&mut held[..len], offset)?;
+                let read = self.handle.read_exact_at(&mut held[..len], offset);
+                read.map_err(|error| self.fail(error))?;
             }
             if is_blind || !are_zeros(&held[..len]) {
                 self.put_at(&ZEROS.0[..len], offset)?;
@@ -356,15 +359,39 @@ mod tests {
     #[test]
     fn what_is_left_is_told_only_where_it_is_known() {
         let mut output = Output::file(Arc::new(tempfile::tempfile().unwrap()));
-        let full = |output: &Output| output.explain(Errno::NOSPC.into()).to_string();
+        let full = |output: &mut Output| output.fail(Errno::NOSPC.into()).to_string();
         output.begin(100, 0);
         output.write(&[1; 60]).unwrap();
         assert_eq!(
-            full(&output),
+            full(&mut output),
             "no space is left, and 40 of 100 bytes were still to come"
         );
         // Which bytes before the offset were written is not known any more.
         output.seek(90);
-        assert_eq!(full(&output), "no space is left for all of the 100 bytes");
+        let told = full(&mut output);
+        assert_eq!(told, "no space is left for all of the 100 bytes");
+    }
+
+    #[test]
+    fn a_failure_comes_after_the_end_of_all_writes_and_behind_what_they_have_written() {
+        const LEN: usize = 16 << 20;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(3 * LEN as u64).unwrap();
+        // Direct writes have a file of their own, so that all others fail.
+        let mut output = Output::file(Arc::new(File::open(file.path()).unwrap()));
+        output.begin(3 * LEN as u64, 3 * LEN as u64);
+        let mut given = 0;
+        for _ in 0..2 {
+            let mut buffer = crate::memory::Buffer::new();
+            buffer.space(LEN).fill(7);
+            let data = ChunkData::from(buffer);
+            if output.handle.takes_directly(&data, given) {
+                output.write_behind(data).unwrap();
+                given += LEN as u64;
+            }
+        }
+        let error = output.write_zeros(LEN as u64).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::BADF.raw_os_error()));
+        assert_eq!(output.written(given), given);
     }
 }
