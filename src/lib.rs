@@ -111,8 +111,8 @@
 //!   An archive that is encrypted by its manifest takes encrypted chunks only, any other archive only
 //!   plain chunks.
 //! - A restore ends within a second after [`Cancel::cancel`], unless the file system holds it up. Its
-//!   threads have ended when it returns. A panic in a target, a backend or an observer is raised
-//!   again on the calling thread.
+//!   threads have ended when it returns; those of a target that was not finished end when the target
+//!   is dropped. A panic in a target, a backend or an observer is raised again on the calling thread.
 //! - Errors, `Debug` and logs show no secrets, not even at trace level. Nothing that a server, a file
 //!   or a user says makes the library panic.
 //!

@@ -170,8 +170,8 @@ impl fmt::Display for Report {
 pub enum Event<'a> {
     /// After every commit, and at least once a second.
     Progress(&'a Report),
-    /// The chunk with this digest was fetched, was verified, and is committed. A chunk that occurs
-    /// several times in an archive is usually fetched once.
+    /// The chunk with this digest was fetched, was verified, and was given to the target, which may
+    /// still be writing it. A chunk that occurs several times in an archive is usually fetched once.
     Fetched(&'a Digest),
     /// A chunk is requested again because of this error.
     Retried(&'a Error),

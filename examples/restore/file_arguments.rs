@@ -105,7 +105,7 @@ pub(crate) struct FilesArguments {
     pub(crate) format: Option<PackFormat>,
     /// Extract into folders that exist
     ///
-    /// Without this, only DIR itself may exist, or what an unfinished extraction has made.
+    /// Without this, only DIR itself may exist, and what an earlier extraction has made.
     #[arg(long)]
     pub(crate) allow_existing_dirs: bool,
     /// Let regular files replace what exists; --overwrite stands for this and the next two

@@ -133,8 +133,9 @@ fn a_restore_leaves_the_page_cache_to_others_unless_it_is_told_to_use_it() {
         return;
     };
     assert!(held < MIB, "{held} bytes of it are in the page cache");
+    // The kernel takes some of it where it is short of memory.
     let others = cached(&path("buffered")).unwrap();
-    assert!(others >= 24 * MIB, "{others} bytes of the other are left");
+    assert!(others >= 12 * MIB, "{others} bytes of the other are left");
     assert!(fs::read(path("direct")).unwrap() == bytes(&image));
 }
 
