@@ -135,7 +135,8 @@ impl Extraction<'_> {
         is_file && mtime_of(found) == self.common.not_durable
     }
 
-    /// Whether a file that is there is the archive's: by its length and time, or by its bytes.
+    /// Whether a file that is there is the archive's: by its length and time, or by its bytes. A file
+    /// with another name, which the file system takes for the same, may be another one's.
     pub(super) fn is_whole(
         &mut self,
         found: &Stat,
@@ -146,7 +147,8 @@ impl Extraction<'_> {
     ) -> Result<bool> {
         let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
         let has_len = u64::try_from(found.st_size).is_ok_and(|found| found == len);
-        if !is_file || !has_len || !place.times.has_time(found, file.metadata.mtime) {
+        let has_time = place.times.has_time(found, file.metadata.mtime);
+        if !is_file || !has_len || !has_time || !place.folder.lists(place.name()) {
             return Ok(false);
         }
         if !self.options.verify {
