@@ -1,23 +1,22 @@
 //! Which chunks a drill verifies: those of the sample that the record lacks.
 
-use chunk_restore::{Digest, Report};
+use chunk_restore::{Digest, Sample};
 
-use crate::drill_arguments::Verify;
+use crate::due::Due;
 use crate::failure::Failure;
 use crate::record::Record;
-use crate::verified_table::{Mark, Table};
+use crate::verified_table::{Mark, Table, short};
 
 /// Which chunks are verified.
-pub(crate) struct Chosen<'a> {
-    pub(crate) today: u16,
-    pub(crate) max_age: u16,
+pub(crate) struct Chosen {
+    pub(crate) due: Due,
     pub(crate) takes_all: bool,
-    pub(crate) verify: &'a Verify,
+    pub(crate) sample: Option<Sample>,
     pub(crate) record: Option<Record>,
     pub(crate) table: Table,
 }
 
-impl Chosen<'_> {
+impl Chosen {
     pub(crate) fn choose(&mut self, digest: &Digest) -> bool {
         if self.takes_all {
             return true;
@@ -25,10 +24,10 @@ impl Chosen<'_> {
         let (day, mark) = match self.table.get(digest) {
             Some((_, Mark::Chosen | Mark::Lost)) => return true,
             Some((_, Mark::Fresh | Mark::NotChosen | Mark::Verified)) => return false,
-            Some((day, Mark::Earlier)) if is_fresh(day, self.today, self.max_age) => {
+            Some((day, Mark::Earlier)) if self.due.is_fresh(&short(digest), day) => {
                 (day, Mark::Fresh)
             }
-            _ => match self.verify.sample {
+            _ => match self.sample {
                 Some(sample) if !sample.contains(digest) => (0, Mark::NotChosen),
                 _ => (0, Mark::Chosen),
             },
@@ -37,34 +36,28 @@ impl Chosen<'_> {
         mark == Mark::Chosen
     }
 
+    /// Records a chunk that is right. A chunk that was lost a moment ago, in another snapshot, stays
+    /// lost: the next run looks at it again.
     pub(crate) fn record(&mut self, digest: &Digest) {
-        if self.takes_all {
+        if self.takes_all || matches!(self.table.get(digest), Some((_, Mark::Lost))) {
             return;
         }
-        self.table.set(digest, self.today, Mark::Verified);
+        self.table.set(digest, self.due.today, Mark::Verified);
         if let Some(record) = &mut self.record {
-            let (today, max_age) = (self.today, self.max_age);
-            record.save_now_and_then(&mut self.table, |day| is_fresh(day, today, max_age));
+            record.save_now_and_then(&mut self.table, self.due);
         }
     }
 
-    pub(crate) fn lose(&mut self, report: &Report) {
-        for damage in report.damage.iter().filter(|_| !self.takes_all) {
-            self.table.set(&damage.digest, 0, Mark::Lost);
+    pub(crate) fn lose(&mut self, digest: &Digest) {
+        if !self.takes_all {
+            self.table.set(digest, 0, Mark::Lost);
         }
     }
 
     pub(crate) fn save(&mut self) -> Result<(), Failure> {
-        let (today, max_age) = (self.today, self.max_age);
         match &mut self.record {
-            Some(record) => record.save(&mut self.table, |day| is_fresh(day, today, max_age)),
+            Some(record) => record.save(&mut self.table, self.due),
             None => Ok(()),
         }
     }
-}
-
-/// Whether a chunk that was verified on that day need not be verified. A day in the future comes
-/// from a clock that was wrong.
-fn is_fresh(day: u16, today: u16, max_age: u16) -> bool {
-    today.checked_sub(day).is_some_and(|age| age < max_age)
 }

@@ -1,7 +1,7 @@
 //! What a drill looks at and what it found: the facts for its reports.
 
 use chunk_restore::format::Namespace;
-use chunk_restore::{Damage, Report, Sample, Snapshot};
+use chunk_restore::{Damage, Event, Report, Sample, Snapshot};
 use jiff::Timestamp;
 use nix::unistd::{Uid, User};
 use serde_json::Value;
@@ -56,11 +56,21 @@ pub(crate) struct Checked {
     pub(crate) failure: Option<Told>,
 }
 
-/// An archive or small file of a snapshot.
-#[derive(Debug)]
+/// An archive or small file of a snapshot, with what was found as far as the verification came.
+#[derive(Debug, Default)]
 pub(crate) struct Part {
     pub(crate) name: String,
-    pub(crate) report: Report,
+    pub(crate) len: u64,
+    pub(crate) skipped: u64,
+    pub(crate) zeros: u64,
+    pub(crate) chunks: u64,
+    /// The size of the blobs that were read. A small file has none.
+    pub(crate) bytes_read: u64,
+    pub(crate) seconds: f64,
+    /// How many chunks are lost.
+    pub(crate) lost: usize,
+    /// The first lost chunks: those that reports name.
+    pub(crate) damage: Vec<Damage>,
     /// Why it is not all right.
     pub(crate) failure: Option<Told>,
 }
@@ -105,22 +115,28 @@ impl Drill {
         }
     }
 
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.snapshots.iter().any(Checked::is_damaged)
+    }
+
     pub(crate) fn bytes_read(&self) -> u64 {
         self.snapshots.iter().map(Checked::bytes_read).sum()
     }
 
-    /// The share of all chunks that this run or a late one looked at.
-    pub(crate) fn share(&self) -> f64 {
-        match self.counts.all() {
-            0 => 1.0,
-            all => self.counts.covered() as f64 / all as f64,
-        }
+    /// The share of all chunks that this run or a late one looked at. It is not known of a drill that
+    /// ended early, since other archives may have more chunks, nor where no chunk was met.
+    pub(crate) fn share(&self) -> Option<f64> {
+        let all = self.counts.all();
+        let is_known = self.failure.is_none() && all > 0;
+        is_known.then(|| self.counts.covered() as f64 / all as f64)
     }
 
-    /// For some numbers of bad chunks, the chance that the drill met none of them.
+    /// For some numbers of bad chunks, the chance that the drill met none of them, if the share is
+    /// known.
     pub(crate) fn chances(&self) -> impl Iterator<Item = (u64, f64)> {
         let (all, covered) = (self.counts.all(), self.counts.covered());
-        let numbers = BAD_CHUNKS.into_iter().filter(move |bad| *bad <= all);
+        let most = self.share().map_or(0, |_| all);
+        let numbers = BAD_CHUNKS.into_iter().filter(move |bad| *bad <= most);
         numbers.map(move |bad| (bad, chance_to_miss(all, covered, bad)))
     }
 }
@@ -178,14 +194,18 @@ impl Checked {
     }
 
     pub(crate) fn bytes_read(&self) -> u64 {
-        self.archives.iter().map(|part| part.bytes_read()).sum()
+        self.archives.iter().map(|part| part.bytes_read).sum()
     }
 
     pub(crate) fn lost(&self) -> usize {
-        self.archives
-            .iter()
-            .map(|part| part.report.damage.len())
-            .sum()
+        self.archives.iter().map(|part| part.lost).sum()
+    }
+
+    /// Whether any of its stored data is damaged, missing or unreadable.
+    fn is_damaged(&self) -> bool {
+        let told = self.archives.iter().map(|part| &part.failure);
+        let mut told = told.chain([&self.failure]).flatten();
+        self.lost() > 0 || told.any(|told| told.exit == Exit::Integrity)
     }
 
     pub(crate) fn is_right(&self) -> bool {
@@ -194,23 +214,39 @@ impl Checked {
 }
 
 impl Part {
-    /// The size of the blobs that were read. A small file has none.
-    pub(crate) fn bytes_read(&self) -> u64 {
-        self.report.fetched
+    pub(crate) fn named(name: &str) -> Part {
+        Part {
+            name: name.to_owned(),
+            ..Part::default()
+        }
     }
 
-    /// The lost chunks that reports name.
-    pub(crate) fn named_damage(&self) -> &[Damage] {
-        let damage = &self.report.damage;
-        &damage[..damage.len().min(DAMAGE_MAX)]
+    pub(crate) fn observe(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Progress(report) => self.take(report),
+            Event::Lost(damage) => {
+                self.lost += 1;
+                if self.damage.len() < DAMAGE_MAX {
+                    self.damage.push((*damage).clone());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes the figures of a report; its damage was told by events.
+    pub(crate) fn take(&mut self, report: &Report) {
+        (self.len, self.skipped, self.zeros) = (report.len, report.skipped, report.zeros);
+        (self.chunks, self.bytes_read) = (report.chunks, report.fetched);
+        self.seconds = report.elapsed.as_secs_f64();
     }
 
     /// A line for each lost chunk that is named, and one for the others.
     pub(crate) fn damage_lines(&self) -> String {
-        let mut text: String = (self.named_damage().iter())
+        let mut text: String = (self.damage.iter())
             .map(|damage| damage::text(damage) + "\n")
             .collect();
-        let more = self.report.damage.len() - self.named_damage().len();
+        let more = self.lost - self.damage.len();
         if more > 0 {
             text += &format!("and {more} more\n");
         }

@@ -29,10 +29,12 @@ pub(crate) struct Verify {
     pub(crate) sample: Option<Sample>,
     /// Verify only chunks that no run with this record has verified lately; the file is made if there is none
     ///
+    /// A chunk is due again after half of --max-age at the earliest; its digest says on which day.
+    ///
     /// It is for you alone (mode 0600), and for one place. No other run can use it meanwhile.
     #[arg(long, value_name = "STATE")]
     pub(crate) new_only: Option<PathBuf>,
-    /// After how many days chunks of the record are verified again
+    /// After how many days, at the latest, a chunk of the record is verified again
     #[arg(long, value_name = "DAYS", default_value_t = 30, requires = "new_only",
         value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub(crate) max_age: u16,

@@ -86,7 +86,6 @@ fn snapshot(checked: &Checked) -> Value {
 }
 
 fn part(part: &Part) -> Value {
-    let report = &part.report;
     let result = match &part.failure {
         None => "ok",
         Some(Told {
@@ -98,14 +97,14 @@ fn part(part: &Part) -> Value {
     json!({
         "name": part.name,
         "result": result,
-        "len": report.len,
-        "skipped": report.skipped,
-        "zeros": report.zeros,
-        "chunks": report.chunks,
-        "bytes_read": part.bytes_read(),
-        "seconds": report.elapsed.as_secs_f64(),
-        "lost": report.damage.len(),
-        "damage": part.named_damage().iter().map(damage::json).collect::<Vec<_>>(),
+        "len": part.len,
+        "skipped": part.skipped,
+        "zeros": part.zeros,
+        "chunks": part.chunks,
+        "bytes_read": part.bytes_read,
+        "seconds": part.seconds,
+        "lost": part.lost,
+        "damage": part.damage.iter().map(damage::json).collect::<Vec<_>>(),
         "error": part.failure.as_ref().map(|told| &told.facts),
     })
 }
@@ -136,13 +135,13 @@ pub(crate) fn text(drill: &Drill) -> String {
     let (read, seconds) = (Size::of(drill.bytes_read()), drill.seconds);
     let speed = mib_per_second(drill);
     text += &format!("\nread {read} in {seconds:.1} s ({speed:.1} MiB/s)");
-    if counts.covered() < counts.all() {
+    if let Some(share) = drill.share().filter(|share| *share < 1.0) {
         let chances: Vec<String> = (drill.chances())
             .map(|(bad, chance)| format!("{} for {bad}", percent(chance)))
             .collect();
         text += &format!(
             "\n{} of the chunks of these snapshots were looked at; the chance to have missed bad ones: {}",
-            percent(drill.share()),
+            percent(share),
             chances.join(", "),
         );
     }

@@ -1,7 +1,7 @@
 //! The report of a drill as JUnit XML: a test suite for each snapshot, a test case for each of its
 //! files.
 
-use std::io;
+use std::{io, iter};
 
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
@@ -18,10 +18,8 @@ pub(crate) const BEGINS: &str =
 pub(crate) fn file(drill: &Drill) -> io::Result<String> {
     let mut xml = Xml::new_with_indent(Vec::new(), b' ', 2);
     xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
-    let all = Tally::of(
-        drill.snapshots.iter().flat_map(cases),
-        drill.failure.is_some(),
-    );
+    let run = iter::once(run_case(drill));
+    let all = Tally::of(run.chain(drill.snapshots.iter().flat_map(cases)));
     xml.create_element("testsuites")
         .with_attribute(("name", "chunk-restore verify"))
         .with_attributes(all.attributes(drill.seconds).iter().map(pair))
@@ -38,16 +36,21 @@ pub(crate) fn file(drill: &Drill) -> io::Result<String> {
 
 type Xml = Writer<Vec<u8>>;
 
-/// A test case: its name, how long it took, and what is wrong.
+/// A test case: its name, how long it took, what is wrong, and the archive or small file.
 type Case<'a> = (&'a str, f64, Option<&'a Told>, Option<&'a Part>);
 
 fn cases(checked: &Checked) -> impl Iterator<Item = Case<'_>> {
     let open = ("manifest", 0.0, checked.failure.as_ref(), None);
-    let parts = checked.archives.iter().map(|part| {
-        let seconds = part.report.elapsed.as_secs_f64();
-        (&*part.name, seconds, part.failure.as_ref(), Some(part))
-    });
-    std::iter::once(open).chain(parts)
+    let parts = checked
+        .archives
+        .iter()
+        .map(|part| (&*part.name, part.seconds, part.failure.as_ref(), Some(part)));
+    iter::once(open).chain(parts)
+}
+
+/// The test case of the run as a whole.
+fn run_case(drill: &Drill) -> Case<'_> {
+    ("run", drill.seconds, drill.failure.as_ref(), None)
 }
 
 /// How many test cases there are, and how many of them are not all right.
@@ -60,12 +63,8 @@ struct Tally {
 
 impl Tally {
     /// Damage is a failure, as JUnit calls it; whatever kept a file from being verified is an error.
-    fn of<'a>(cases: impl Iterator<Item = Case<'a>>, has_ended_early: bool) -> Tally {
-        let mut tally = Tally {
-            tests: 1,
-            errors: u64::from(has_ended_early),
-            ..Tally::default()
-        };
+    fn of<'a>(cases: impl Iterator<Item = Case<'a>>) -> Tally {
+        let mut tally = Tally::default();
         for (_, _, told, _) in cases {
             tally.tests += 1;
             match told.map(|told| told.exit) {
@@ -89,48 +88,33 @@ impl Tally {
 
 /// The suite for the run as a whole, with the facts that hold for all snapshots.
 fn write_run(xml: &mut Xml, drill: &Drill) -> io::Result<()> {
-    let tally = Tally::of(std::iter::empty(), drill.failure.is_some());
+    let run = run_case(drill);
+    let tally = Tally::of(iter::once(run));
+    let counts = drill.counts;
     let mut facts = vec![
-        ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-        ("user".to_owned(), drill.user.clone()),
-        ("place".to_owned(), drill.place.clone()),
-        ("namespace".to_owned(), drill.namespace.clone()),
-        ("result".to_owned(), result(drill).to_owned()),
-        ("exit_code".to_owned(), (drill.exit as u8).to_string()),
-        ("chunks".to_owned(), drill.counts.all().to_string()),
-        (
-            "chunks_verified".to_owned(),
-            drill.counts.verified.to_string(),
-        ),
-        (
-            "chunks_verified_before".to_owned(),
-            drill.counts.fresh.to_string(),
-        ),
-        ("chunks_lost".to_owned(), drill.counts.lost.to_string()),
-        ("share".to_owned(), drill.share().to_string()),
-        ("bytes_read".to_owned(), drill.bytes_read().to_string()),
-        (
-            "mib_per_second".to_owned(),
-            format!("{:.1}", mib_per_second(drill)),
+        fact("version", env!("CARGO_PKG_VERSION")),
+        fact("user", &drill.user),
+        fact("place", &drill.place),
+        fact("namespace", &drill.namespace),
+        fact("result", result(drill)),
+        fact("exit_code", drill.exit as u8),
+        fact("chunks", counts.all()),
+        fact("chunks_verified", counts.verified),
+        fact("chunks_verified_before", counts.fresh),
+        fact("chunks_lost", counts.lost),
+        fact("bytes_read", drill.bytes_read()),
+        fact(
+            "mib_per_second",
+            format_args!("{:.1}", mib_per_second(drill)),
         ),
     ];
+    facts.extend(drill.share().map(|share| fact("share", share)));
+    facts.extend(drill.sample.map(|sample| fact("sample", sample)));
+    facts.extend(drill.max_age_days.map(|days| fact("max_age_days", days)));
     facts.extend(
-        drill
-            .sample
-            .map(|sample| ("sample".to_owned(), sample.to_string())),
+        (drill.chances())
+            .map(|(bad, chance)| fact(&format!("chance_to_miss_{bad}_bad_chunks"), chance)),
     );
-    facts.extend(
-        drill
-            .max_age_days
-            .map(|days| ("max_age_days".to_owned(), days.to_string())),
-    );
-    for (bad, chance) in drill.chances() {
-        facts.push((
-            format!("chance_to_miss_{bad}_bad_chunks"),
-            chance.to_string(),
-        ));
-    }
-    let run = ("run", drill.seconds, drill.failure.as_ref(), None);
     xml.create_element("testsuite")
         .with_attribute(("name", "drill"))
         .with_attributes(tally.attributes(drill.seconds).iter().map(pair))
@@ -145,16 +129,11 @@ fn write_run(xml: &mut Xml, drill: &Drill) -> io::Result<()> {
 
 fn write_suite(xml: &mut Xml, checked: &Checked) -> io::Result<()> {
     let seconds = cases(checked).map(|(_, seconds, ..)| seconds).sum();
-    let mut tally = Tally::of(cases(checked), false);
-    tally.tests -= 1;
+    let tally = Tally::of(cases(checked));
     let name = checked.full_name();
-    let mut facts = vec![("signature".to_owned(), checked.signature.to_owned())];
-    facts.extend(checked.key.clone().map(|key| ("key".to_owned(), key)));
-    facts.extend(
-        checked
-            .age_seconds
-            .map(|age| ("age_seconds".to_owned(), age.to_string())),
-    );
+    let mut facts = vec![fact("signature", checked.signature)];
+    facts.extend(checked.key.as_ref().map(|key| fact("key", key)));
+    facts.extend(checked.age_seconds.map(|age| fact("age_seconds", age)));
     xml.create_element("testsuite")
         .with_attribute(("name", &*clean(&name)))
         .with_attributes(tally.attributes(seconds).iter().map(pair))
@@ -163,6 +142,11 @@ fn write_suite(xml: &mut Xml, checked: &Checked) -> io::Result<()> {
             cases(checked).try_for_each(|case| write_case(xml, &name, case))
         })?;
     Ok(())
+}
+
+/// The name and the value of a property.
+fn fact(name: &str, value: impl ToString) -> (String, String) {
+    (name.to_owned(), value.to_string())
 }
 
 fn write_properties(xml: &mut Xml, facts: &[(String, String)]) -> io::Result<()> {

@@ -87,7 +87,10 @@ impl Metrics {
         );
         let help =
             "The share of the chunks that were looked at by the last drill or are in its record.";
-        self.one("covered_ratio", help, labels, drill.share());
+        self.head("covered_ratio", help);
+        if let Some(share) = drill.share() {
+            self.value("covered_ratio", labels, share);
+        }
         self.head(
             "missed_probability",
             "The chance that so many bad chunks were all missed.",
@@ -132,7 +135,10 @@ impl Metrics {
             "Lost chunks in the archives of the last snapshot of the group.",
         );
         for (checked, labels) in drill.snapshots.iter().zip(&labels) {
-            self.value("snapshot_lost_chunks", labels, checked.lost());
+            // Nothing is known of a snapshot that could not be opened.
+            if checked.name.is_some() {
+                self.value("snapshot_lost_chunks", labels, checked.lost());
+            }
         }
     }
 

@@ -120,10 +120,10 @@ impl Interrupt {
         self.0.is_heard.store(true, Ordering::SeqCst);
         // The lock is held to the end of the program if no restore runs, so that none can begin.
         let running = self.0.running.lock();
-        self.0.cancel.cancel();
         if *running == 0 {
             self.leave(Failure::interrupted());
         }
+        self.0.cancel.cancel();
         drop(running);
         self.leave_if_a_write_hangs();
         if let Some(output) = self.0.output.get() {

@@ -171,12 +171,12 @@ impl<'a> Job<'a> {
     }
 
     /// Fetches and checks the chunks that are chosen, and continues after damage, which is in the
-    /// report. Each chunk that was fetched and is right is given to `fetched`.
+    /// report. `observe` hears what happens.
     pub(crate) fn verify(
         &self,
         content: &Content,
         choose: impl FnMut(&Digest) -> bool,
-        mut fetched: impl FnMut(&Digest),
+        mut observe: impl FnMut(&Event<'_>),
     ) -> Result<Report, Failure> {
         let name = content.name();
         let _running = self.interrupt.run()?;
@@ -185,9 +185,7 @@ impl<'a> Job<'a> {
                 let mut progress = Progress::new(name, archive.index().len(), self.output);
                 let restore = self.restore.clone().salvage(true);
                 let verified = restore.verify_chosen(archive, choose, |event| {
-                    if let Event::Fetched(digest) = event {
-                        fetched(digest);
-                    }
+                    observe(&event);
                     progress.observe(&event);
                 });
                 drop(progress);

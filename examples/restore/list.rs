@@ -2,7 +2,7 @@
 //! of Proxmox VE.
 
 use chunk_restore::format::Manifest;
-use chunk_restore::{Datastore, Error, ErrorKind, Scope, Snapshot};
+use chunk_restore::{Datastore, Error, ErrorKind, OpenOptions, Scope, Snapshot};
 use serde_json::{Value, json};
 
 use crate::arguments::List;
@@ -28,10 +28,12 @@ pub(crate) fn run(list: &List, options: &Options, output: &Output) -> Result<Exi
     } else if let Some(name) = &list.snapshot {
         let keys = keys::load(options)?;
         let has_keys = keys.are_there();
-        let snapshot = place::snapshot_with(options, keys, name, output)?;
+        let opening = place::with_keys(options, keys);
+        let snapshot = place::snapshot_with(options, opening, name, output)?;
         archives(&snapshot, has_keys, output)?;
     } else if list.groups {
-        let (datastore, groups) = place::listing(options, output, Datastore::groups)?;
+        let (datastore, groups) =
+            place::listing(options, OpenOptions::new(), output, Datastore::groups)?;
         listing::groups(&groups, output)?;
         namespaces(&datastore, groups.is_empty(), output)?;
     } else {
@@ -41,7 +43,8 @@ pub(crate) fn run(list: &List, options: &Options, output: &Output) -> Result<Exi
 }
 
 fn snapshots(options: &Options, output: &Output) -> Result<(), Failure> {
-    let (datastore, mut snapshots) = place::listing(options, output, Datastore::snapshots)?;
+    let (datastore, mut snapshots) =
+        place::listing(options, OpenOptions::new(), output, Datastore::snapshots)?;
     let errors = datastore.describe(&mut snapshots);
     listing::snapshots(&snapshots, output)?;
     place::tell_passed_over(&datastore, None, output);

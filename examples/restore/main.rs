@@ -22,6 +22,7 @@ mod drill_files;
 mod drill_json;
 mod drill_junit;
 mod drill_metrics;
+mod due;
 mod entries;
 mod exit;
 mod extract;

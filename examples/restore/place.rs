@@ -16,47 +16,43 @@ use crate::repository::{Repository, given};
 use crate::storage;
 use crate::trust::{self, Known};
 
-/// Opens the datastore and lists something in it, for which no key is needed.
-pub(crate) fn listing<T>(
-    options: &Options,
-    output: &Output,
-    list: impl Fn(&Datastore) -> chunk_restore::Result<Vec<T>>,
-) -> Result<(Datastore, Vec<T>), Failure> {
-    let opened = first(options, chunk_restore::OpenOptions::new(), output, list)?;
-    Ok((opened.datastore, opened.first))
-}
-
 /// Opens a snapshot, with the keys that were given or found.
 pub(crate) fn snapshot(
     options: &Options,
     name: &str,
     output: &Output,
 ) -> Result<Snapshot, Failure> {
-    snapshot_with(options, keys::load(options)?, name, output)
+    let opening = with_keys(options, keys::load(options)?);
+    snapshot_with(options, opening, name, output)
 }
 
-/// Opens the datastore with these keys, and lists something in it.
-pub(crate) fn listing_with<T>(
+/// Opens the datastore, beginning with `opening`, and lists something in it.
+pub(crate) fn listing<T>(
     options: &Options,
-    keys: Keys,
+    opening: chunk_restore::OpenOptions,
     output: &Output,
     list: impl Fn(&Datastore) -> chunk_restore::Result<Vec<T>>,
 ) -> Result<(Datastore, Vec<T>), Failure> {
-    let opened = first(options, with_keys(options, keys), output, list)?;
+    let opened = first(options, opening, output, list)?;
     Ok((opened.datastore, opened.first))
 }
 
-/// Opens a snapshot of a datastore that is open already.
+/// Opens a snapshot of a datastore that is open already; `labels` are the names of its places.
 pub(crate) fn snapshot_of(
     datastore: &Datastore,
     name: &str,
     options: &Options,
+    labels: &[String],
+    output: &Output,
 ) -> Result<Snapshot, Failure> {
-    let opened = datastore.snapshot(name).map_err(Failure::from);
-    opened.map_err(|failure| advise_on_keys(failure, options))
+    let snapshot = datastore.snapshot(name).map_err(Failure::from);
+    let snapshot = snapshot.map_err(|failure| advise_on_keys(failure, options))?;
+    tell_differences(&snapshot, labels, output);
+    Ok(snapshot)
 }
 
-fn with_keys(options: &Options, keys: Keys) -> chunk_restore::OpenOptions {
+/// Options for opening with these keys.
+pub(crate) fn with_keys(options: &Options, keys: Keys) -> chunk_restore::OpenOptions {
     let opening = chunk_restore::OpenOptions::new().allow_unsigned(options.allow_unsigned);
     keys.give(opening)
 }
@@ -71,13 +67,13 @@ fn advise_on_keys(failure: Failure, options: &Options) -> Failure {
     }
 }
 
+/// The same as [`snapshot`], beginning with `opening`.
 pub(crate) fn snapshot_with(
     options: &Options,
-    keys: Keys,
+    opening: chunk_restore::OpenOptions,
     name: &str,
     output: &Output,
 ) -> Result<Snapshot, Failure> {
-    let opening = with_keys(options, keys);
     let opened = first(options, opening, output, |datastore| {
         datastore.snapshot(name)
     });

@@ -15,6 +15,7 @@ use rustix::fs::OFlags;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use crate::due::Due;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::report_file::folder_of;
@@ -182,24 +183,20 @@ impl Record {
     }
 
     /// Saves the entries if that was long ago.
-    pub(crate) fn save_now_and_then(&mut self, table: &mut Table, is_fresh: impl Fn(u16) -> bool) {
+    pub(crate) fn save_now_and_then(&mut self, table: &mut Table, due: Due) {
         if self.saved.elapsed() >= SAVE_INTERVAL {
             // If this fails, the last save of the run fails too, and says why.
-            let _ = self.save(table, is_fresh);
+            let _ = self.save(table, due);
             self.saved = Instant::now();
         }
     }
 
-    /// Replaces the file by one with all chunks that were verified on a day that is fresh.
-    pub(crate) fn save(
-        &mut self,
-        table: &mut Table,
-        is_fresh: impl Fn(u16) -> bool,
-    ) -> Result<(), Failure> {
+    /// Replaces the file by one with all chunks whose verification still counts.
+    pub(crate) fn save(&mut self, table: &mut Table, due: Due) -> Result<(), Failure> {
         if !self.is_ours {
             return Ok(());
         }
-        self.file = self.replace(table.entries(), is_fresh).map_err(|error| {
+        self.file = self.replace(table.entries(), due).map_err(|error| {
             let path = self.path.display();
             Failure::target(
                 format!("cannot write the record of verified chunks {path}"),
@@ -209,14 +206,14 @@ impl Record {
         Ok(())
     }
 
-    fn replace(&self, entries: &[Entry], is_fresh: impl Fn(u16) -> bool) -> io::Result<File> {
+    fn replace(&self, entries: &[Entry], due: Due) -> io::Result<File> {
         let folder = folder_of(&self.path);
         let new = tempfile::Builder::new().make_in(folder, |path| {
             let mut options = OpenOptions::new();
             let options = options.read(true).write(true).create_new(true);
             options.mode(0o600).open(path)
         })?;
-        self.write(new.as_file(), entries, is_fresh)?;
+        self.write(new.as_file(), entries, due)?;
         new.as_file().sync_all()?;
         // The new file is locked before it can be found.
         let _ = new.as_file().try_lock();
@@ -225,15 +222,10 @@ impl Record {
         Ok(new)
     }
 
-    fn write(
-        &self,
-        file: &File,
-        entries: &[Entry],
-        is_fresh: impl Fn(u16) -> bool,
-    ) -> io::Result<()> {
+    fn write(&self, file: &File, entries: &[Entry], due: Due) -> io::Result<()> {
         let stays = |entry: &&Entry| {
             let is_right = matches!(entry.mark, Mark::Earlier | Mark::Fresh | Mark::Verified);
-            is_right && is_fresh(entry.day)
+            is_right && due.is_fresh(&entry.digest, entry.day)
         };
         let mut file = BufWriter::with_capacity(BLOCK_LEN, Hashing(file, Sha256::new()));
         let place = self.place.as_bytes();

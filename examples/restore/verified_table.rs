@@ -144,7 +144,8 @@ impl Table {
     }
 }
 
-fn short(digest: &Digest) -> ShortDigest {
+/// The part of the digest that the table and the record know a chunk by.
+pub(crate) fn short(digest: &Digest) -> ShortDigest {
     let mut short = [0; 16];
     short.copy_from_slice(&digest.as_bytes()[..16]);
     short

@@ -5,16 +5,17 @@ use std::cell::RefCell;
 use std::time::Instant;
 
 use chunk_restore::format::Namespace;
-use chunk_restore::{Datastore, Digest, ErrorKind, Report, Snapshot};
+use chunk_restore::{Datastore, Digest, ErrorKind, Event, GroupInfo, OpenOptions, Snapshot};
 use serde_json::json;
 
 use crate::chosen::Chosen;
 use crate::content::{self, Content};
 use crate::drill::{Checked, Drill, Part, Told};
 use crate::drill_arguments::{DAY_SECONDS, Verify};
+use crate::due::Due;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, Running};
 use crate::job::Job;
 use crate::options::Options;
 use crate::output::Output;
@@ -39,10 +40,12 @@ pub(crate) fn run(
     drill.sample = verify.sample;
     let days = drill.began.as_second().div_euclid(DAY_SECONDS);
     let chosen = Chosen {
-        today: u16::try_from(days).unwrap_or_default(),
-        max_age: verify.max_age,
+        due: Due {
+            today: u16::try_from(days).unwrap_or_default(),
+            max_age: verify.max_age,
+        },
         takes_all: !verify.is_drill(),
-        verify,
+        sample: verify.sample,
         record: None,
         table: Table::default(),
     };
@@ -52,10 +55,12 @@ pub(crate) fn run(
         options,
         interrupt,
         output,
+        labels,
         namespace,
         drill,
         chosen: RefCell::new(chosen),
         has_keys: false,
+        running: None,
     };
     let begun = Instant::now();
     let opened = found.and_then(|_| run.open_record(&repositories));
@@ -64,6 +69,13 @@ pub(crate) fn run(
         None => run.all(),
     });
     run.drill.seconds = begun.elapsed().as_secs_f64();
+    run.drill.failure = ended.as_ref().err().map(Told::of);
+    // Damage is told before whatever ended the run early.
+    let ended = ended.map_err(|failure| match failure.exit() {
+        Exit::Interrupted => failure,
+        _ if run.drill.is_damaged() => failure.with_exit(Exit::Integrity),
+        _ => failure,
+    });
     match verify.is_drill() {
         true => run.finish(ended),
         false => ended,
@@ -86,10 +98,14 @@ struct Run<'a> {
     options: &'a Options,
     interrupt: &'a Interrupt,
     output: &'a Output,
+    /// The names of the places, without passwords.
+    labels: Vec<String>,
     namespace: Namespace,
     drill: Drill,
-    chosen: RefCell<Chosen<'a>>,
+    chosen: RefCell<Chosen>,
     has_keys: bool,
+    /// Holds signals off.
+    running: Option<Running<'a>>,
 }
 
 impl Run<'_> {
@@ -102,11 +118,28 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn snapshot(&mut self, name: &str) -> Result<Exit, Failure> {
+    /// What the datastore is opened with: the keys, and the cancel of its own requests.
+    fn opening(&mut self) -> Result<OpenOptions, Failure> {
         let keys = keys::load(self.options)?;
         self.has_keys = keys.are_there();
-        let snapshot = place::snapshot_with(self.options, keys, name, self.output)?;
+        Ok(place::with_keys(self.options, keys).cancel(self.interrupt.cancel()))
+    }
+
+    /// From here on, a signal cancels the drill and does not end the program: there are a record and
+    /// reports to write.
+    fn hold_signals(&mut self) -> Result<(), Failure> {
+        if self.verify.is_drill() {
+            self.running = Some(self.interrupt.run()?);
+        }
+        Ok(())
+    }
+
+    fn snapshot(&mut self, name: &str) -> Result<Exit, Failure> {
+        let opening = self.opening()?;
+        let snapshot = place::snapshot_with(self.options, opening, name, self.output)?;
+        self.hold_signals()?;
         let mut checked = Checked::unopened(&self.namespace, name);
+        checked.open(&snapshot, self.has_keys, self.drill.began);
         let ended = self.archives(&snapshot, &mut checked);
         self.drill.snapshots.push(checked);
         ended
@@ -114,28 +147,43 @@ impl Run<'_> {
 
     /// Verifies the last snapshots of all groups.
     fn all(&mut self) -> Result<Exit, Failure> {
-        let keys = keys::load(self.options)?;
-        self.has_keys = keys.are_there();
-        let (datastore, groups) =
-            place::listing_with(self.options, keys, self.output, |datastore| {
-                groups_below(&self.namespace, datastore)
-            })?;
+        let opening = self.opening()?;
+        let (datastore, found) = place::listing(self.options, opening, self.output, |datastore| {
+            groups_below(&self.namespace, datastore)
+        })?;
+        self.hold_signals()?;
         let mut exit = Exit::Done;
-        for (namespace, group, is_finished) in groups {
+        for (namespace, groups) in found {
+            let datastore = datastore.in_namespace(namespace.clone());
+            place::tell_passed_over(&datastore, None, self.output);
+            exit = exit.worse(self.groups(&datastore, &namespace, &groups)?);
+        }
+        match self.drill.snapshots.is_empty() {
+            true => Err(self.nothing()),
+            false => Ok(exit),
+        }
+    }
+
+    /// Verifies the last snapshots of these groups.
+    fn groups(
+        &mut self,
+        datastore: &Datastore,
+        namespace: &Namespace,
+        groups: &[GroupInfo],
+    ) -> Result<Exit, Failure> {
+        let mut exit = Exit::Done;
+        for group in groups {
             self.interrupt.check()?;
-            let name = match namespace.is_root() {
-                true => group.clone(),
-                false => format!("{namespace}: {group}"),
-            };
-            if !is_finished {
+            let mut checked = Checked::unopened(namespace, &group.name.to_string());
+            let name = checked.full_name();
+            if group.last.is_none() {
                 let text = format!("{name} has no finished snapshot: nothing of it is verified");
-                let json = json!({ "event": "unfinished", "group": group, "namespace": namespace.to_string() });
+                let json = json!({ "event": "unfinished", "group": checked.group, "namespace": checked.namespace });
                 self.output.warn(text, &json);
                 self.drill.unfinished.push(name);
                 continue;
             }
-            let mut checked = Checked::unopened(&namespace, &group);
-            let ended = self.group(&datastore, &namespace, &mut checked);
+            let ended = self.group(datastore, &mut checked);
             if let Err(failure) = &ended {
                 let is_told = checked.archives.iter().any(|part| part.failure.is_some());
                 checked.failure = Some(Told::of(failure)).filter(|_| !is_told);
@@ -154,51 +202,39 @@ impl Run<'_> {
         Ok(exit)
     }
 
-    fn group(
-        &self,
-        datastore: &Datastore,
-        namespace: &Namespace,
-        checked: &mut Checked,
-    ) -> Result<Exit, Failure> {
-        let datastore = datastore.in_namespace(namespace.clone());
-        // Of the group, and not of the name that was listed: that snapshot may be pruned by now.
-        let snapshot = place::snapshot_of(&datastore, &checked.group, self.options)?;
-        let name = snapshot.name().to_string();
-        let title = match namespace.is_root() {
-            true => format!("{name}:"),
-            false => format!("{namespace}: {name}:"),
+    /// A drill that verified nothing has not proved anything.
+    fn nothing(&self) -> Failure {
+        let within = match self.namespace.is_root() {
+            true => String::new(),
+            false => format!(" in namespace {}", self.namespace),
         };
-        let json =
-            json!({ "event": "verifying", "snapshot": name, "namespace": namespace.to_string() });
+        let message = format!("no group with a finished snapshot{within}: nothing was verified");
+        Failure::usage(message).with_exit(Exit::NotFound).advises(
+            "`list --groups` shows the groups that the user may see; --ns names another namespace",
+        )
+    }
+
+    fn group(&self, datastore: &Datastore, checked: &mut Checked) -> Result<Exit, Failure> {
+        // Of the group, and not of the name that was listed: that snapshot may be pruned by now.
+        let (name, labels) = (&checked.group, &self.labels);
+        let snapshot = place::snapshot_of(datastore, name, self.options, labels, self.output)?;
+        checked.open(&snapshot, self.has_keys, self.drill.began);
+        let title = format!("{}:", checked.full_name());
+        let json = json!({ "event": "verifying", "snapshot": checked.name, "namespace": checked.namespace });
         self.output.report(title, &json);
         self.archives(&snapshot, checked)
     }
 
     fn archives(&self, snapshot: &Snapshot, checked: &mut Checked) -> Result<Exit, Failure> {
-        checked.open(snapshot, self.has_keys, self.drill.began);
         let names = content::select(snapshot, &self.verify.archives)?;
         let job = Job::new(self.options, self.interrupt, self.output);
         let mut exit = Exit::Done;
         for name in &names {
             self.interrupt.check()?;
-            let mut report = Report::default();
-            let verified = Content::open(snapshot, name).and_then(|content| {
-                report = job.verify(
-                    &content,
-                    |digest| self.chosen.borrow_mut().choose(digest),
-                    |digest| self.chosen.borrow_mut().record(digest),
-                )?;
-                match report.damage.is_empty() {
-                    true => Ok(()),
-                    false => Err(Failure::damaged(content.name(), &report.damage)),
-                }
-            });
-            self.chosen.borrow_mut().lose(&report);
-            checked.archives.push(Part {
-                name: content::name_of(snapshot, name).to_owned(),
-                report,
-                failure: verified.as_ref().err().map(Told::of),
-            });
+            let mut part = Part::named(content::name_of(snapshot, name));
+            let verified = self.archive(&job, snapshot, name, &mut part);
+            part.failure = verified.as_ref().err().map(Told::of);
+            checked.archives.push(part);
             // Of several snapshots, an error must say which one it is about.
             let verified = verified.map_err(|failure| match self.verify.all {
                 true => failure.about(checked.full_name()),
@@ -219,6 +255,32 @@ impl Run<'_> {
         Ok(exit)
     }
 
+    /// Verifies an archive or small file, and keeps in `part` what is found, also if the verification
+    /// ends early.
+    fn archive(
+        &self,
+        job: &Job<'_>,
+        snapshot: &Snapshot,
+        name: &str,
+        part: &mut Part,
+    ) -> Result<(), Failure> {
+        let content = Content::open(snapshot, name)?;
+        let choose = |digest: &Digest| self.chosen.borrow_mut().choose(digest);
+        let report = job.verify(&content, choose, |event| {
+            part.observe(event);
+            match event {
+                Event::Fetched(digest) => self.chosen.borrow_mut().record(digest),
+                Event::Lost(damage) => self.chosen.borrow_mut().lose(&damage.digest),
+                _ => {}
+            }
+        })?;
+        part.take(&report);
+        match report.damage.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::damaged(content.name(), &report.damage)),
+        }
+    }
+
     /// Writes the record and the reports. What can't be written is an error only where the drill
     /// itself found none.
     fn finish(mut self, ended: Result<Exit, Failure>) -> Result<Exit, Failure> {
@@ -228,7 +290,6 @@ impl Run<'_> {
             Ok(exit) => *exit,
             Err(failure) => failure.exit(),
         };
-        self.drill.failure = ended.as_ref().err().map(Told::of);
         if let Err(failure) = &saved {
             self.output.fail(failure);
             self.drill.exit = self.drill.exit.or(failure.exit());
@@ -243,27 +304,21 @@ impl Run<'_> {
             json["event"] = "drill".into();
             self.output.report(drill_json::text(&self.drill), &json);
         }
+        drop(self.running);
         ended.map(|_| self.drill.exit)
     }
 }
 
-/// The groups of this namespace and of all below it, and whether each has a finished snapshot.
+/// The groups of this namespace and of all below it.
 fn groups_below(
     namespace: &Namespace,
     datastore: &Datastore,
-) -> chunk_restore::Result<Vec<(Namespace, String, bool)>> {
+) -> chunk_restore::Result<Vec<(Namespace, Vec<GroupInfo>)>> {
     let mut found = Vec::new();
     let mut open = vec![namespace.clone()];
     while let Some(namespace) = open.pop() {
         let datastore = datastore.in_namespace(namespace.clone());
-        let groups = datastore.groups()?;
-        found.extend((groups.iter()).map(|group| {
-            (
-                namespace.clone(),
-                group.name.to_string(),
-                group.last.is_some(),
-            )
-        }));
+        found.push((namespace, datastore.groups()?));
         let below = match datastore.namespaces() {
             Ok(below) => below,
             // Some kinds of places can't list namespaces.

@@ -22,12 +22,12 @@ pub(crate) fn drill(home: &Home, arguments: &str) -> Run {
 }
 
 /// The same, and the report at its end.
-fn report(home: &Home, arguments: &str, code: i32) -> Value {
+pub(crate) fn report(home: &Home, arguments: &str, code: i32) -> Value {
     let run = drill(home, &format!("{arguments} --output-format json")).expect(code);
     events(&run.text()).pop().unwrap()
 }
 
-fn number(report: &Value, name: &str) -> u64 {
+pub(crate) fn number(report: &Value, name: &str) -> u64 {
     report["chunks"][name].as_u64().unwrap()
 }
 
@@ -39,6 +39,13 @@ fn lost(report: &Value) -> BTreeSet<String> {
     damage
         .map(|damage| damage["digest"].as_str().unwrap().to_owned())
         .collect()
+}
+
+/// In how many ways `some` of `all` things can be chosen.
+fn choose(all: u64, some: u64) -> u128 {
+    (0..some).fold(1, |ways, n| {
+        ways * u128::from(all.saturating_sub(n)) / u128::from(n + 1)
+    })
 }
 
 #[test]
@@ -73,9 +80,15 @@ fn runs_of_all_parts_cover_each_chunk_once_and_damage_is_found_by_the_run_that_c
             number_of_run < 5 || looked_at == all,
             "{looked_at} of {all}"
         );
-        let share = (verified + gone) as f64 / all as f64;
-        let chance = report["missed"][0]["chance"].as_f64().unwrap();
-        assert!((chance - (1.0 - share)).abs() < 1e-9, "{report}");
+        let missed = report["missed"].as_array().unwrap();
+        assert_eq!(missed.len(), 2, "{report}");
+        for (missed, bad) in missed.iter().zip([1, 10]) {
+            assert_eq!(missed["bad_chunks"], bad);
+            let ways = choose(number(&report, "not_chosen"), bad) as f64;
+            let expected = ways / choose(all, bad) as f64;
+            let chance = missed["chance"].as_f64().unwrap();
+            assert!((chance - expected).abs() < 1e-9, "{report}");
+        }
     }
 }
 

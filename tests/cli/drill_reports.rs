@@ -98,6 +98,32 @@ fn the_reports_say_the_same_of_damage_and_replace_older_ones() {
 }
 
 #[test]
+fn a_report_for_ci_counts_the_failures_and_errors_that_it_lists() {
+    let home = Home::new();
+    let manifest = "vm/200/2024-06-10T10:00:00Z/index.json.blob";
+    fs::write(home.datastore().join(manifest), "no blob").unwrap();
+    for (arguments, code, failures, errors) in [
+        ("verify vm/200", 7, 1, 0),
+        ("verify --all", 7, 1, 10),
+        ("verify vm/999", 5, 0, 1),
+    ] {
+        drill(&home, &format!("{arguments} --junit-file r.xml")).expect(code);
+        let elements = elements(&fs::read_to_string(home.path("r.xml")).unwrap());
+        let listed = |name: &str| {
+            let of_name = elements.iter().filter(|element| element.starts_with(name));
+            of_name.count()
+        };
+        assert_eq!(
+            (listed("failure "), listed("error ")),
+            (failures, errors),
+            "{elements:?}"
+        );
+        let all = format!("failures={failures} errors={errors}");
+        assert!(elements[0].contains(&all), "{elements:?}");
+    }
+}
+
+#[test]
 fn names_with_signs_of_xml_and_of_metrics_stay_names() {
     let home = Home::new();
     let name = "a\"b<c>&d\\e";

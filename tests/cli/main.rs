@@ -19,7 +19,11 @@ mod devices;
 #[path = "../disks/mod.rs"]
 mod disks;
 mod drill;
+mod drill_ends;
+mod drill_parts;
 mod drill_reports;
+#[path = "../../examples/restore/due.rs"]
+mod due;
 mod failures;
 mod file_systems;
 mod files;
@@ -55,6 +59,9 @@ mod stdout;
 mod storage;
 mod targets;
 mod unmount;
+#[path = "../../examples/restore/verified_table.rs"]
+#[allow(dead_code, reason = "the program uses more of it than the tests do")]
+mod verified_table;
 mod vm;
 mod vm_config;
 mod vm_failing;
