@@ -11,6 +11,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::unistd::Uid;
 use rustix::fs::OFlags;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -30,6 +31,9 @@ const CHECKSUM_LEN: u64 = 32;
 /// The most entries that are read: 5 GB of memory, and 1 PiB in chunks of 4 MiB.
 const ENTRIES_MAX: u64 = 1 << 28;
 
+/// The permission of the group and of all others to write to a file.
+const WRITE_BY_OTHERS: u32 = 0o022;
+
 /// How many bytes of the file are read or written, and hashed, at once.
 const BLOCK_LEN: usize = 1 << 20;
 
@@ -43,7 +47,7 @@ pub(crate) struct Record {
     place: String,
     /// Holds the lock.
     file: File,
-    /// Whether the file may be replaced: a record of another place or version is kept.
+    /// Whether the file may be replaced: a record of another place, user or version is kept.
     is_ours: bool,
     saved: Instant,
 }
@@ -54,14 +58,15 @@ enum Unusable {
     Foreign,
     /// It is a record that would be lost if it was replaced.
     Kept(String),
-    Damaged(&'static str),
+    /// It is worth nothing, and is replaced.
+    Worthless(&'static str),
     Unreadable(io::Error),
 }
 
 impl From<io::Error> for Unusable {
     fn from(error: io::Error) -> Unusable {
         match error.kind() {
-            io::ErrorKind::UnexpectedEof => Unusable::Damaged("it is cut off"),
+            io::ErrorKind::UnexpectedEof => Unusable::Worthless("it is cut off"),
             _ => Unusable::Unreadable(error),
         }
     }
@@ -109,7 +114,7 @@ impl Record {
                 )));
             }
             Err(Unusable::Unreadable(error)) => return Err(cannot(error)),
-            Err(Unusable::Damaged(reason)) => format!("{reason}; a new record replaces it"),
+            Err(Unusable::Worthless(reason)) => format!("{reason}; a new record replaces it"),
             Err(Unusable::Kept(reason)) => {
                 record.is_ours = false;
                 format!("{reason}; it is left as it is, and this run is not recorded")
@@ -127,7 +132,14 @@ impl Record {
     }
 
     fn read(&self) -> Result<Table, Unusable> {
-        let len = self.file.metadata()?.len();
+        let found = self.file.metadata()?;
+        if found.uid() != Uid::effective().as_raw() {
+            return Err(Unusable::Kept(format!(
+                "it belongs to another user, with the number {}",
+                found.uid()
+            )));
+        }
+        let len = found.len();
         if len == 0 {
             return Ok(Table::default());
         }
@@ -136,6 +148,9 @@ impl Record {
         (&self.file).read_exact(&mut magic[..known])?;
         if magic[..known] != MAGIC[..known] {
             return Err(Unusable::Foreign);
+        }
+        if found.mode() & WRITE_BY_OTHERS != 0 {
+            return Err(Unusable::Worthless("other users can write to it"));
         }
         let body_len = len.saturating_sub(known as u64 + CHECKSUM_LEN);
         let hash = Sha256::new_with_prefix(MAGIC);
@@ -152,7 +167,7 @@ impl Record {
         let count = u64::from_le_bytes(number(&mut file)?);
         let head = MAGIC.len() as u64 + 1 + 2 + place.len() as u64 + 8;
         if count > ENTRIES_MAX || len != head + count * ENTRY_LEN + CHECKSUM_LEN {
-            return Err(Unusable::Damaged(
+            return Err(Unusable::Worthless(
                 "its length is not what its beginning says",
             ));
         }
@@ -160,7 +175,7 @@ impl Record {
         for _ in 0..count {
             let digest = number(&mut file)?;
             if entries.last().is_some_and(|last| last.digest >= digest) {
-                return Err(Unusable::Damaged("its entries are not in order"));
+                return Err(Unusable::Worthless("its entries are not in order"));
             }
             entries.push(Entry {
                 digest,
@@ -170,7 +185,7 @@ impl Record {
         }
         let sum: [u8; CHECKSUM_LEN as usize] = file.into_inner().1.finalize().into();
         if number(&mut &self.file)? != sum {
-            return Err(Unusable::Damaged("its checksum is wrong"));
+            return Err(Unusable::Worthless("its checksum is wrong"));
         }
         if place != self.place.as_bytes() {
             let place = shown(String::from_utf8_lossy(&place));

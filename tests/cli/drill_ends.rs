@@ -1,16 +1,17 @@
 //! Drills that end early, or find nothing: what they record and report.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
 use chunk_restore::Digest;
 use serde_json::Value;
 use testkit::{Fault, PbsServer, When};
 
-use crate::drill::{ALL, drill, number};
+use crate::drill::{ALL, drill, number, report};
 use crate::home::{Home, chunk_file, events, finish};
 use crate::interrupt::{NEVER, golden_server, on_server, with_default_signals, within};
-use crate::running::Running;
+use crate::running::{Running, is_root, skip};
 
 const STATE: &str = "--new-only state --report-file r.json --metrics-file r.prom";
 
@@ -168,4 +169,49 @@ fn all_tells_of_snapshots_that_it_passes_over() {
         .expect(6)
         .says("ct/300/11_June is passed over")
         .says("ns/team/ns/a/vm/200/11_June is passed over");
+}
+
+#[test]
+fn a_record_that_others_may_have_changed_is_ignored_with_a_warning() {
+    let home = Home::new();
+    home.datastore();
+    let verify = "verify vm/200 --new-only state";
+    let all = number(&report(&home, verify, 0), "all");
+    let state = home.path("state");
+    let mode = |mode| fs::set_permissions(&state, fs::Permissions::from_mode(mode)).unwrap();
+    for others in [0o620, 0o602] {
+        mode(others);
+        drill(&home, verify)
+            .expect(0)
+            .says("state is ignored: other users can write to it");
+        assert_eq!(
+            fs::metadata(&state).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+    }
+    mode(0o644);
+    assert_eq!(number(&report(&home, verify, 0), "verified_before"), all);
+}
+
+#[test]
+fn a_record_of_another_user_is_ignored_with_a_warning_and_kept() {
+    if !(is_root() || skip("only root can give a file to another user")) {
+        return;
+    }
+    let home = Home::new();
+    home.datastore();
+    let verify = "verify vm/200 --new-only state";
+    drill(&home, verify).expect(0);
+    let state = home.path("state");
+    chown(&state, Some(12_345), Some(12_345)).unwrap();
+    let before = fs::read(&state).unwrap();
+    let run = drill(&home, verify).expect(0);
+    assert!(
+        !run.text().contains("verified by earlier runs"),
+        "{}",
+        run.text()
+    );
+    run.says("it belongs to another user, with the number 12345; it is left as it is");
+    assert_eq!(fs::read(&state).unwrap(), before);
+    assert_eq!(fs::metadata(&state).unwrap().uid(), 12_345);
 }
