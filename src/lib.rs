@@ -128,6 +128,8 @@
 //!
 //! Datastores in folders need none of these. The feature `tls` is what the first three share; it is
 //! of no use by itself.
+// docs.rs shows which feature an item needs. Only a nightly rustdoc can.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 pub mod backend;
