@@ -9,15 +9,16 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::drill_arguments::Verify;
 use crate::file_arguments::{Cat, FilesArguments, Find, Ls};
+use crate::manuals::Manuals;
 use crate::options::Options;
 use crate::vm::arguments::Vm;
-use crate::{help, size};
+use crate::{program, size};
 
 /// Restores Proxmox Backup Server backups: in order, every byte verified.
 ///
 /// SNAPSHOT is a snapshot as `list` shows it, or a group such as vm/100: its last finished snapshot.
 #[derive(Debug, Parser)]
-#[command(name = "restore", version, after_long_help = help::after())]
+#[command(name = program::NAME, version)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -67,8 +68,7 @@ pub(crate) enum Command {
     /// That is its normal end, and the exit code is 0. What can't be read is an I/O error for the client that asked.
     ///
     /// Without --socket and --listen, the socket lies in a new folder that only you can enter, below $XDG_RUNTIME_DIR or the
-    /// folder for temporary files. A socket that a service manager or a client hands over (LISTEN_FDS) is used instead, as in
-    /// `nbdcopy -- [ restore serve vm/100 drive-scsi0.img ] disk.raw`.
+    /// folder for temporary files. A socket that a service manager or a client hands over (LISTEN_FDS) is used instead.
     Serve(Serve),
     /// Mount a snapshot by FUSE: a folder with its disks, small files and file archives, read-only
     ///
@@ -77,6 +77,8 @@ pub(crate) enum Command {
     /// unmounted: the exit code is 0 then. What can't be read is an I/O error for the program that reads, and the reason is
     /// told here.
     Mount(Mount),
+    #[command(hide = true)]
+    Manuals(Manuals),
 }
 
 impl Command {

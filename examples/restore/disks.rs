@@ -10,6 +10,7 @@ use crate::content::{self, Content};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::program;
 use crate::size::{Size, count};
 
 /// The ending of the files in a datastore that are the indexes of disks.
@@ -70,7 +71,8 @@ fn open_one(
             "{name} is a small file, and no disk"
         ))
         .advises(format!(
-            "`restore image {} {name} -` shows it",
+            "`{} image {} {name} -` shows it",
+            program::name(),
             snapshot.name()
         ))),
     }

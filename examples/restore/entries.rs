@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::file_archive::{absolute, is_damage, name_of};
 use crate::file_arguments::Listed;
 use crate::output::Output;
+use crate::program;
 use crate::shown::{shown_json, shown_name};
 use crate::xattrs;
 
@@ -76,8 +77,11 @@ impl<'a> Entries<'a> {
         &mut self,
         entries: impl Iterator<Item = Result<FileEntry, Error>>,
     ) -> Result<Exit, Failure> {
-        let advice = "nothing after it is listed: `restore ls` without --recursive lists the other directories one by one";
-        self.print(entries, absolute, Some(advice))
+        let advice = format!(
+            "nothing after it is listed: `{} ls` without --recursive lists the other directories one by one",
+            program::name()
+        );
+        self.print(entries, absolute, Some(&advice))
     }
 
     /// Prints entries, each by what `name` says of it. Damaged ones are told, and the others printed.

@@ -19,6 +19,7 @@ use crate::job;
 use crate::options::Options;
 use crate::output::Output;
 use crate::packed;
+use crate::program;
 use crate::retries;
 use crate::shown::shown_name;
 
@@ -80,7 +81,8 @@ fn check_folder(archive: &FileArchive, arguments: &FilesArguments) -> Result<(),
     let path = shown_name(folder.as_os_str().as_bytes());
     let FileArchiveArguments { snapshot, archive } = &arguments.archive;
     let message = format!("{path} is in {archive}, and no folder is named to extract it into");
-    let advice = format!("`restore files {snapshot} {archive} DIR {path}`");
+    let program = program::name();
+    let advice = format!("`{program} files {snapshot} {archive} DIR {path}`");
     Err(Failure::usage(message).advises(advice))
 }
 

@@ -17,6 +17,7 @@ use crate::job;
 use crate::options::Options;
 use crate::output::Output;
 use crate::place;
+use crate::program;
 use crate::retries;
 use crate::shown::shown_name;
 
@@ -73,7 +74,8 @@ impl FileArchive {
             EntryKind::Directory => {
                 let path = shown_name(path.as_os_str().as_bytes());
                 failure.advises(format!(
-                    "it is a directory: `restore ls {} {path}`",
+                    "it is a directory: `{} ls {} {path}`",
+                    program::name(),
                     self.name
                 ))
             }
@@ -103,7 +105,8 @@ impl FileArchive {
             };
             return match &entry.kind {
                 EntryKind::Directory => failure.advises(format!(
-                    "`restore find {} PATTERN` looks for files by their names",
+                    "`{} find {} PATTERN` looks for files by their names",
+                    program::name(),
                     self.name
                 )),
                 EntryKind::Symlink(target) => failure.advises(format!(
@@ -122,14 +125,14 @@ pub(crate) fn open(snapshot: &Snapshot, name: &str, restore: &Restore) -> Result
     Files::open(restore, snapshot, name).map_err(|error| {
         let is_other = error.kind() == ErrorKind::Invalid;
         let failure = content::with_key(error);
-        let snapshot = snapshot.name();
+        let (program, snapshot) = (program::name(), snapshot.name());
         match (is_other, failure.exit()) {
             (true, _) => failure.advises(format!(
-                "`restore list {snapshot}` shows which archives there are"
+                "`{program} list {snapshot}` shows which archives there are"
             )),
             (false, Exit::Integrity) => failure.advises(format!(
                 "without its beginning, no file of {name} can be read: another snapshot may have \
-                 the files, and `restore image {snapshot} {name} FILE --salvage` gets the bytes \
+                 the files, and `{program} image {snapshot} {name} FILE --salvage` gets the bytes \
                  that are left"
             )),
             (false, _) => failure,

@@ -1,6 +1,6 @@
 //! What `--help` says behind the options: examples, environment variables, exit codes.
 
-use crate::exit;
+use crate::{exit, program};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,7 +52,21 @@ Environment:
   AWS_ENDPOINT_URL         the S3 server, where --endpoint is not given; else the profile's
   AWS_REGION               the region, where --region is not given; else the profile's";
 
-/// What `--help` says behind the options.
-pub(crate) fn after() -> String {
-    format!("{EXAMPLES}\n\n{ENVIRONMENT}\n\n{}", exit::HELP)
+/// What `--help` says behind the options, for a program of this name.
+pub(crate) fn after(name: &str) -> String {
+    sections(name).join("\n\n")
+}
+
+/// The sections of what `--help` says behind the options. The first line of each is its heading.
+pub(crate) fn sections(name: &str) -> [String; 3] {
+    let examples = EXAMPLES.replace(&format!("  {} ", program::NAME), &format!("  {name} "));
+    [examples, ENVIRONMENT.to_owned(), exit::HELP.to_owned()]
+}
+
+/// What `serve --help` says behind the options, for a program of this name.
+pub(crate) fn after_serve(name: &str) -> String {
+    format!(
+        "A client that starts the server, and ends it when the disk is copied:\n  \
+         nbdcopy -- [ {name} serve vm/100 drive-scsi0.img ] disk.raw"
+    )
 }

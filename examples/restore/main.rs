@@ -11,6 +11,7 @@ mod bench;
 mod cat;
 mod chosen;
 mod closed;
+mod command_line;
 mod content;
 mod damage;
 mod damage_map;
@@ -41,6 +42,7 @@ mod keys;
 mod list;
 mod listing;
 mod ls;
+mod manuals;
 mod master_key;
 mod mount;
 mod options;
@@ -48,6 +50,7 @@ mod output;
 mod packed;
 mod parts;
 mod place;
+mod program;
 mod progress;
 mod prompt;
 mod read_failures;
@@ -72,8 +75,6 @@ mod xattrs;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::arguments::{Arguments, Command};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -82,7 +83,7 @@ use crate::output::Output;
 
 fn main() -> ExitCode {
     let interrupt = interrupt::watch();
-    let arguments = match Arguments::try_parse() {
+    let arguments = match command_line::parse() {
         Ok(arguments) => arguments,
         Err(error) => return usage::tell(&error).into(),
     };
@@ -115,5 +116,6 @@ fn run(arguments: &Arguments, interrupt: &Interrupt, output: &Output) -> Result<
         Command::Find(arguments) => find::run(arguments, options, interrupt, output),
         Command::Serve(arguments) => serve::run(arguments, options, interrupt, output),
         Command::Mount(arguments) => mount::run(arguments, options, interrupt, output),
+        Command::Manuals(arguments) => manuals::run(arguments),
     }
 }

@@ -5,13 +5,13 @@ use std::env;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 
-use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 
-use crate::arguments::Arguments;
+use crate::command_line;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::program;
 use crate::shown::shown_lines;
 
 pub(crate) fn tell(error: &clap::Error) -> Exit {
@@ -46,7 +46,7 @@ pub(crate) fn tell(error: &clap::Error) -> Exit {
 
 /// Whether the command is `cat`, as far as the arguments make sense.
 fn is_cat(arguments: &[OsString]) -> bool {
-    let parser = Arguments::command().ignore_errors(true);
+    let parser = command_line::named(program::name()).ignore_errors(true);
     let parsed = parser.try_get_matches_from(arguments);
     parsed.is_ok_and(|parsed| parsed.subcommand_name() == Some("cat"))
 }
@@ -58,7 +58,8 @@ fn failure(error: &clap::Error) -> Failure {
     let message = message.strip_prefix("error: ").unwrap_or(message);
     let failure = match error.kind() {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            return Failure::usage("no command was given").advises("see restore --help");
+            return Failure::usage("no command was given")
+                .advises(format!("see {} --help", program::name()));
         }
         _ => Failure::usage(message),
     };

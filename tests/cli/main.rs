@@ -44,6 +44,7 @@ mod mount_files;
 mod mount_metadata;
 mod naming;
 mod network;
+mod packages;
 mod packing;
 mod prompt;
 mod range;

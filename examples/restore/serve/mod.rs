@@ -22,6 +22,7 @@ use crate::job;
 use crate::options::Options;
 use crate::output::Output;
 use crate::place;
+use crate::program;
 use crate::read_failures::ReadFailures;
 use crate::serve::filling::{Filling, Folder};
 use crate::serve::listen::{Endpoint, Wish};
@@ -58,8 +59,10 @@ pub(crate) fn run(
     if disks.is_empty() {
         return match exit {
             Exit::Done => Err(
-                Failure::usage(format!("{} holds no disks", snapshot.name()))
-                    .advises("name an archive, as `restore list` shows them"),
+                Failure::usage(format!("{} holds no disks", snapshot.name())).advises(format!(
+                    "name an archive, as `{} list` shows them",
+                    program::name()
+                )),
             ),
             exit => Ok(exit),
         };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::arguments::Writing;
+use crate::program;
 
 /// Restore a whole guest: all its disks at once, its configuration, and what starts it
 ///
@@ -57,9 +58,10 @@ pub(crate) enum ConfigKind {
 
 fn parse_map(text: &str) -> Result<Map, String> {
     match text.split_once('=') {
-        Some((_, "-")) => {
-            Err("standard output takes one disk, by `restore image`; ./- is a file".to_owned())
-        }
+        Some((_, "-")) => Err(format!(
+            "standard output takes one disk, by `{} image`; ./- is a file",
+            program::name()
+        )),
         Some((disk, target)) if !disk.is_empty() && !target.is_empty() => Ok(Map {
             disk: disk.to_owned(),
             target: target.into(),

@@ -12,6 +12,7 @@ use crate::destination::SIDE_FILES;
 use crate::disks::is_disk;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::program;
 use crate::vm::arguments::Vm;
 
 /// The most disks that are restored at the same time: each takes a thread, an open file, and room for
@@ -41,10 +42,11 @@ pub(super) fn assign(snapshot: &Snapshot, vm: &Vm) -> Result<Vec<Assigned>, Fail
         .filter(|name| is_disk(name))
         .collect();
     if disks.is_empty() {
-        let name = snapshot.name();
+        let (program, name) = (program::name(), snapshot.name());
         return Err(
-            Failure::usage(format!("{name} has no disks, and is no guest's backup"))
-                .advises("`restore get` restores everything, `restore files` files"),
+            Failure::usage(format!("{name} has no disks, and is no guest's backup")).advises(
+                format!("`{program} get` restores everything, `{program} files` files"),
+            ),
         );
     }
     let mut named: HashMap<&str, Option<&Path>> = HashMap::new();
