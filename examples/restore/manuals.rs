@@ -109,9 +109,7 @@ fn write_pages(share: &Path, name: &str) -> Result<(), (PathBuf, io::Error)> {
 
 fn man(command: &Command, program: &str) -> Man {
     let version = env!("CARGO_PKG_VERSION");
-    Man::new(command.clone())
-        .source(format!("{program} {version}"))
-        .manual("User Commands")
+    Man::new(command.clone()).source(format!("{program} {version}"))
 }
 
 /// The page of the program. The sections that `--help` has behind the options are in columns, which a
