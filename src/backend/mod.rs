@@ -36,7 +36,7 @@ pub use request::{Answer, Request};
 /// says.
 ///
 /// Two methods are enough to restore: [`read_file`](Backend::read_file) and [`connect`](Backend::connect). A place that answers
-/// one request at a time gets its connections from [`one_by_one`]; one that has several requests in flight implements
+/// one request at a time gets its connections from [`one_by_one()`]; one that has several requests in flight implements
 /// [`Connection`].
 ///
 /// ```
@@ -195,7 +195,7 @@ pub enum Concurrency {
 
 /// One worker's connection to the chunks of one archive. It is made and used on one thread.
 ///
-/// Only a place that has several requests in flight on one connection needs to implement it: [`one_by_one`] makes the
+/// Only a place that has several requests in flight on one connection needs to implement it: [`one_by_one()`] makes the
 /// connection of any other place.
 ///
 /// A connection that returns an error from [`receive`](Connection::receive), or is dropped, is not used again.

@@ -36,7 +36,7 @@ const MAX_MASTER_KEY_FILE: u64 = 64 << 10;
 
 /// The passphrase of key files. It is the first line of what PBS_ENCRYPTION_PASSWORD,
 /// PBS_ENCRYPTION_PASSWORD_FD, _FILE or _CMD gives; of these variables, the first that is set
-/// counts. Where none is set, it is the [`credential`] `encryption-password`.
+/// counts. Where none is set, it is the [`credential()`] `encryption-password`.
 ///
 /// # Errors
 /// [`ErrorKind::Invalid`] where the secret that a variable names can't be read, or is empty.
@@ -49,7 +49,7 @@ pub fn passphrase() -> Result<Option<Zeroizing<String>>> {
 
 /// The password of a Proxmox Backup Server's user, or the secret of a token. It is the first line
 /// of what PBS_PASSWORD, PBS_PASSWORD_FD, _FILE or _CMD gives; of these variables, the first that
-/// is set counts. A descriptor can be read only once. Where none is set, it is the [`credential`]
+/// is set counts. A descriptor can be read only once. Where none is set, it is the [`credential()`]
 /// `password`.
 ///
 /// # Errors

@@ -50,7 +50,7 @@ impl Allowance {
     /// The initial size was changed, which changes all windows of streams, even to below nothing.
     pub(super) fn shift(&mut self, by: i64) -> Result<(), ConnectionError> {
         self.0 += by;
-        if self.0 > MAX_31.into() {
+        if self.0 > i64::from(MAX_31) {
             return Err(ConnectionError::flow("a window is wider than there can be"));
         }
         Ok(())
