@@ -89,38 +89,55 @@ impl Drop for DecodePermit<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
     use std::thread;
 
     use super::*;
 
+    /// Several threads take permits again and again. No more than `most` of them may hold one at any time.
+    fn crowd<'a>(most: usize, acquire: impl Fn() -> DecodePermit<'a> + Sync) {
+        let held = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..most + 2 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let _permit = acquire();
+                        let others = held.fetch_add(1, SeqCst);
+                        assert!(others < most, "{others} others hold one");
+                        thread::yield_now();
+                        held.fetch_sub(1, SeqCst);
+                    }
+                });
+            }
+        });
+    }
+
     #[test]
     fn no_more_chunks_are_decoded_at_once_than_there_are_permits() {
-        let permits = DecodePermits::new(0);
-        assert_eq!(permits.count(), 1, "a chunk can always be decoded");
-        let permit = permits.acquire();
-        thread::scope(|scope| {
-            let waiting = scope.spawn(|| drop(permits.acquire()));
-            assert_eq!(permits.acquired.lock().all, 1);
-            drop(permit);
-            waiting.join().expect("the permit was released");
-        });
-        assert_eq!(permits.acquired.lock().all, 0);
+        for count in [0, 1, 2, 4] {
+            let permits = DecodePermits::new(count);
+            assert_eq!(permits.count(), count.max(1), "one can always be decoded");
+            crowd(permits.count(), || permits.acquire());
+            assert_eq!(permits.acquired.lock().all, 0);
+        }
     }
 
     #[test]
     fn one_permit_is_left_to_chunks_that_somebody_waits_for() {
         let permits = DecodePermits::new(3);
+        crowd(2, || permits.acquire_ahead());
         let first = permits.acquire_ahead();
         let _second = permits.acquire_ahead();
         thread::scope(|scope| {
             let waiting = scope.spawn(|| drop(permits.acquire_ahead()));
             drop(permits.acquire());
-            assert_eq!(permits.acquired.lock().ahead, 2);
             drop(first);
             waiting.join().expect("a permit was released");
         });
         // Those that somebody waits for don't count among the others.
         let _urgent = [permits.acquire(), permits.acquire()];
         assert_eq!(permits.acquired.lock().all, 3);
+        let alone = DecodePermits::new(1);
+        crowd(1, || alone.acquire_ahead());
     }
 }
