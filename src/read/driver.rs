@@ -138,7 +138,7 @@ impl Driver {
                 Outcome::Came { ticket, chunk, .. } => {
                     let came = shelf.came(ticket, chunk);
                     if let (Some(fill), Some((position, data))) = (&fill, came) {
-                        fill.arrived(position, &data);
+                        fill.arrived(position, &data, self.slots);
                     }
                 }
                 Outcome::Failed { ticket, error } => shelf.failed(ticket, &error),

@@ -195,6 +195,8 @@ impl Filler {
         if let Some(error) = self.lost.take() {
             return Err(error);
         }
+        // A sync may take long, and what still waits holds memory.
+        self.take_arrivals()?;
         let finished = self.target.finish(false);
         finished.map_err(|error| target_error("finish", self.shared.archive.index().len(), error))
     }

@@ -59,11 +59,39 @@ impl Filled {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// A chunk has come for somebody. It is kept if the disk is not behind.
-    pub(super) fn arrived(&self, position: usize, data: &Arc<Verified>) {
-        if !self.holds(position) {
+    /// A chunk has come for somebody. It is kept if the disk is not behind, and half of the memory, which
+    /// is for so many chunks, is left to those who read.
+    pub(super) fn arrived(&self, position: usize, data: &Arc<Verified>, slots: usize) {
+        // One more chunk is being written.
+        let is_behind = self.arrivals.len() >= slots.saturating_sub(1) / 2;
+        if !is_behind && !self.holds(position) {
             let data = Arc::clone(data);
             let _ = self.arrivals.try_send(Arrival { position, data });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+    use crate::format::blob::ChunkDecoder;
+    use crate::format::index::Chunk;
+    use crate::memory::Buffer;
+
+    #[test]
+    fn what_waits_for_the_disk_and_what_is_written_leave_memory_to_those_who_read() {
+        let chunk = Chunk {
+            digest: Digest::of(b""),
+            offset: 0,
+            len: 0,
+        };
+        let data = ChunkDecoder::new(None).recognise(&chunk, Buffer::new());
+        let data = Arc::new(data.expect("it is the chunk's data"));
+        for (slots, most) in [(1, 0), (2, 0), (3, 1), (8, 3), (1000, WAITING_MAX)] {
+            let (filled, arrived) = Filled::new(100);
+            (0..10).for_each(|position| filled.arrived(position, &data, slots));
+            assert_eq!(arrived.len(), most, "{slots}");
         }
     }
 }
