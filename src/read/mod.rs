@@ -81,9 +81,10 @@ impl Restore {
 /// A read of several chunks asks for them all at once. Reads that follow one another are recognised
 /// as a stream, also among other reads, and the chunks after them are fetched ahead: from the second
 /// read in a row on one chunk, and then ever more, up to twice as many as there are requests in
-/// flight. Chunks that somebody waits for overtake chunks that are fetched ahead. Chunks that were
-/// read stay in memory as long as there is room. Chunks of zeros are known by the index, and cost
-/// neither requests nor memory.
+/// flight. Chunks that somebody waits for overtake chunks that are fetched ahead. While a read of a
+/// stream waits, the next chunks of the stream are as urgent as the chunk that it waits for: up to 16
+/// chunks, which all streams share. Chunks that were read stay in memory as long as there is room.
+/// Chunks of zeros are known by the index, and cost neither requests nor memory.
 ///
 /// A read fails alone: after an error the next read tries again. A chunk that is missing, corrupt or
 /// unreadable is asked for at each place and twice; a place that can't be reached is waited for.

@@ -123,17 +123,14 @@ impl Shared {
         let most = self.ahead_max.load(Ordering::Relaxed);
         let advice = self.record(read, most);
         let mut shelf = self.shelf.lock();
-        self.withdraw(&mut shelf, &advice);
-        if read.last > read.first {
+        self.withdraw(&mut shelf, advice.dropped);
+        if read.last > read.first || !advice.ahead.is_empty() {
+            // The read's own chunks come first.
             let last = read.last.min(read.first + most);
             self.want(&mut shelf, read.first..=last, Urgency::Now);
-        }
-        if !advice.ahead.is_empty() {
-            // The read's own chunk comes first.
-            self.want(&mut shelf, [read.first], Urgency::Now);
             self.want(&mut shelf, advice.ahead, Urgency::Ahead);
             drop(shelf);
-            // Where the read's own chunk is here, nobody else does.
+            // Where the first chunk of the read is here, nobody else does.
             self.ring();
         }
         advice.stream
@@ -145,7 +142,7 @@ impl Shared {
         let most = self.ahead_max.load(Ordering::Relaxed);
         let advice = self.record(read, most);
         let mut shelf = self.shelf.lock();
-        self.withdraw(&mut shelf, &advice);
+        self.withdraw(&mut shelf, advice.dropped);
         self.want(&mut shelf, self.data_positions(read, most), Urgency::Ahead);
         self.want(&mut shelf, advice.ahead, Urgency::Ahead);
         drop(shelf);
@@ -153,14 +150,26 @@ impl Shared {
         advice.stream
     }
 
+    /// Has chunks fetched that somebody will wait for next.
+    fn hurry(&self, positions: Vec<usize>) {
+        if !positions.is_empty() {
+            let mut shelf = self.shelf.lock();
+            for position in positions {
+                if let Some(chunk) = self.data_chunk(position) {
+                    shelf.hurry(position, chunk);
+                }
+            }
+        }
+    }
+
     fn record(&self, read: &Read, most: usize) -> Advice {
         let mut streams = self.streams.lock();
         streams.record(read, most, |positions| self.next_data(positions))
     }
 
-    fn withdraw(&self, shelf: &mut Shelf<Verified>, advice: &Advice) {
-        let dropped = advice.dropped.iter();
-        for chunk in dropped.filter_map(|position| self.archive.index().chunk(*position)) {
+    fn withdraw(&self, shelf: &mut Shelf<Verified>, positions: impl IntoIterator<Item = usize>) {
+        let index = self.archive.index();
+        for chunk in (positions.into_iter()).filter_map(|position| index.chunk(position)) {
             shelf.withdraw(&chunk.digest);
         }
     }
@@ -229,9 +238,7 @@ impl Shared {
             return Ok(data);
         }
         let hurried = self.streams.lock().wait(stream);
-        if !hurried.is_empty() {
-            self.want(&mut self.shelf.lock(), hurried, Urgency::Now);
-        }
+        self.hurry(hurried);
         self.ring();
         let delivered = delivery.and_then(|delivery| delivery.recv().ok());
         self.streams.lock().resume(stream);

@@ -61,6 +61,8 @@ struct Entry<T> {
     position: usize,
     chunk: Chunk,
     state: State<T>,
+    /// Whether the chunk, which was asked for ahead, is as urgent as those that somebody waits for.
+    is_hurried: bool,
     waiters: Vec<Sender<Result<Arc<T>>>>,
 }
 
@@ -183,6 +185,24 @@ impl<T> Shelf<T> {
         }
     }
 
+    /// Asks for a chunk that somebody will wait for next. It is fetched as soon as those that somebody
+    /// waits for, but has only a slot of those for chunks that are read ahead, and may be withdrawn.
+    pub(super) fn hurry(&mut self, position: usize, chunk: Chunk) {
+        self.want(position, chunk, Urgency::Ahead);
+        let Some(entry) = self.entries.get_mut(&chunk.digest) else {
+            return;
+        };
+        if let State::Asked {
+            ticket,
+            urgency: Urgency::Ahead,
+        } = entry.state
+            && !entry.is_hurried
+        {
+            self.hurries.push(ticket);
+        }
+        entry.is_hurried = true;
+    }
+
     /// Whether one more chunk may wait for a slot that nobody waits for: hints are free for those who
     /// give them.
     fn may_wait_ahead(&mut self) -> bool {
@@ -204,6 +224,7 @@ impl<T> Shelf<T> {
                 position,
                 chunk,
                 state: State::Waiting(urgency),
+                is_hurried: false,
                 waiters: Vec::new(),
             },
         );

@@ -9,7 +9,7 @@ use crate::fetch::{Urgency, Want};
 pub(in crate::read) enum Step {
     /// Fetch a chunk.
     Want(Want),
-    /// Somebody waits for a chunk that was asked for ahead.
+    /// Somebody waits for a chunk that was asked for ahead, or will wait for it next.
     Hurry(u64),
     /// Nobody needs this chunk soon: take the want back if no worker has begun with it.
     Forget(u64),
@@ -96,7 +96,10 @@ impl<T> Shelf<T> {
             ticket,
             position: entry.position,
             chunk: entry.chunk,
-            urgency,
+            urgency: match entry.is_hurried {
+                true => Urgency::Now,
+                false => urgency,
+            },
         })
     }
 }

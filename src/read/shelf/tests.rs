@@ -86,6 +86,33 @@ fn a_chunk_that_was_asked_for_ahead_is_hurried_once_somebody_waits() {
 }
 
 #[test]
+fn a_chunk_that_is_waited_for_next_is_urgent_and_counts_as_read_ahead() {
+    let mut shelf = shelf(4);
+    ahead(&mut shelf, [0]);
+    let asked = wants(&mut shelf);
+    // One that was asked for, others that were not, and no more than may be read ahead.
+    for _ in 0..2 {
+        (0..5).for_each(|number| shelf.hurry(number, chunk(number)));
+    }
+    let step = shelf.next_step();
+    assert!(matches!(step, Some(Step::Hurry(ticket)) if ticket == asked[0].1));
+    let mut tickets = Vec::new();
+    while let Some(Step::Want(want)) = shelf.next_step() {
+        assert_eq!(want.urgency, Urgency::Now);
+        tickets.push(want.ticket);
+    }
+    assert_eq!((shelf.asked_ahead, tickets.len()), (3, 2));
+    // Whoever moves on needs none of them, unless somebody else waits.
+    let _waiting = wait(&mut shelf, 0);
+    (0..5).for_each(|number| shelf.withdraw(&chunk(number).digest));
+    assert!(matches!(shelf.next_step(), Some(Step::Hurry(_))));
+    while let Some(Step::Forget(ticket)) = shelf.next_step() {
+        shelf.forgotten(ticket);
+    }
+    assert_eq!((shelf.occupied, shelf.entries.len()), (1, 1));
+}
+
+#[test]
 fn who_moves_on_has_what_no_worker_has_begun_taken_back() {
     let mut shelf = shelf(8);
     ahead(&mut shelf, 0..20);
@@ -252,6 +279,7 @@ fn every_wait_ends_however_little_memory_there_is() {
                 }
                 5 => shelf.set_slots(1 + below(slots as u64) as usize),
                 1 => ahead(&mut shelf, number..number + 5),
+                6 => shelf.hurry(number, chunk(number)),
                 2 => shelf.withdraw(&chunk(number).digest),
                 3 if !fetching.is_empty() => {
                     let at = below(fetching.len() as u64) as usize;
