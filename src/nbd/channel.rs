@@ -153,6 +153,11 @@ impl<'a> Channel<'a> {
     pub(super) fn abort(&self) {
         self.link.stop();
     }
+
+    /// Whether the connection was ended at once.
+    pub(super) fn is_aborted(&self) -> bool {
+        self.link.is_stopped()
+    }
 }
 
 impl Sending<'_> {

@@ -106,6 +106,11 @@ impl Link {
         let _ = shutdown(&self.socket, Shutdown::Both);
     }
 
+    /// Whether somebody called [`stop`](Link::stop).
+    pub(super) fn is_stopped(&self) -> bool {
+        self.state.load(SeqCst) == STOPPED
+    }
+
     /// Tells the peer that nothing follows, and takes the bytes that have come. If a socket is
     /// closed with unread bytes, the connection is reset, and the peer may lose the last replies.
     pub(super) fn finish(&self) {

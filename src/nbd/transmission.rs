@@ -86,8 +86,15 @@ pub(super) fn transmit(transmission: &Transmission<'_>, rest: Vec<u8>) {
             open: &open,
         };
         let mut started = 0;
-        // A connection that broke has no more requests.
-        while let Ok(Some(request)) = requests.next() {
+        loop {
+            let request = match requests.next() {
+                Ok(Some(request)) => request,
+                Ok(None) => break,
+                Err(_) => {
+                    transmission.channel.abort();
+                    break;
+                }
+            };
             let before = open.record(request.command);
             let announced = fetch_early(transmission.reader, request.command, before);
             if started < open.workers() {
@@ -242,16 +249,19 @@ impl<'a> Workers<'a> {
 fn work(receiver: &Receiver<Job<'_>>, answers: &Answers<'_>, open: &OpenRequests) {
     let mut panic = None;
     for Job { request, announced } in receiver {
+        // The queue is emptied even so: the thread that reads requests may wait for room in it.
+        if answers.channel.is_aborted() {
+            continue;
+        }
         let Asked { cookie, command } = request;
         let answer = AssertUnwindSafe(|| answers.answer(cookie, command, announced));
         let answered = catch_unwind(answer);
         open.record_answer(command);
         if !matches!(answered, Ok(Ok(()))) {
-            // The replies of a broken connection reach nobody. The other workers and the thread
-            // that reads requests see the end too.
+            // The replies of a broken connection reach nobody, so nothing is read for them. The other
+            // workers and the thread that reads requests see the end too.
             answers.channel.abort();
         }
-        // The queue is emptied even so: the thread that reads requests may wait for room in it.
         panic = panic.or(answered.err());
     }
     if let Some(panic) = panic {

@@ -150,6 +150,15 @@ impl Shared {
         advice.stream
     }
 
+    /// A read that was announced is made now: its chunks are as urgent as the first of them.
+    #[cfg(feature = "nbd")]
+    pub(super) fn begin_announced(&self, read: &Read) {
+        if read.last > read.first {
+            let most = self.ahead_max.load(Ordering::Relaxed);
+            self.hurry(self.data_positions(read, most));
+        }
+    }
+
     /// Has chunks fetched that somebody will wait for next.
     fn hurry(&self, positions: Vec<usize>) {
         if !positions.is_empty() {
@@ -160,6 +169,15 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// Nobody will make a read that was announced.
+    #[cfg(feature = "nbd")]
+    pub(super) fn take_back(&self, read: &Read) {
+        let mut shelf = self.shelf.lock();
+        self.withdraw(&mut shelf, read.first..=read.last);
+        drop(shelf);
+        self.ring();
     }
 
     fn record(&self, read: &Read, most: usize) -> Advice {

@@ -3,13 +3,17 @@
 use std::io::Write as _;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
-use testkit::within;
+use chunk_restore::{Cancel, Restore};
+use testkit::{Image, Workload, within};
 
 use crate::client::*;
-use crate::served::Served;
-use crate::{LIMIT, disk};
+use crate::served::{Served, exporting};
+use crate::support::Script;
+use crate::{CHUNK, LIMIT, disk};
 
 #[test]
 fn garbage_instead_of_a_handshake_ends_that_connection_alone() {
@@ -202,5 +206,45 @@ fn a_handshake_that_takes_too_long_is_ended() {
         let mut client = Client::simple(&served);
         served.wait_for(|report| report.connections == 1);
         client.read(0, 4096).unwrap();
+    });
+}
+
+#[test]
+fn what_a_client_that_is_gone_asked_for_is_neither_read_nor_kept() {
+    const COUNT: u64 = 40;
+    const LEN: u64 = 4 * CHUNK;
+    const STEP: u64 = 5;
+    within(LIMIT, || {
+        let chunks = COUNT * STEP + 10;
+        let image = Image::new(Workload::Incompressible, 5, chunks * CHUNK, CHUNK);
+        let script = Script::of(image, CHUNK);
+        let (watch, digests) = (Arc::clone(&script.watch), script.digests());
+        let position_of = |request: u64| (COUNT - 1 - request) * STEP;
+        let cancel = Cancel::new();
+        let restore = Restore::new().memory(17 * CHUNK).in_flight(4);
+        let reader = restore.cancel(&cancel).reader(&script.archive().0);
+        let served = Served::start(exporting(reader.unwrap()), &cancel);
+        let mut client = Client::structured(&served);
+        // The client takes no reply, so the first ones are stuck.
+        for request in 0..COUNT {
+            let offset = position_of(request) * CHUNK;
+            client.request(READ, 0, request, offset, LEN as u32);
+        }
+        served.wait_for(|report| report.requests == COUNT);
+        drop(client);
+        served.wait_for(|report| report.connections == 0);
+        for request in COUNT / 2..COUNT {
+            let digest = &digests[position_of(request) as usize];
+            assert_eq!(watch.requests_for(digest), 0, "{request}");
+        }
+        // The memory is free for what is read ahead of others.
+        let mut other = Client::structured(&served);
+        let first = COUNT * STEP;
+        for position in first..first + 2 {
+            other.read(position * CHUNK, CHUNK as u32).unwrap();
+        }
+        while watch.requests_for(&digests[first as usize + 2]) == 0 {
+            thread::yield_now();
+        }
     });
 }
