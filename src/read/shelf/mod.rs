@@ -27,6 +27,11 @@ pub(super) type Delivery<T> = Receiver<Result<Arc<T>>>;
 /// No more chunks that nobody waits for wait for a slot than this many times as many as may be read ahead.
 const WAITING_AHEAD_FACTOR: usize = 4;
 
+/// So many slots are left to chunks that were read, as long as one chunk can be read ahead. Clients that
+/// read small pieces out of order still need the last two chunks of each of their streams. If look-ahead
+/// took the slots of these, each chunk would be fetched several times where there is little memory.
+const READ_SLOTS_MIN: usize = 4;
+
 /// Chunks by their digests. `T` is the data of a chunk.
 #[derive(Debug)]
 pub(super) struct Shelf<T> {
@@ -119,7 +124,8 @@ impl<T> Shelf<T> {
 
     /// How many chunks may be read ahead, all together: the others keep chunks that were read.
     pub(super) fn ahead_max(&self) -> usize {
-        (self.slots * 3 / 4).min(self.slots - 1)
+        let most = self.slots.saturating_sub(READ_SLOTS_MIN).max(1);
+        (self.slots * 3 / 4).min(most).min(self.slots - 1)
     }
 
     /// The data of a chunk, if it is here.

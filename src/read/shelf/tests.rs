@@ -65,13 +65,13 @@ fn several_who_want_a_chunk_get_it_by_one_request() {
 
 #[test]
 fn whoever_waits_comes_before_what_is_read_ahead_and_one_slot_is_left_to_them() {
-    let mut shelf = shelf(4);
+    let mut shelf = shelf(8);
     ahead(&mut shelf, 0..10);
-    let _waiting = wait(&mut shelf, 20);
+    let _waiting: Vec<_> = (20..24).map(|number| wait(&mut shelf, number)).collect();
     let wants = wants(&mut shelf);
-    assert_eq!(positions(&wants), [20, 0, 1]);
-    let _another = wait(&mut shelf, 21);
-    assert_eq!(positions(&super::tests::wants(&mut shelf)), [21]);
+    assert_eq!(positions(&wants), [20, 21, 22, 23, 0, 1, 2]);
+    let _another = wait(&mut shelf, 24);
+    assert_eq!(positions(&super::tests::wants(&mut shelf)), [24]);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_chunk_that_was_asked_for_ahead_is_hurried_once_somebody_waits() {
 
 #[test]
 fn a_chunk_that_is_waited_for_next_is_urgent_and_counts_as_read_ahead() {
-    let mut shelf = shelf(4);
+    let mut shelf = shelf(7);
     ahead(&mut shelf, [0]);
     let asked = wants(&mut shelf);
     // One that was asked for, others that were not, and no more than may be read ahead.
@@ -155,7 +155,7 @@ fn the_chunk_that_was_used_longest_ago_makes_room_and_unread_ones_stay() {
 
 #[test]
 fn a_chunk_that_is_wanted_again_makes_room_no_sooner_than_others() {
-    let mut shelf = shelf(4);
+    let mut shelf = shelf(8);
     ahead(&mut shelf, 0..2);
     let asked = wants(&mut shelf);
     all_come(&mut shelf, &asked);
@@ -163,7 +163,7 @@ fn a_chunk_that_is_wanted_again_makes_room_no_sooner_than_others() {
         shelf.withdraw(&chunk(number).digest);
     }
     ahead(&mut shelf, [0]);
-    for number in 10..14 {
+    for number in 10..18 {
         let _waiting = wait(&mut shelf, number);
         let asked = wants(&mut shelf);
         all_come(&mut shelf, &asked);
@@ -174,7 +174,7 @@ fn a_chunk_that_is_wanted_again_makes_room_no_sooner_than_others() {
 
 #[test]
 fn chunks_that_were_read_ahead_push_one_another_out_only_when_they_are_stale() {
-    let mut shelf = shelf(4);
+    let mut shelf = shelf(7);
     ahead(&mut shelf, 0..10);
     let first = wants(&mut shelf);
     assert_eq!(positions(&first), [0, 1, 2]);
@@ -184,13 +184,13 @@ fn chunks_that_were_read_ahead_push_one_another_out_only_when_they_are_stale() {
     shelf.take(&chunk(0).digest);
     assert_eq!(positions(&wants(&mut shelf)), [3]);
     // The fill waits for chunks that come behind all others.
-    let mut shelf = super::tests::shelf(4);
+    let mut shelf = super::tests::shelf(7);
     ahead(&mut shelf, 0..3);
     let first = wants(&mut shelf);
     all_come(&mut shelf, &first);
     let _filling = shelf.wait_for(20, chunk(20), Urgency::Ahead);
     assert_eq!(positions(&wants(&mut shelf)), [20]);
-    let mut shelf = super::tests::shelf(4);
+    let mut shelf = super::tests::shelf(7);
     ahead(&mut shelf, 0..4);
     let first = wants(&mut shelf);
     all_come(&mut shelf, &first);
@@ -207,12 +207,19 @@ fn chunks_that_were_read_ahead_push_one_another_out_only_when_they_are_stale() {
 fn hints_take_no_more_memory_than_a_few_of_them_would() {
     let mut shelf = shelf(8);
     ahead(&mut shelf, 0..100_000);
-    assert!(shelf.entries.len() <= 24 && shelf.waiting_ahead.len() <= 24);
+    assert!(shelf.entries.len() <= 16 && shelf.waiting_ahead.len() <= 16);
     // Those that are withdrawn make room for others, and whoever waits is never turned away.
     (0..100_000).for_each(|number| shelf.withdraw(&chunk(number).digest));
     ahead(&mut shelf, 200_000..200_002);
     let _filling = shelf.wait_for(300_000, chunk(300_000), Urgency::Ahead);
     assert_eq!(positions(&wants(&mut shelf)), [300_000, 200_000, 200_001]);
+}
+
+#[test]
+fn chunks_that_were_read_keep_slots_however_little_memory_there_is() {
+    for (slots, most) in [(1, 0), (2, 1), (5, 1), (7, 3), (15, 11), (40, 30)] {
+        assert_eq!(shelf(slots).ahead_max(), most, "{slots}");
+    }
 }
 
 #[test]
