@@ -3,6 +3,7 @@
 
 mod ahead;
 mod bytes;
+mod crowd;
 mod cursor;
 mod failures;
 mod fill;
