@@ -147,6 +147,7 @@ const INNER_ORDER: &[(&str, &[&str])] = &[
             "retry_hook",
             "cache",
             "plan",
+            "hash_many",
             "scan",
             "window",
             "writer",

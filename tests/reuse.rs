@@ -60,6 +60,28 @@ fn only_what_the_target_lacks_is_fetched() {
     assert_eq!(report.committed as usize, image.len());
 }
 
+/// Chunks are hashed several at once, where the crate for it is built and quicker: the changed ones are first and last
+/// of those, and all of them; between zeros, in a hole, and in an unequal chunk at the end.
+#[test]
+fn changed_chunks_are_found_wherever_they_are_among_others() {
+    let mut image = different(64);
+    image.truncate(64 * CHUNK - 100);
+    image[20 * CHUNK..22 * CHUNK].fill(0);
+    image[24 * CHUNK..25 * CHUNK].fill(0);
+    let kinds: [&[usize]; 5] = [&[0, 7], &[8, 9, 10, 11], &[19, 23, 26], &[63], &[]];
+    for changed in kinds {
+        let mut old = image.clone();
+        for position in changed {
+            old[position * CHUNK + 5] ^= 1;
+        }
+        let (archive, watch) = script(&image).archive();
+        let mut disk = Disk::holding(old, Says::Similar);
+        Restore::new().run(&archive, &mut disk).unwrap();
+        assert!(disk.bytes() == image);
+        assert_eq!(watch.requests(), changed.len());
+    }
+}
+
 #[test]
 fn what_was_cut_off_goes_on_where_it_was() {
     let image = different(100);

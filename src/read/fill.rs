@@ -58,7 +58,14 @@ impl Fill {
         let mut threads = Threads::default();
         let mut scan = None;
         if target.is_begun() {
-            let begun = Arc::new(Scan::new(archive, &plan, Arc::clone(&file), true, &stop)?);
+            let begun = Arc::new(Scan::new(
+                archive,
+                &plan,
+                Arc::clone(&file),
+                true,
+                None,
+                &stop,
+            )?);
             scan = Some(Arc::clone(&begun));
             threads.start("restore-fill-scan".to_owned(), move || begun.run())?;
         }

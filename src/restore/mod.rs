@@ -3,6 +3,7 @@
 
 mod cache;
 mod commit;
+mod hash_many;
 pub(crate) mod plan;
 mod repeats;
 pub(crate) mod retry_hook;
@@ -141,7 +142,8 @@ impl Restore {
     /// Each chunk counts with the length of the archive's longest chunk. There is always room for
     /// one chunk, encoded and decoded. All runs of this restore and of its clones share the memory;
     /// a clone on which `memory` is called again has its own. The index takes 33 to 41 more bytes
-    /// for each chunk.
+    /// for each chunk. With the feature `hash-many`, at most a half of a run's memory is for chunks
+    /// that are read from the target to hash several at once.
     #[must_use]
     pub fn memory(self, bytes: u64) -> Restore {
         Restore {

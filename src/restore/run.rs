@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::fetch::{FetchSettings, Fetcher, Threads};
 use crate::memory::MemoryShare;
 use crate::report::{Event, Report};
+use crate::restore::hash_many::ManyHasher;
 use crate::restore::plan::Plan;
 use crate::restore::repeats::repeats_within;
 use crate::restore::scan::Scan;
@@ -58,7 +59,8 @@ pub(super) fn run(
     let stop = StopOnDrop(cancel.child());
     let scan = match to_scan {
         Some((target, is_whole)) => {
-            let scan = Scan::new(archive, &plan, target, is_whole, &stop.0)?;
+            let many = ManyHasher::new(archive.index(), &mut share);
+            let scan = Scan::new(archive, &plan, target, is_whole, many, &stop.0)?;
             let scan = Arc::new(scan);
             let scanner = Arc::clone(&scan);
             scanning.start("restore-scan".to_owned(), move || scanner.run())?;

@@ -1,6 +1,7 @@
 //! Finds out what the target holds already: hashes its bytes chunk by chunk, ahead of the writer,
 //! on all cores. A chunk counts as held only if its digest is right.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
@@ -9,9 +10,11 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::cancel::Cancel;
 use crate::datastore::snapshot::Archive;
-use crate::digest::Hasher;
+use crate::digest::{Digest, Hasher};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::index::Chunk;
+use crate::memory::Buffer;
+use crate::restore::hash_many::{CHUNKS_AT_ONCE, ManyHasher};
 use crate::restore::plan::{Plan, Step};
 use crate::target::ReadAt;
 
@@ -39,6 +42,7 @@ pub(crate) struct Scan {
     target: Arc<dyn ReadAt>,
     /// Whether the scan goes on however many chunks differ.
     is_whole: bool,
+    many: Option<ManyHasher>,
     stop: Cancel,
     /// One finding for each step of the plan.
     findings: Vec<AtomicU8>,
@@ -59,6 +63,7 @@ impl Scan {
         plan: &Arc<Plan>,
         target: Arc<dyn ReadAt>,
         is_whole: bool,
+        many: Option<ManyHasher>,
         stop: &Cancel,
     ) -> Result<Scan> {
         let name = |number| format!("restore-scan-{number}");
@@ -69,6 +74,7 @@ impl Scan {
             plan: Arc::clone(plan),
             target,
             is_whole,
+            many,
             stop: stop.clone(),
             findings: (0..steps).map(|_| AtomicU8::new(0)).collect(),
             next: AtomicUsize::new(0),
@@ -99,30 +105,90 @@ impl Scan {
     /// Looks at all steps. Returns at the end, or when the restore stops.
     pub(crate) fn run(&self) {
         let _end = EndOnDrop(self);
-        self.pool.broadcast(|_| {
-            let mut piece = vec![0; PIECE];
-            while let Some(step) = self.next_step() {
-                self.look(step, &mut piece);
+        self.pool.broadcast(|thread| {
+            let many = self.many.filter(|many| thread.index() < many.threads);
+            let mut buffers: [Buffer; CHUNKS_AT_ONCE] = Default::default();
+            loop {
+                // A chunk that differs is hashed once more, which is too much where many do.
+                let differed = self.differed_in_a_row.load(Ordering::Relaxed);
+                let many = many.filter(|_| differed < CHUNKS_AT_ONCE);
+                let Some(steps) = self.claim(many.map_or(1, |_| CHUNKS_AT_ONCE)) else {
+                    return;
+                };
+                match many {
+                    Some(many) => self.look_at_several(steps, many, &mut buffers),
+                    None => steps.for_each(|step| self.look(step, buffers[0].space(PIECE))),
+                }
             }
         });
     }
 
-    fn next_step(&self) -> Option<usize> {
-        let step = self.next.fetch_add(1, Ordering::AcqRel);
-        (step < self.findings.len() && !self.stop.is_cancelled()).then_some(step)
+    /// The steps that the next free thread looks at: up to so many with chunks that the target may
+    /// hold, and those before them. They follow each other, and are claimed before anything is read,
+    /// so that no chunk that was read waits for a far one.
+    fn claim(&self, chunks: usize) -> Option<Range<usize>> {
+        let steps = self.findings.len();
+        let mut end = steps;
+        let next = |from: usize| {
+            let mut with_chunk = (from..steps).filter(|step| self.chunk(*step).is_some());
+            end = with_chunk.nth(chunks - 1).map_or(steps, |last| last + 1);
+            (from < steps && !self.stop.is_cancelled()).then_some(end)
+        };
+        let from = (self.next).fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
+        Some(from.ok()?..end)
+    }
+
+    /// The chunk of a step, if the target may hold it. Of some chunks the target holds only a part,
+    /// and no digest is known for a part. Zeros are written anew, which is quicker than a look.
+    fn chunk(&self, step: usize) -> Option<Chunk> {
+        let position = self.plan.positions().start + step;
+        let chunk = self.archive.index().chunk(position)?;
+        let is_zero = self.plan.step(position) == Some(Step::Zero);
+        (!is_zero && self.plan.is_whole(&chunk)).then_some(chunk)
     }
 
     fn look(&self, step: usize, piece: &mut [u8]) {
-        let position = self.plan.positions().start + step;
-        let Some(chunk) = self.archive.index().chunk(position) else {
-            return;
-        };
-        // The target holds only a part of this chunk, and no digest is known for a part. Zeros are
-        // written anew, which is quicker than a look.
-        if self.plan.step(position) == Some(Step::Zero) || !self.plan.is_whole(&chunk) {
-            return self.found(step, Finding::Differs);
+        match self.chunk(step) {
+            Some(chunk) => self.looked(step, self.holds(&chunk, piece)),
+            None => self.found(step, Finding::Differs),
         }
-        if self.holds(&chunk, piece) {
+    }
+
+    /// As [`look`](Scan::look) for each of the steps, but hashes their chunks together.
+    fn look_at_several(
+        &self,
+        steps: Range<usize>,
+        many: ManyHasher,
+        buffers: &mut [Buffer; CHUNKS_AT_ONCE],
+    ) {
+        let mut free = buffers.iter_mut();
+        let mut read = Vec::with_capacity(CHUNKS_AT_ONCE);
+        for step in steps {
+            let Some((chunk, buffer)) = self
+                .chunk(step)
+                .and_then(|chunk| Some((chunk, free.next()?)))
+            else {
+                self.found(step, Finding::Differs);
+                continue;
+            };
+            if self.read(&chunk, buffer.space(chunk.len as usize)) {
+                read.push((step, &*buffer, chunk.digest));
+            } else {
+                self.looked(step, false);
+            }
+        }
+        let chunks: Vec<(&[u8], Digest)> = (read.iter())
+            .map(|(_, data, digest)| (&***data, *digest))
+            .collect();
+        let right = many.are_right(&chunks, self.archive.key());
+        for ((step, ..), right) in read.iter().zip(right) {
+            self.looked(*step, right);
+        }
+    }
+
+    /// Notes whether the target holds the chunk of a step, and ends the scan where it is in vain.
+    fn looked(&self, step: usize, holds: bool) {
+        if holds {
             self.differed_in_a_row.store(0, Ordering::Relaxed);
             return self.found(step, Finding::Holds);
         }
@@ -136,19 +202,39 @@ impl Scan {
         }
     }
 
+    /// Whether the target may have data where a chunk belongs. Chunks of zeros are not looked for, so
+    /// a hole can't be the chunk.
+    fn has_data(&self, chunk: &Chunk) -> bool {
+        let offset = self.plan.offset_in_target(chunk);
+        let data = self.target.next_data(offset);
+        matches!(data, Ok(Some(data)) if data < offset + u64::from(chunk.len))
+    }
+
+    /// Reads the bytes that the target has in a chunk's place. Gives `false` where it can't.
+    fn read(&self, chunk: &Chunk, buffer: &mut [u8]) -> bool {
+        let offset = self.plan.offset_in_target(chunk);
+        let offsets = (offset..).step_by(PIECE);
+        self.has_data(chunk)
+            && (offsets.zip(buffer.chunks_mut(PIECE)))
+                .all(|(offset, piece)| self.read_piece(offset, piece))
+    }
+
+    fn read_piece(&self, offset: u64, piece: &mut [u8]) -> bool {
+        !self.stop.is_cancelled() && self.target.read_exact_at(piece, offset).is_ok()
+    }
+
     /// Whether the target holds a chunk. Bytes that can't be read count as different.
     fn holds(&self, chunk: &Chunk, piece: &mut [u8]) -> bool {
-        let mut offset = self.plan.offset_in_target(chunk);
-        let end = offset + u64::from(chunk.len);
-        // Chunks of zeros are not looked for, so a hole can't be the chunk.
-        if !matches!(self.target.next_data(offset), Ok(Some(data)) if data < end) {
+        if !self.has_data(chunk) {
             return false;
         }
+        let mut offset = self.plan.offset_in_target(chunk);
+        let end = offset + u64::from(chunk.len);
         let mut hasher = Hasher::default();
         while offset < end {
             let len = (end - offset).min(PIECE as u64);
             let piece = &mut piece[..len as usize];
-            if self.stop.is_cancelled() || self.target.read_exact_at(piece, offset).is_err() {
+            if !self.read_piece(offset, piece) {
                 return false;
             }
             hasher.update(piece);

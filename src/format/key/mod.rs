@@ -92,6 +92,12 @@ impl Key {
         data.finish()
     }
 
+    /// What follows the decoded data of an encrypted chunk where its digest is computed.
+    #[cfg(feature = "hash-many")]
+    pub(crate) fn digest_secret(&self) -> &[u8] {
+        &self.0.id_key
+    }
+
     /// Decrypts data in place. Where the tag is wrong, the data stays as it was.
     pub(super) fn decrypt(
         &self,
