@@ -143,7 +143,7 @@ pub(crate) fn namespace() -> Result<Option<Namespace>> {
 }
 
 /// The fingerprint of a server's certificate, from PBS_FINGERPRINT. Where that is not set, it is the
-/// [`credential`] `fingerprint`.
+/// [`credential()`] `fingerprint`.
 ///
 /// # Errors
 /// [`ErrorKind::Invalid`] where the text is not a fingerprint, or the credential can't be read.
