@@ -171,18 +171,7 @@ impl Record {
                 "its length is not what its beginning says",
             ));
         }
-        let mut entries: Vec<Entry> = Vec::with_capacity(count as usize);
-        for _ in 0..count {
-            let digest = number(&mut file)?;
-            if entries.last().is_some_and(|last| last.digest >= digest) {
-                return Err(Unusable::Worthless("its entries are not in order"));
-            }
-            entries.push(Entry {
-                digest,
-                day: u16::from_le_bytes(number(&mut file)?),
-                mark: Mark::Earlier,
-            });
-        }
+        let entries = entries(&mut file, count)?;
         let sum: [u8; CHECKSUM_LEN as usize] = file.into_inner().1.finalize().into();
         if number(&mut &self.file)? != sum {
             return Err(Unusable::Worthless("its checksum is wrong"));
@@ -260,6 +249,23 @@ impl Record {
         let Hashing(mut file, hash) = file.into_inner()?;
         file.write_all(&hash.finalize())
     }
+}
+
+/// Reads so many entries, which must be in the order of their digests.
+fn entries(file: &mut impl Read, count: u64) -> Result<Vec<Entry>, Unusable> {
+    let mut entries: Vec<Entry> = Vec::with_capacity(count as usize);
+    for _ in 0..count {
+        let digest = number(file)?;
+        if entries.last().is_some_and(|last| last.digest >= digest) {
+            return Err(Unusable::Worthless("its entries are not in order"));
+        }
+        entries.push(Entry {
+            digest,
+            day: u16::from_le_bytes(number(file)?),
+            mark: Mark::Earlier,
+        });
+    }
+    Ok(entries)
 }
 
 /// Opens or makes the file, and locks it: `None` where another run has it. Says whether the file

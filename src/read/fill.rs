@@ -58,14 +58,7 @@ impl Fill {
         let mut threads = Threads::default();
         let mut scan = None;
         if target.is_begun() {
-            let begun = Arc::new(Scan::new(
-                archive,
-                &plan,
-                Arc::clone(&file),
-                true,
-                None,
-                &stop,
-            )?);
+            let begun = Arc::new(Scan::new(archive, &plan, Arc::clone(&file), true, &stop)?);
             scan = Some(Arc::clone(&begun));
             threads.start("restore-fill-scan".to_owned(), move || begun.run())?;
         }

@@ -60,8 +60,8 @@ pub(super) fn run(
     let scan = match to_scan {
         Some((target, is_whole)) => {
             let many = ManyHasher::new(archive.index(), &mut share);
-            let scan = Scan::new(archive, &plan, target, is_whole, many, &stop.0)?;
-            let scan = Arc::new(scan);
+            let scan = Scan::new(archive, &plan, target, is_whole, &stop.0)?;
+            let scan = Arc::new(scan.hashing_many(many));
             let scanner = Arc::clone(&scan);
             scanning.start("restore-scan".to_owned(), move || scanner.run())?;
             Some(scan)

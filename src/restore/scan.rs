@@ -42,6 +42,7 @@ pub(crate) struct Scan {
     target: Arc<dyn ReadAt>,
     /// Whether the scan goes on however many chunks differ.
     is_whole: bool,
+    /// Hashes several chunks at once, if that is quicker.
     many: Option<ManyHasher>,
     stop: Cancel,
     /// One finding for each step of the plan.
@@ -63,7 +64,6 @@ impl Scan {
         plan: &Arc<Plan>,
         target: Arc<dyn ReadAt>,
         is_whole: bool,
-        many: Option<ManyHasher>,
         stop: &Cancel,
     ) -> Result<Scan> {
         let name = |number| format!("restore-scan-{number}");
@@ -74,7 +74,7 @@ impl Scan {
             plan: Arc::clone(plan),
             target,
             is_whole,
-            many,
+            many: None,
             stop: stop.clone(),
             findings: (0..steps).map(|_| AtomicU8::new(0)).collect(),
             next: AtomicUsize::new(0),
@@ -86,6 +86,11 @@ impl Scan {
                 Error::new(ErrorKind::Resources, message).because(error)
             })?,
         })
+    }
+
+    /// Lets the scan hash several chunks at once.
+    pub(super) fn hashing_many(self, many: Option<ManyHasher>) -> Scan {
+        Scan { many, ..self }
     }
 
     /// The bell rings after findings; after the last finding it rings once more at least.

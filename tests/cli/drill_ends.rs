@@ -10,7 +10,7 @@ use testkit::{Fault, PbsServer, When};
 
 use crate::drill::{ALL, drill, number, report};
 use crate::home::{Home, chunk_file, events, finish};
-use crate::interrupt::{NEVER, golden_server, on_server, with_default_signals, within};
+use crate::interrupt::{NEVER, golden_server, on_server, wait_until, with_default_signals, within};
 use crate::running::{Running, is_root, skip};
 
 const STATE: &str = "--new-only state --report-file r.json --metrics-file r.prom";
@@ -46,6 +46,8 @@ fn a_drill_that_is_interrupted_between_two_archives_records_what_it_verified() {
             format!("verify vm/200 drive-scsi0.img drive-scsi1.img {STATE} --output-format json");
         let mut running = Running::of(on_server(with_default_signals(&home, &verify), &server));
         running.hear("verified");
+        // Only now does nothing run that holds off the signal by itself.
+        wait_until(|| server.file_requests("drive-scsi1.img.fidx") > 0);
         assert_eq!(running.end("TERM").code, Some(130));
         let report = written(&home);
         assert_eq!(

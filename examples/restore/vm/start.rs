@@ -73,6 +73,8 @@ pub(super) struct Start {
     path: PathBuf,
     /// The file for the firmware's variables, where libvirt needs another one than the disk.
     variables: Option<String>,
+    /// Whether the file is replaced even if somebody has changed it.
+    overwrites: bool,
     replaces_variables: bool,
 }
 
@@ -145,17 +147,24 @@ impl Start {
         if path.metadata().is_ok_and(|found| !found.is_file()) {
             return Err(Failure::refused(format!("{} is no file", path.display())));
         }
-        if !options.overwrite && !sealed::is_unchanged(&path, kind.comment()) {
-            return Err(Failure::differs(&path));
-        }
-        Ok(Start {
+        let start = Start {
             kind,
             guest,
             name,
             path,
             variables,
+            overwrites: options.overwrite,
             replaces_variables: options.overwrite || vm.reuse,
-        })
+        };
+        start.check_unchanged()?;
+        Ok(start)
+    }
+
+    fn check_unchanged(&self) -> Result<(), Failure> {
+        match self.overwrites || sealed::is_unchanged(&self.path, self.kind.comment()) {
+            true => Ok(()),
+            false => Err(Failure::differs(&self.path)),
+        }
     }
 
     /// The files that may be written.
@@ -191,6 +200,8 @@ impl Start {
 
     /// Writes what boots these disks, and says what of the configuration was not taken.
     pub(super) fn write(self, disks: &[Disk], output: &Output) -> Result<(), Failure> {
+        // The disks took a while: somebody may have changed the file meanwhile.
+        self.check_unchanged()?;
         self.copy_variables(disks)?;
         let text = sealed::seal(&self.text(disks), self.kind.comment());
         write_file(&self.path, text.as_bytes(), self.kind.mode())?;

@@ -72,8 +72,8 @@ impl<'a> Extraction<'a> {
             let message = format!("the folder {} can't be made or opened", folder.display());
             Error::new(ErrorKind::Target, message).because(std::io::Error::from(error))
         })?;
-        if options.selection.is_all() {
-            // It gets the properties of the archive's root in the end.
+        if options.selection.is_all() && options.wanted.permissions {
+            // It gets the mode of the archive's root in the end.
             target.let_owner_in();
         }
         let identity = tree.identity();

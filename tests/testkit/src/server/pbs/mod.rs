@@ -182,6 +182,11 @@ impl PbsServer {
         self.pbs.chunks.count(digest)
     }
 
+    /// How often a file of this name was asked for, in any snapshot.
+    pub fn file_requests(&self, name: &str) -> u64 {
+        self.pbs.files.count(&name.to_owned())
+    }
+
     /// How often each chunk was asked for.
     pub fn requests_by_chunk(&self) -> HashMap<[u8; 32], u64> {
         self.pbs.chunks.counts()
