@@ -18,6 +18,8 @@ pub(crate) mod s3;
 #[cfg(feature = "tls")]
 mod secret;
 
+use std::time::Duration;
+
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::format::name::{GroupName, Namespace, SnapshotPath};
@@ -228,6 +230,17 @@ pub trait Connection {
     /// The connection is dead, and no request will be answered any more. A failure of one chunk
     /// alone is reported in its [`Answer`].
     fn receive(&mut self) -> Result<Answer, FetchError>;
+
+    /// Like [`receive`](Connection::receive), but returns `None` if no answer has come whole after `limit`: the restore may have
+    /// more to request meanwhile. It calls this at the start of its work, until a place has answered for the first time.
+    /// Without an implementation of its own, this waits until an answer comes.
+    ///
+    /// # Errors
+    /// As [`receive`](Connection::receive).
+    fn receive_within(&mut self, limit: Duration) -> Result<Option<Answer>, FetchError> {
+        let _ = limit;
+        self.receive().map(Some)
+    }
 }
 
 /// An archive of a snapshot, named by the file that holds its index.

@@ -88,6 +88,8 @@ pub(super) struct Dispatcher {
     /// Jobs that are ready to be given out.
     pub(super) ready: VecDeque<Job>,
     next_id: u64,
+    /// Whether any bytes of an answer have come.
+    pub(super) has_received: bool,
     /// How many chunks were asked for.
     pub(super) asked: usize,
     pub(super) latency: LatencyWindow,
@@ -151,6 +153,7 @@ impl Dispatcher {
             retries: BTreeSet::new(),
             ready: VecDeque::new(),
             next_id: 0,
+            has_received: false,
             asked: 0,
             latency: LatencyWindow::default(),
             hedging: Hedging::new(rules.hedge),
@@ -205,7 +208,7 @@ impl Dispatcher {
             let at = place.max(task.retry_at.unwrap_or(now));
             Some(at.saturating_duration_since(now))
         });
-        due.fold(limit, Duration::min)
+        due.chain(self.next_growth(now)).fold(limit, Duration::min)
     }
 
     fn has_room(&self, lane: usize, urgency: Urgency) -> bool {

@@ -172,6 +172,8 @@ impl Fetcher {
     /// [`ErrorKind::Resources`] where there are jobs for a place, and not one worker for it can be started.
     pub(crate) fn hand_out(&mut self) -> Result<()> {
         let now = Instant::now();
+        let received = self.shared.received_bytes.total();
+        self.dispatcher.grow_unanswered(received, now);
         for lane in self.dispatcher.lanes_to_sweep() {
             for job in self.lanes[lane].take_back() {
                 self.dispatcher.took_back(&job, now);
@@ -184,6 +186,8 @@ impl Fetcher {
             let in_flight = self.dispatcher.in_flight(lane);
             let shared = &self.lanes[lane].shared;
             shared.in_flight.store(in_flight, Ordering::Relaxed);
+            let may_grow = self.dispatcher.is_unanswered(lane);
+            shared.may_grow.store(may_grow, Ordering::Relaxed);
             let queued = self.dispatcher.lanes[lane].queued();
             let workers = shared.settings.workers_for(queued, in_flight);
             self.start_workers(lane, workers, now)?;

@@ -64,6 +64,13 @@ impl Held {
         }
     }
 
+    /// The request for a job has gone out.
+    pub(super) fn record_sent(&self, id: u64) {
+        if let Some(job) = self.job(id) {
+            job.stage.record_sent(Instant::now());
+        }
+    }
+
     /// An answer has come whole: notes how long that took.
     pub(super) fn record_answer(&mut self, id: u64) {
         if let Some(held) = self.held(id) {

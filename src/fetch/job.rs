@@ -55,6 +55,8 @@ struct State {
 #[derive(Debug)]
 struct Requested {
     at: Instant,
+    /// When it went out, once there was a connection for it.
+    sent: Option<Instant>,
     /// The worker's number in its lane.
     worker: usize,
     /// How long the rate limit held the worker back, and how long it had before the request.
@@ -71,11 +73,25 @@ impl Stage {
         }
         state.requested = Some(Requested {
             at: now,
+            sent: None,
             worker,
             held: Arc::clone(held),
             held_before: held.total(now),
         });
         true
+    }
+
+    /// The request has gone out.
+    pub(super) fn record_sent(&self, now: Instant) {
+        if let Some(requested) = &mut self.0.lock().requested {
+            requested.sent = Some(now);
+        }
+    }
+
+    /// How long an answer has been waited for; `None` before the request went out.
+    pub(super) fn waited(&self, now: Instant) -> Option<Duration> {
+        let sent = self.0.lock().requested.as_ref()?.sent?;
+        Some(now.saturating_duration_since(sent))
     }
 
     /// From now on nobody wants the chunk from this job.

@@ -1,7 +1,7 @@
 //! Lanes: the workers of a place, how many there are, and how many requests they may have in flight.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -188,6 +188,8 @@ pub(super) struct LaneShared {
     pub(super) settings: LaneSettings,
     /// Requests that its workers may have in flight by now.
     pub(super) in_flight: AtomicUsize,
+    /// Whether that number may grow before an answer comes, so that workers look at it while they wait for one.
+    pub(super) may_grow: AtomicBool,
     /// One for each worker.
     pub(super) hang_ups: Vec<HangUp>,
 }
@@ -216,6 +218,7 @@ impl Lane {
             shared: Arc::new(LaneShared {
                 settings,
                 in_flight: AtomicUsize::new(0),
+                may_grow: AtomicBool::new(false),
                 hang_ups: (0..settings.workers).map(|_| HangUp::default()).collect(),
             }),
             is_short: false,

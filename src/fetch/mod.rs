@@ -18,6 +18,7 @@
 //! | memory: each chunk from its want to its end | a consumer | `memory::MemoryShare`, `Fetcher::set_slots` |
 //! | jobs with the workers: twice the requests in flight, and 32 at the least where these adapt | a lane | `Dispatcher::has_room` |
 //! | requests in flight: the number that was asked for, or what the latency shows to be of use | a lane | `InFlightRamp` |
+//! | the same, until the first answer comes: few, and more the longer it takes | a lane | `unanswered.rs` |
 //! | the same, after the place asked for less: half, and slowly more again | a lane | `InFlightRamp::record_refusal` |
 //! | an equal part of the lane's; and two more requests for the worker that a reader's lane keeps for urgent jobs | a worker | `LaneSettings::share_of` |
 //! | streams that the peer takes | a connection | `Connection::depth` |
@@ -56,6 +57,7 @@ mod simulation;
 mod stuck;
 mod task;
 mod threads;
+mod unanswered;
 mod wants;
 mod worker;
 

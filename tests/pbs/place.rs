@@ -2,11 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use chunk_restore::format::KeyFile;
-use chunk_restore::{Datastore, ErrorKind, Restore, StreamTarget};
-use testkit::{Folder, PbsOptions, PbsServer, within};
+use chunk_restore::{Cancel, Datastore, ErrorKind, Restore, StreamTarget};
+use testkit::{Fault, Folder, PbsOptions, PbsServer, When, within};
 
 use crate::{DISK, LIMIT, open, restore, store, trusting};
 
@@ -140,5 +141,33 @@ fn a_rate_holds_a_restore_back_and_waiting_for_it_is_no_stall() {
         // A tenth of a second's bytes may come at once.
         let least = report.fetched as f64 / rate as f64 - 0.1;
         assert!(report.elapsed.as_secs_f64() >= least, "{report}");
+    });
+}
+
+#[test]
+fn more_chunks_are_asked_for_while_the_first_answer_does_not_come() {
+    within(LIMIT, || {
+        let (store, info) = store();
+        let server = PbsServer::start(store);
+        for digest in &info.archive(DISK).digests {
+            server.on_chunk(digest, When::Always, Fault::Stall);
+        }
+        let archive = open(&server).snapshot("vm/100").unwrap();
+        let archive = archive.archive(DISK).unwrap();
+        let cancel = Cancel::new();
+        let asked = || server.requests_by_chunk().len();
+        let restored = thread::scope(|scope| {
+            let restore = Restore::new().cancel(&cancel);
+            let restoring =
+                scope.spawn(move || restore.run(&archive, &mut StreamTarget::new(Vec::new())));
+            // A restore begins with fewer: nothing is known of the server.
+            while asked() < 16 {
+                thread::yield_now();
+            }
+            cancel.cancel();
+            restoring.join().unwrap()
+        });
+        assert_eq!(restored.unwrap_err().kind(), ErrorKind::Cancelled);
+        assert_eq!(asked(), 16);
     });
 }

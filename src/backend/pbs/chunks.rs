@@ -1,6 +1,8 @@
 //! A worker's connection to the chunks of an archive: a session that also checks whether the
 //! snapshot is still there when the server says that a chunk is missing.
 
+use std::time::Duration;
+
 use crate::backend::pbs::Pbs;
 use crate::backend::pbs::session::Session;
 use crate::backend::{Answer, Connection, FetchError, Request};
@@ -29,12 +31,24 @@ impl Connection for Chunks<'_> {
 
     fn receive(&mut self) -> Result<Answer, FetchError> {
         let answer = self.session.receive()?;
-        Ok(answer.map_err(|error| match error {
+        Ok(self.looked_into(answer))
+    }
+
+    fn receive_within(&mut self, limit: Duration) -> Result<Option<Answer>, FetchError> {
+        let answer = self.session.receive_within(limit)?;
+        Ok(answer.map(|answer| self.looked_into(answer)))
+    }
+}
+
+impl Chunks<'_> {
+    /// An answer that says that a chunk is missing may mean that the snapshot is.
+    fn looked_into(&self, answer: Answer) -> Answer {
+        answer.map_err(|error| match error {
             FetchError::Missing => {
                 let there = self.place.check_that_it_has(&self.snapshot, self.cancel);
                 there.err().unwrap_or(FetchError::Missing)
             }
             error => error,
-        }))
+        })
     }
 }

@@ -110,7 +110,10 @@ impl Session {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let stream = self.ask(path, Buffer::new(), limit)?;
         loop {
-            let event = self.next_event(&mut |codec| codec.drain(stream, sink))?;
+            let event = self.next_event(None, &mut |codec| codec.drain(stream, sink))?;
+            let Some(event) = event else {
+                continue;
+            };
             match event {
                 Event::Finished {
                     stream: ended,
@@ -142,19 +145,27 @@ impl Session {
     }
 
     /// Waits for the next event, for as long as answers make progress. Only bytes of answers count
-    /// as progress, other frames do not.
-    fn next_event(&mut self, drain: &mut dyn FnMut(&mut Codec)) -> Result<Event, FetchError> {
+    /// as progress, other frames do not. Returns `None` if there is no event at `until`.
+    fn next_event(
+        &mut self,
+        until: Option<Instant>,
+        drain: &mut dyn FnMut(&mut Codec),
+    ) -> Result<Option<Event>, FetchError> {
         loop {
             if let Some(event) = self.codec.next_event() {
                 if let Event::Finished { stream, .. } | Event::Failed { stream, .. } = event {
                     self.watch.ended(stream, self.codec.received());
                 }
-                return Ok(event);
+                return Ok(Some(event));
+            }
+            if until.is_some_and(|until| Instant::now() >= until) {
+                return Ok(None);
             }
             let left = self.watch.left(self.codec.received(), self.codec.oldest());
             let left = left.map_err(|stall| self.stalled(stall))?;
             let before = self.stream.waited();
-            self.receive_some(self.deadline(left))?;
+            let deadline = self.deadline(left);
+            self.receive_some(until.map_or(deadline, |until| until.min(deadline)))?;
             self.watch.waited(self.stream.waited() - before);
             drain(&mut self.codec);
         }
@@ -294,11 +305,27 @@ impl Connection for Session {
     }
 
     fn receive(&mut self) -> Result<Answer, FetchError> {
+        loop {
+            if let Some(answer) = self.receive_until(None)? {
+                return Ok(answer);
+            }
+        }
+    }
+
+    fn receive_within(&mut self, limit: Duration) -> Result<Option<Answer>, FetchError> {
+        self.receive_until(Instant::now().checked_add(limit))
+    }
+}
+
+impl Session {
+    /// The next answer; `None` if there is none at `until`.
+    fn receive_until(&mut self, until: Option<Instant>) -> Result<Option<Answer>, FetchError> {
         // The reason why the connection ended. The first request that is left unanswered gets it.
         let mut cause = None;
         loop {
-            let event = match self.next_event(&mut |_| {}) {
-                Ok(event) => event,
+            let event = match self.next_event(until, &mut |_| {}) {
+                Ok(Some(event)) => event,
+                Ok(None) => return Ok(None),
                 Err(FetchError::Cancelled) => return Err(FetchError::Cancelled),
                 Err(error) if self.open.is_empty() => return Err(error),
                 Err(error) => {
@@ -325,7 +352,7 @@ impl Connection for Session {
             };
             if let Some(mut request) = self.close_stream(stream) {
                 *request.buffer() = blob;
-                return Ok(request.answer(result));
+                return Ok(Some(request.answer(result)));
             }
         }
     }

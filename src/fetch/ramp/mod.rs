@@ -27,6 +27,12 @@ const FIRST_GUESS_FACTOR: f64 = 1.25;
 /// And no more than this: few answers are little to go by, and a place may not take hundreds of requests at once.
 const FIRST_GUESS_MAX: usize = 32;
 
+/// Until an answer has come, no more requests than this are in flight: nothing is known of the place.
+const UNANSWERED_MAX: usize = 16;
+
+/// What a core takes to decode a chunk, as long as no chunk has shown how long it takes.
+const USUAL_DECODING: Duration = Duration::from_millis(5);
+
 /// A step down was right if it shortened the time of chunks by this share of what the queue alone would make of it.
 const SHORTENED_SHARE: f64 = 0.7;
 
@@ -65,8 +71,9 @@ pub(super) struct InFlightRamp {
     quickest: Option<Duration>,
     /// Whether a step up doubles the limit: nobody knows yet how far it is from right.
     is_starting: bool,
-    /// Whether the answers of this round are those to the first requests.
+    /// Whether the answers of this round are those to the first requests, and how many these were.
     is_first: bool,
+    start: usize,
     /// What a step down started from: the limit, and how long chunks took.
     stepped_down: Option<(usize, Duration)>,
     /// Rounds without a step down, and how many they will be after the next wrong one.
@@ -91,6 +98,7 @@ impl InFlightRamp {
             quickest: None,
             is_starting: true,
             is_first: true,
+            start: start.min(max),
             stepped_down: None,
             rest: 0,
             next_rest: REST_MIN,
@@ -100,6 +108,22 @@ impl InFlightRamp {
     /// How many requests may be in flight.
     pub(super) fn limit(&self) -> usize {
         self.limit.min(self.allowed)
+    }
+
+    /// How long the first answer must have been waited for until more requests may be in flight: as long as it takes to decode
+    /// what is in flight already, since the cores are idle from then on. `None` where only answers will tell.
+    pub(super) fn unanswered_limit(&self) -> Option<Duration> {
+        let is_untried = self.is_first && self.round.is_empty() && self.allowed == usize::MAX;
+        let may_grow = self.limit < UNANSWERED_MAX.min(self.max);
+        let decoding = USUAL_DECODING.mul_f64(self.limit as f64 / self.cores.max(1) as f64);
+        (self.adapts && is_untried && may_grow).then_some(decoding)
+    }
+
+    /// The first answer has been waited for so long.
+    pub(super) fn record_unanswered(&mut self, waited: Duration) {
+        while self.unanswered_limit().is_some_and(|limit| limit <= waited) {
+            self.limit = (2 * self.limit).min(UNANSWERED_MAX).min(self.max);
+        }
     }
 
     /// An answer came: how long it took, where that is known, how long the worker then decoded it, and whether the lane had as
@@ -127,11 +151,12 @@ impl InFlightRamp {
         self.decoding += decoding;
         self.full += usize::from(was_full);
         let enough = match (self.is_first, self.is_starting) {
-            (true, _) => 1,
-            (_, true) => FIRST_ROUND_MIN,
-            _ => ROUND_MIN,
+            // Only these were in flight with no others.
+            (true, _) => self.start,
+            (_, true) => self.limit.max(FIRST_ROUND_MIN),
+            _ => self.limit.max(ROUND_MIN),
         };
-        if self.round.len() >= self.limit.max(enough) {
+        if self.round.len() >= enough {
             self.end_round();
         }
     }

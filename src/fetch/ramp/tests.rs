@@ -236,3 +236,25 @@ fn a_place_that_refuses_is_asked_for_half_and_slowly_for_more_again() {
     (0..1000).for_each(|_| answer(&mut ramp));
     assert_eq!(ramp.limit(), 16);
 }
+
+#[test]
+fn more_is_in_flight_while_the_first_answer_does_not_come() {
+    let millis = Duration::from_millis;
+    let after = |waited| {
+        let mut ramp = ramp(2);
+        ramp.record_unanswered(waited);
+        ramp.limit()
+    };
+    let limits = [0, 9, 10, 20, 1000].map(|waited| after(millis(waited)));
+    assert_eq!(limits, [4, 4, 8, 16, 16]);
+    assert_eq!(ramp(2).unanswered_limit(), Some(millis(10)));
+    // An answer says more than the clock, and so does a refusal.
+    let mut answered = ramp(2);
+    answered.record_answer(Some(millis(50)), millis(5), true);
+    assert_eq!(answered.unanswered_limit(), None);
+    let mut refused = ramp(2);
+    refused.record_refusal();
+    assert_eq!(refused.unanswered_limit(), None);
+    let fixed = InFlightRamp::new(4, 64, false, 2);
+    assert_eq!(fixed.unanswered_limit(), None);
+}

@@ -11,6 +11,9 @@ pub(super) struct SimulatedLane {
     pub(super) jobs: Jobs,
     /// The requests that the workers may have in flight, as they heard last.
     pub(super) in_flight: usize,
+    /// Whether that may grow before an answer comes, and whether the workers look for it.
+    pub(super) may_grow: bool,
+    pub(super) looks: bool,
     pub(super) started: usize,
     pub(super) workers: Vec<SimulatedWorker>,
 }
@@ -40,6 +43,8 @@ impl SimulatedLane {
             jobs: lane.jobs(),
             lane,
             in_flight: 0,
+            may_grow: false,
+            looks: false,
             started: 0,
             workers: (0..settings.workers)
                 .map(|_| SimulatedWorker::default())

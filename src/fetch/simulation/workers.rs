@@ -21,7 +21,7 @@ impl World {
     pub(super) fn wake_workers(&mut self) {
         for lane in 0..self.lanes.len() {
             for worker in 0..self.lanes[lane].started {
-                if self.lanes[lane].workers[worker].held.is_empty() {
+                if self.lanes[lane].looks || self.lanes[lane].workers[worker].held.is_empty() {
                     self.take_jobs(lane, worker);
                 }
             }
@@ -76,6 +76,7 @@ impl World {
         {
             return self.answer(job, None, None, Err(Failure::Needless));
         }
+        job.stage.record_sent(self.now);
         let state = &mut self.lanes[lane].workers[worker];
         let is_first = !state.is_connected;
         (state.is_connected, state.connections) = (true, state.connections + usize::from(is_first));

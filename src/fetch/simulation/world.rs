@@ -204,6 +204,7 @@ impl World {
 
     /// As [`Fetcher::hand_out`](crate::fetch::Fetcher::hand_out).
     fn hand_out(&mut self) {
+        self.dispatcher.grow_unanswered(self.received, self.now);
         for lane in self.dispatcher.lanes_to_sweep() {
             for job in self.lanes[lane].lane.take_back() {
                 self.checks.took_back(&job);
@@ -217,6 +218,9 @@ impl World {
         self.checks.handed_out(&self.dispatcher);
         for number in 0..self.lanes.len() {
             let lane = &mut self.lanes[number];
+            // A worker that looks whether it may request more does so once more after the last growth.
+            lane.looks = lane.may_grow;
+            lane.may_grow = self.dispatcher.is_unanswered(number);
             lane.in_flight = self.dispatcher.in_flight(number);
             let queued = self.dispatcher.lanes[number].queued();
             let workers = lane.workers.len().min(lane.in_flight).min(queued);

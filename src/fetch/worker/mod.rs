@@ -33,6 +33,9 @@ const RECONNECT_MIN: Duration = Duration::from_secs(1);
 /// How long a worker that may have nothing in flight sleeps until it looks again.
 const IDLE: Duration = Duration::from_millis(200);
 
+/// How long a worker waits for an answer until it looks whether it may request more, while nothing has come from the place.
+const GLANCE: Duration = Duration::from_millis(2);
+
 /// What all workers share.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -271,8 +274,9 @@ impl<'a> Worker<'a> {
             Err(error) => Err(error),
         };
         self.held.spent.fetching += begun.elapsed();
-        if let Err(error) = requested {
-            self.lose_connection(link, error);
+        match requested {
+            Ok(()) => self.held.record_sent(id),
+            Err(error) => self.lose_connection(link, error),
         }
     }
 
@@ -308,10 +312,14 @@ impl<'a> Worker<'a> {
             return;
         };
         let begun = Instant::now();
-        let received = connection.receive();
+        let received = match self.lane.may_grow.load(Ordering::Relaxed) {
+            true => connection.receive_within(GLANCE),
+            false => connection.receive().map(Some),
+        };
         self.held.spent.fetching += begun.elapsed();
         let answer = match received {
-            Ok(answer) => answer,
+            Ok(Some(answer)) => answer,
+            Ok(None) => return,
             Err(error) => return self.lose_connection(link, error),
         };
         let id = answer.id();
