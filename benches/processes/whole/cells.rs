@@ -58,6 +58,8 @@ pub(crate) struct Cell {
     pub(crate) threads: usize,
     /// That the process may use; 0 is all there are.
     pub(crate) cores: usize,
+    /// Whether the process keeps to the first core, and the server to the last one.
+    pub(crate) is_pinned: bool,
     /// In bytes a second; 0 is without a limit.
     pub(crate) rate: u64,
     pub(crate) sink: Sink,
@@ -141,6 +143,7 @@ impl Cell {
             in_flight,
             threads: 0,
             cores: 0,
+            is_pinned: false,
             rate: 0,
             sink: Sink::Null,
             memory: 0,
@@ -162,6 +165,15 @@ impl Cell {
 
     pub(crate) fn cores(self, cores: usize) -> Cell {
         Cell { cores, ..self }
+    }
+
+    /// With a core for the process and one for the server, so that neither is in the other's caches.
+    pub(crate) fn pinned(self) -> Cell {
+        Cell {
+            cores: 1,
+            is_pinned: true,
+            ..self
+        }
     }
 
     pub(crate) fn rate(self, rate: u64) -> Cell {
@@ -257,7 +269,7 @@ impl fmt::Display for Content {
 }
 
 impl fmt::Display for Cell {
-    /// Its name: `pbs-typical-7ms-16`, then what is not as usual: `-512threads`, `-1core`, `-64k`, `-file`, `-32MiB`.
+    /// Its name: `pbs-typical-7ms-16`, then what is not as usual: `-512threads`, `-1core`, `-pinned`, `-64k`, `-file`, `-32MiB`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.place, self.disk.content)?;
         if self.place != Place::Directory {
@@ -270,7 +282,9 @@ impl fmt::Display for Cell {
         if self.threads > 0 {
             write!(f, "-{}threads", self.threads)?;
         }
-        if self.cores > 0 {
+        if self.is_pinned {
+            f.write_str("-pinned")?;
+        } else if self.cores > 0 {
             write!(f, "-{}core", self.cores)?;
         }
         if self.rate > 0 {

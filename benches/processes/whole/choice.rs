@@ -16,7 +16,7 @@ const LONG: u64 = 8;
 
 /// Speed at the defaults against the best fixed choice, with one core and with two. The server has all of them.
 pub(crate) fn choice(lab: &RefCell<Lab>, scale: Scale) -> Vec<Compared> {
-    by_cores(lab, scale, ">= 0.90")
+    by_cores(lab, scale, ">= 0.92")
 }
 
 /// The same with a disk of 8 GiB.
@@ -25,7 +25,7 @@ pub(crate) fn long_choice(lab: &RefCell<Lab>, scale: Scale) -> Vec<Compared> {
         len: LONG * scale.len,
         ..scale
     };
-    by_cores(lab, scale, ">= 0.95")
+    by_cores(lab, scale, ">= 0.97")
 }
 
 fn by_cores(lab: &RefCell<Lab>, scale: Scale, bar: &'static str) -> Vec<Compared> {

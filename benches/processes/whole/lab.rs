@@ -17,6 +17,7 @@ use testkit::{
 
 use crate::cells::{Cell, Content, Disk, Place, Sink};
 use crate::child::{ASKED, DISK, test_key};
+use crate::limits;
 use crate::measure::Figures;
 
 const TIME: &str = "2026-01-02T03:04:05Z";
@@ -28,7 +29,7 @@ const SEED: u64 = 1;
 pub(crate) struct Lab {
     folder: TempDir,
     disks: Vec<Disk>,
-    servers: HashMap<(Place, u64), ServerProcess>,
+    servers: HashMap<(Place, u64, bool), ServerProcess>,
 }
 
 impl Lab {
@@ -55,16 +56,20 @@ impl Lab {
 
     /// Measures the floor under a cell.
     pub(crate) fn floor(&mut self, cell: Cell) -> Figures {
-        match cell.place {
-            Place::Directory => self.part("files-floor", cell.disk),
-            _ => self.part("tls-floor", cell.disk),
+        let part = match cell.place {
+            Place::Directory => "files-floor",
+            _ => "tls-floor",
+        };
+        let floor = Cell::new(Place::Https, cell.disk, 0, 1);
+        match cell.is_pinned {
+            true => self.work(part, floor.pinned()),
+            false => self.work(part, floor),
         }
     }
 
-    /// Measures a floor, or a part of it.
+    /// Measures a part of a floor.
     pub(crate) fn part(&mut self, part: &str, disk: Disk) -> Figures {
-        let cell = Cell::new(Place::Https, disk, 0, 1);
-        self.work(part, cell)
+        self.work(part, Cell::new(Place::Https, disk, 0, 1))
     }
 
     /// Measures chunks that come late, by so many milliseconds all and by so many more some of them.
@@ -104,7 +109,7 @@ impl Lab {
             "result": self.path("out/result").display().to_string(),
         });
         if cell.place != Place::Directory {
-            let server = self.server(cell.place, cell.latency);
+            let server = self.server(cell);
             task["address"] = json!(server.address().to_string());
             task["fingerprint"] = json!(server.fingerprint());
             task["url"] = json!(server.place());
@@ -133,17 +138,22 @@ impl Lab {
         Figures::from_json(&result)
     }
 
-    fn server(&mut self, place: Place, latency: u64) -> &ServerProcess {
+    fn server(&mut self, cell: Cell) -> &ServerProcess {
         let folder = self.store().display().to_string();
-        self.servers.entry((place, latency)).or_insert_with(|| {
-            let latency = latency.to_string();
+        let key = (cell.place, cell.latency, cell.is_pinned);
+        self.servers.entry(key).or_insert_with(|| {
+            let latency = cell.latency.to_string();
             let mut arguments = vec!["--folder", &folder, "--latency-ms", &latency];
-            arguments.extend(match place {
+            arguments.extend(match cell.place {
                 Place::Https => Some("--https"),
                 Place::S3 => Some("--s3"),
                 Place::Pbs | Place::Directory => None,
             });
-            ServerProcess::start(&arguments)
+            let server = ServerProcess::start(&arguments);
+            if cell.is_pinned {
+                limits::keep_to_last_core(server.id());
+            }
+            server
         })
     }
 
