@@ -1,5 +1,6 @@
 //! A limit for tests of threads: they fail where they would hang. Knows nothing of what it runs.
 
+use std::env;
 use std::panic::resume_unwind;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -7,9 +8,12 @@ use std::time::Duration;
 
 /// Runs `f` on a thread of its own. If it panics, so does the caller, with the same payload.
 ///
+/// On a slow machine, such as an emulated one, CHUNK_RESTORE_SLOWER says how many times as long the limit is.
+///
 /// # Panics
-/// It is not done within the limit. Its thread is then left behind.
+/// `f` is not done within the limit, and its thread is left behind; or CHUNK_RESTORE_SLOWER is no number.
 pub fn within<T: Send + 'static>(limit: Duration, f: impl FnOnce() -> T + Send + 'static) -> T {
+    let limit = limit * slower(env::var("CHUNK_RESTORE_SLOWER").ok().as_deref());
     let (done, is_done) = mpsc::channel();
     let name = thread::current().name().unwrap_or("within").to_owned();
     let thread = thread::Builder::new().name(name);
@@ -29,9 +33,21 @@ pub fn within<T: Send + 'static>(limit: Duration, f: impl FnOnce() -> T + Send +
     }
 }
 
+fn slower(set: Option<&str>) -> u32 {
+    set.map_or(1, |text| {
+        text.parse()
+            .expect("CHUNK_RESTORE_SLOWER is a whole number")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_grow_as_the_environment_says() {
+        assert_eq!([None, Some("1"), Some("20")].map(slower), [1, 1, 20]);
+    }
 
     #[test]
     fn result_comes_back() {
@@ -45,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "not done within 10ms")]
+    #[should_panic(expected = "not done within")]
     fn hanging_is_a_failure() {
         within(Duration::from_millis(10), || {
             thread::sleep(Duration::from_secs(5))
