@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Scope};
 use crate::fetch::dispatcher::{Dispatcher, Outcome};
 use crate::fetch::failure::{Failure, error_of};
-use crate::fetch::job::{Arrival, Job};
+use crate::fetch::job::{Arrival, Job, Took};
 use crate::fetch::retry::{Verdict, judge};
 use crate::format::blob::Verified;
 
@@ -16,7 +16,7 @@ struct Answered {
     place: usize,
     /// The size of the blob that came, in bytes; `None` where none was fetched.
     fetched: Option<usize>,
-    took: Option<Duration>,
+    took: Option<Took>,
     decoding: Duration,
     /// Whether the want was waiting for this very job.
     is_first: bool,
@@ -83,7 +83,7 @@ impl Dispatcher {
         self.breakers.record_answer(place);
         self.progress.chunk_came(received);
         if let Some(took) = answered.took {
-            self.latency.record(took);
+            self.latency.record(took.whole);
         }
         if !job.is_hedge {
             let ramp = &mut self.lanes[job.lane].ramp;

@@ -7,7 +7,7 @@ use crossbeam_channel::Sender;
 
 use crate::error::FetchError;
 use crate::fetch::failure::Failure;
-use crate::fetch::job::{Arrival, Job, Spent};
+use crate::fetch::job::{Arrival, Job, Spent, Took};
 use crate::format::blob::Verified;
 
 /// The jobs that a worker has taken and not answered. Every job is answered, also when the worker stops or unwinds: the
@@ -21,7 +21,7 @@ pub(super) struct Held {
 
 struct HeldJob {
     job: Job,
-    took: Option<Duration>,
+    took: Option<Took>,
     /// When the connection stood that was made for it: what came before is no time of the place's.
     connected: Option<Instant>,
     was_hung_up: bool,
@@ -71,12 +71,13 @@ impl Held {
         }
     }
 
-    /// An answer has come whole: notes how long that took.
-    pub(super) fn record_answer(&mut self, id: u64) {
+    /// An answer has come whole: notes how long that took, of which its bytes came for so long.
+    pub(super) fn record_answer(&mut self, id: u64, coming: Duration) {
         if let Some(held) = self.held(id) {
             let age = held.job.stage.age(Instant::now());
             let connected = held.connected.map(|connected| connected.elapsed());
-            held.took = age.map(|age| connected.map_or(age, |since| since.min(age)));
+            let whole = age.map(|age| connected.map_or(age, |since| since.min(age)));
+            held.took = whole.map(|whole| Took { whole, coming });
         }
     }
 

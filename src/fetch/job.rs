@@ -143,12 +143,21 @@ pub(super) struct Arrival {
     /// The size of the blob that came, in bytes; `None` where none was fetched.
     pub(super) fetched: Option<usize>,
     /// How long the place took for a whole answer; `None` where that can't be told.
-    pub(super) took: Option<Duration>,
+    pub(super) took: Option<Took>,
     /// Whether the connection was ended for the sake of a request over it.
     pub(super) was_hung_up: bool,
     /// What the worker spent its time with since its last arrival.
     pub(super) spent: Spent,
     pub(super) outcome: Result<Verified, Failure>,
+}
+
+/// How long a place took for an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Took {
+    /// From the request to the last byte.
+    pub(super) whole: Duration,
+    /// From the first byte to the last one, with all that is done with bytes as they come.
+    pub(super) coming: Duration,
 }
 
 /// Time of one worker.

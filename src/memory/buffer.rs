@@ -4,6 +4,7 @@ use std::fmt;
 use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::digest::Hasher;
 
@@ -176,11 +177,10 @@ impl Buffer {
     }
 
     /// The answer in the buffer is complete: its bytes count as received for good, whatever becomes
-    /// of them. Bytes that are added later don't count.
-    pub(crate) fn confirm_received(&mut self) {
-        if let Some(receipt) = self.receipt.take() {
-            receipt.confirm();
-        }
+    /// of them. Bytes that are added later don't count. Returns how long ago the first byte came.
+    pub(crate) fn confirm_received(&mut self) -> Duration {
+        let receipt = self.receipt.take();
+        receipt.map_or(Duration::ZERO, Receipt::confirm)
     }
 
     /// Forgets the part of an answer: the chunk will be asked for again.

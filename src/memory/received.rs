@@ -7,6 +7,7 @@
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// How many bytes of chunks have come from all places of one run.
 #[derive(Debug, Default)]
@@ -26,29 +27,38 @@ pub(super) struct Receipt {
     received: Arc<ReceivedBytes>,
     /// The part of the total that is this answer's.
     bytes: u64,
+    /// When its first bytes came.
+    begun: Option<Instant>,
 }
 
 impl Receipt {
     /// For an answer of which nothing has come.
     pub(super) fn new(received: Arc<ReceivedBytes>) -> Receipt {
-        Receipt { received, bytes: 0 }
+        Receipt {
+            received,
+            bytes: 0,
+            begun: None,
+        }
     }
 
     /// Adds bytes that came to the total.
     pub(super) fn add(&mut self, bytes: usize) {
+        self.begun.get_or_insert_with(Instant::now);
         self.bytes += bytes as u64;
         self.received.0.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Takes off the total all that came of the answer: it will be asked for again.
     pub(super) fn withdraw(&mut self) {
+        self.begun = None;
         let bytes = mem::take(&mut self.bytes);
         self.received.0.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// The answer is complete: its bytes stay in the total.
-    pub(super) fn confirm(mut self) {
+    /// The answer is complete: its bytes stay in the total. Returns how long ago the first of them came.
+    pub(super) fn confirm(mut self) -> Duration {
         self.bytes = 0;
+        self.begun.map_or(Duration::ZERO, |begun| begun.elapsed())
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn script(guest: &Guest, disks: &[Disk]) -> String {
     };
     format!(
         "#!/bin/sh\n\
-         # Boots the restored disks. Written by `restore vm`. Its arguments are added to the options of QEMU.\n\
+         # Boots the restored disks. Written by chunk-restore. Its arguments are added to the options of QEMU.\n\
          set -eu\n\
          {firmware}\
          exec \"${{QEMU:-qemu-system-x86_64}}\" \\\n  \

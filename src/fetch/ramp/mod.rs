@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use crate::fetch::job::Took;
+
 /// The requests that wait for others are to be at least so many, and this share of all, lest the line idle where chunks take
 /// unequal times.
 const QUEUE_MIN: f64 = 1.0;
@@ -21,7 +23,7 @@ const QUEUE_MAX_SHARE: f64 = 0.35;
 const ROUND_MIN: usize = 32;
 const FIRST_ROUND_MIN: usize = 8;
 
-/// The first guess is so many times what keeps the cores busy with decoding.
+/// The first guess is so many times what keeps the line or the cores busy.
 const FIRST_GUESS_FACTOR: f64 = 1.25;
 
 /// And no more than this: few answers are little to go by, and a place may not take hundreds of requests at once.
@@ -64,6 +66,9 @@ pub(super) struct InFlightRamp {
     /// How long the answers of this round took, and how many of them came while the lane was full.
     round: Vec<Duration>,
     full: usize,
+    /// How long the bytes of answers came in this round, and the shortest time until the first byte of one came.
+    coming: Duration,
+    latency: Duration,
     /// How long workers decoded in this round. A worker that has one request in flight decodes the last answer meanwhile, so
     /// that no chunk seems to take shorter than that.
     decoding: Duration,
@@ -94,6 +99,8 @@ impl InFlightRamp {
             settling: 0,
             round: Vec::new(),
             full: 0,
+            coming: Duration::ZERO,
+            latency: Duration::MAX,
             decoding: Duration::ZERO,
             quickest: None,
             is_starting: true,
@@ -128,12 +135,7 @@ impl InFlightRamp {
 
     /// An answer came: how long it took, where that is known, how long the worker then decoded it, and whether the lane had as
     /// many jobs as it may.
-    pub(super) fn record_answer(
-        &mut self,
-        took: Option<Duration>,
-        decoding: Duration,
-        was_full: bool,
-    ) {
+    pub(super) fn record_answer(&mut self, took: Option<Took>, decoding: Duration, was_full: bool) {
         self.answers += 1;
         if self.allowed < self.max && self.answers >= ANSWERS_PER_STEP {
             (self.allowed, self.answers) = (self.allowed + 1, 0);
@@ -147,7 +149,10 @@ impl InFlightRamp {
         let Some(took) = took.filter(|_| follows) else {
             return;
         };
-        self.round.push(took);
+        self.round.push(took.whole);
+        self.coming += took.coming;
+        let latency = took.whole.saturating_sub(took.coming);
+        self.latency = self.latency.min(latency);
         self.decoding += decoding;
         self.full += usize::from(was_full);
         let enough = match (self.is_first, self.is_starting) {
@@ -182,6 +187,7 @@ impl InFlightRamp {
     fn begin_round(&mut self) {
         self.round.clear();
         (self.full, self.decoding) = (0, Duration::ZERO);
+        (self.coming, self.latency) = (Duration::ZERO, Duration::MAX);
     }
 
     fn end_round(&mut self) {
@@ -189,10 +195,12 @@ impl InFlightRamp {
         let is_full = 2 * self.full >= self.round.len();
         let quickest = self.quickest.unwrap_or(took).min(took);
         self.quickest = Some(quickest);
-        let decoding = self.decoding / u32::try_from(self.round.len()).unwrap_or(u32::MAX);
+        let answers = u32::try_from(self.round.len()).unwrap_or(u32::MAX);
+        let (decoding, coming) = (self.decoding / answers, self.coming / answers);
         let quickest = quickest.max(decoding).min(took);
         let next = match self.stepped_down.take() {
-            _ if self.is_first => self.first_guess(took, decoding),
+            _ if self.is_first && !self.may_grow(took, decoding) => self.limit,
+            _ if self.is_first => self.first_guess(coming, decoding),
             Some((limit, before)) if !is_shorter(took, before, self.limit, limit) => {
                 // Chunks take as long without waiting for others: that is the place's own time.
                 self.quickest = Some(took);
@@ -218,17 +226,20 @@ impl InFlightRamp {
         self.limit < self.cores || ratio >= GROWTH_RATIO_MIN
     }
 
-    /// No more chunks can come than the cores decode, so that no more need to be in flight than come in the time of one. It is
-    /// only a guess: the first chunks may be others than the rest.
-    fn first_guess(&self, took: Duration, decoding: Duration) -> usize {
-        if !self.may_grow(took, decoding) {
-            return self.limit;
-        }
-        let busy = took.as_secs_f64() / decoding.as_secs_f64().max(f64::MIN_POSITIVE);
-        let guess = FIRST_GUESS_FACTOR * self.cores as f64 * busy;
+    /// No more chunks can come than the line carries and the cores decode, so that no more need to be in flight than do so in
+    /// the time of one. It is only a guess: the first chunks may be others than the rest.
+    fn first_guess(&self, coming: Duration, decoding: Duration) -> usize {
+        // The first ones came at the same time, and shared the line.
+        let on_line = coming.as_secs_f64() / self.start.max(1) as f64;
+        let on_cores = decoding.as_secs_f64() / self.cores.max(1) as f64;
+        let whole = self.latency.as_secs_f64() + on_line;
+        let busy = whole / on_line.max(on_cores).max(f64::MIN_POSITIVE);
+        let guess = FIRST_GUESS_FACTOR * busy;
+        // While one chunk is decoded, another one comes.
+        let least = (2 * self.cores).min(self.start);
         // A number too large for it becomes the largest there is.
         (guess.ceil() as usize)
-            .clamp(1, FIRST_GUESS_MAX)
+            .clamp(least.max(1), FIRST_GUESS_MAX)
             .min(self.max)
     }
 

@@ -38,6 +38,14 @@ impl Chance {
     }
 }
 
+/// All bytes come together.
+fn at_once(whole: Duration) -> Took {
+    Took {
+        whole,
+        coming: Duration::ZERO,
+    }
+}
+
 /// The state of a model.
 struct Run {
     chance: Chance,
@@ -116,7 +124,7 @@ fn run(models: &[(usize, Model)], mut ramp: InFlightRamp) -> (f64, usize) {
             let took = Duration::from_secs_f64(now - requested);
             let time = run.chance.about(model.decode, model.noise);
             let decoding = Duration::from_secs_f64(time);
-            ramp.record_answer(Some(took), decoding, asked < chunks);
+            ramp.record_answer(Some(at_once(took)), decoding, asked < chunks);
             answered += 1;
             let limit = ramp.limit();
             let share = limit / workers + usize::from(worker < limit % workers);
@@ -250,11 +258,29 @@ fn more_is_in_flight_while_the_first_answer_does_not_come() {
     assert_eq!(ramp(2).unanswered_limit(), Some(millis(10)));
     // An answer says more than the clock, and so does a refusal.
     let mut answered = ramp(2);
-    answered.record_answer(Some(millis(50)), millis(5), true);
+    answered.record_answer(Some(at_once(millis(50))), millis(5), true);
     assert_eq!(answered.unanswered_limit(), None);
     let mut refused = ramp(2);
     refused.record_refusal();
     assert_eq!(refused.unanswered_limit(), None);
     let fixed = InFlightRamp::new(4, 64, false, 2);
     assert_eq!(fixed.unanswered_limit(), None);
+}
+
+#[test]
+fn what_shares_the_line_is_no_latency() {
+    let millis = Duration::from_millis;
+    let guess = |latency, coming| {
+        let mut ramp = ramp(2);
+        // Chunks that are hashed while they come leave nothing to decode.
+        let took = Took {
+            whole: millis(latency + coming),
+            coming: millis(coming),
+        };
+        (0..4).for_each(|_| ramp.record_answer(Some(took), Duration::from_micros(50), true));
+        ramp.limit()
+    };
+    // Four of them share a line that carries one in 4 ms.
+    assert_eq!([0, 7, 50].map(|latency| guess(latency, 16)), [4, 4, 17]);
+    assert_eq!(guess(7, 1), 32);
 }

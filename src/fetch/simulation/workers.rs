@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::FetchError;
 use crate::fetch::failure::Failure;
-use crate::fetch::job::{Arrival, Job, Spent};
+use crate::fetch::job::{Arrival, Job, Spent, Took};
 use crate::fetch::simulation::lane::HeldJob;
 use crate::fetch::simulation::place::Reply;
 use crate::fetch::simulation::world::{BLOB, CHUNKS, World};
@@ -138,7 +138,11 @@ impl World {
     fn receive(&mut self, lane: usize, worker: usize, number: usize, reply: Reply) {
         let held = self.lanes[lane].workers[worker].held.swap_remove(number);
         let job = held.job;
-        let took = job.stage.age(self.now);
+        let age = job.stage.age(self.now);
+        let took = age.map(|whole| Took {
+            whole,
+            coming: Duration::ZERO,
+        });
         self.received += BLOB as u64;
         self.take_jobs(lane, worker);
         let chunk = job.chunk.offset as usize;
@@ -183,7 +187,7 @@ impl World {
         &mut self,
         job: Job,
         fetched: Option<usize>,
-        took: Option<Duration>,
+        took: Option<Took>,
         outcome: Result<Verified, Failure>,
     ) {
         self.inbox.push_back(Arrival {

@@ -331,8 +331,8 @@ impl<'a> Worker<'a> {
             Err(error) if link.cancel.is_cancelled() => self.lose_connection(link, error),
             Err(error) => self.held.fail(id, Failure::Fetch(error)),
             Ok(mut blob) => {
-                blob.confirm_received();
-                self.held.record_answer(id);
+                let coming = blob.confirm_received();
+                self.held.record_answer(id, coming);
                 self.received = Some(Received { id, blob });
             }
         }
