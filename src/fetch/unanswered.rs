@@ -21,7 +21,8 @@ impl Dispatcher {
     /// Whether a lane may have more in flight before an answer comes.
     pub(super) fn is_unanswered(&self, lane: usize) -> bool {
         let lane = &self.lanes[lane];
-        // Once bytes come, the rest of an answer tells how fast they come, and not how far the place is.
+        // Once bytes come, the rest of an answer tells how fast they come, and not how far the place is. Bytes are counted for
+        // all places together: the first place that answers ends this for the others too.
         !self.has_received && lane.queued() > 0 && lane.ramp.unanswered_limit().is_some()
     }
 

@@ -45,6 +45,21 @@ fn permissions_can_be_left_out() {
 }
 
 #[test]
+fn a_folder_keeps_its_mode_where_permissions_are_left_out() {
+    if !is_root() {
+        skip("only root may write to a folder that its owner may not use");
+        return;
+    }
+    let home = home();
+    let folder = home.path("out");
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o050)).unwrap();
+    run(&home, "files host/made root.pxar out --ignore-permissions").expect(0);
+    assert_eq!(mode(&home, "out"), 0o050);
+    assert_eq!(mode(&home, "out/file"), 0o600);
+}
+
+#[test]
 fn extended_attributes_and_access_control_lists_can_be_left_out() {
     let home = home();
     let list = "system.posix_acl_access";

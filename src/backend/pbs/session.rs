@@ -110,25 +110,22 @@ impl Session {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let stream = self.ask(path, Buffer::new(), limit)?;
         loop {
-            let event = self.next_event(None, &mut |codec| codec.drain(stream, sink))?;
-            let Some(event) = event else {
-                continue;
-            };
-            match event {
-                Event::Finished {
+            let until = self.deadline(self.progress);
+            match self.next_event(until, &mut |codec| codec.drain(stream, sink))? {
+                Some(Event::Finished {
                     stream: ended,
                     head,
                     body,
-                } if ended == stream => {
+                }) if ended == stream => {
                     result(Asked::File, head, &body)?;
                     sink(&body);
                     return Ok(());
                 }
-                Event::Failed {
+                Some(Event::Failed {
                     stream: failed,
                     error,
                     ..
-                } if failed == stream => {
+                }) if failed == stream => {
                     return Err(self.stream_error(error));
                 }
                 _ => {}
@@ -148,7 +145,7 @@ impl Session {
     /// as progress, other frames do not. Returns `None` if there is no event at `until`.
     fn next_event(
         &mut self,
-        until: Option<Instant>,
+        until: Instant,
         drain: &mut dyn FnMut(&mut Codec),
     ) -> Result<Option<Event>, FetchError> {
         loop {
@@ -158,14 +155,13 @@ impl Session {
                 }
                 return Ok(Some(event));
             }
-            if until.is_some_and(|until| Instant::now() >= until) {
-                return Ok(None);
-            }
             let left = self.watch.left(self.codec.received(), self.codec.oldest());
             let left = left.map_err(|stall| self.stalled(stall))?;
+            if Instant::now() >= until {
+                return Ok(None);
+            }
             let before = self.stream.waited();
-            let deadline = self.deadline(left);
-            self.receive_some(until.map_or(deadline, |until| until.min(deadline)))?;
+            self.receive_some(until.min(self.deadline(left)))?;
             self.watch.waited(self.stream.waited() - before);
             drain(&mut self.codec);
         }
@@ -306,20 +302,14 @@ impl Connection for Session {
 
     fn receive(&mut self) -> Result<Answer, FetchError> {
         loop {
-            if let Some(answer) = self.receive_until(None)? {
+            if let Some(answer) = self.receive_within(self.progress)? {
                 return Ok(answer);
             }
         }
     }
 
     fn receive_within(&mut self, limit: Duration) -> Result<Option<Answer>, FetchError> {
-        self.receive_until(Instant::now().checked_add(limit))
-    }
-}
-
-impl Session {
-    /// The next answer; `None` if there is none at `until`.
-    fn receive_until(&mut self, until: Option<Instant>) -> Result<Option<Answer>, FetchError> {
+        let until = self.deadline(limit);
         // The reason why the connection ended. The first request that is left unanswered gets it.
         let mut cause = None;
         loop {

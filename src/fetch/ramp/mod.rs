@@ -199,8 +199,7 @@ impl InFlightRamp {
         let (decoding, coming) = (self.decoding / answers, self.coming / answers);
         let quickest = quickest.max(decoding).min(took);
         let next = match self.stepped_down.take() {
-            _ if self.is_first && !self.may_grow(took, decoding) => self.limit,
-            _ if self.is_first => self.first_guess(coming, decoding),
+            _ if self.is_first => self.first_guess(took, coming, decoding),
             Some((limit, before)) if !is_shorter(took, before, self.limit, limit) => {
                 // Chunks take as long without waiting for others: that is the place's own time.
                 self.quickest = Some(took);
@@ -228,15 +227,28 @@ impl InFlightRamp {
 
     /// No more chunks can come than the line carries and the cores decode, so that no more need to be in flight than do so in
     /// the time of one. It is only a guess: the first chunks may be others than the rest.
-    fn first_guess(&self, coming: Duration, decoding: Duration) -> usize {
-        // The first ones came at the same time, and shared the line.
-        let on_line = coming.as_secs_f64() / self.start.max(1) as f64;
+    fn first_guess(&self, took: Duration, coming: Duration, decoding: Duration) -> usize {
+        if !self.may_grow(took, decoding) {
+            return self.limit;
+        }
         let on_cores = decoding.as_secs_f64() / self.cores.max(1) as f64;
-        let whole = self.latency.as_secs_f64() + on_line;
-        let busy = whole / on_line.max(on_cores).max(f64::MIN_POSITIVE);
-        let guess = FIRST_GUESS_FACTOR * busy;
-        // While one chunk is decoded, another one comes.
-        let least = (2 * self.cores).min(self.start);
+        let (one, each) = if self.limit >= UNANSWERED_MAX {
+            // From afar the bytes of a new connection come slowly, however much the line carries: TCP begins with few.
+            (took.as_secs_f64(), on_cores)
+        } else {
+            // The first ones came at the same time, and shared the line.
+            let on_line = coming.as_secs_f64() / self.start.max(1) as f64;
+            let one = self.latency.as_secs_f64() + on_line;
+            (one, on_line.max(on_cores))
+        };
+        let guess = FIRST_GUESS_FACTOR * one / each.max(f64::MIN_POSITIVE);
+        let least = if self.limit > self.start {
+            // The first byte was waited for.
+            self.limit
+        } else {
+            // While one chunk is decoded, another one comes.
+            (2 * self.cores).min(self.start)
+        };
         // A number too large for it becomes the largest there is.
         (guess.ceil() as usize)
             .clamp(least.max(1), FIRST_GUESS_MAX)

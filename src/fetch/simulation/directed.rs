@@ -390,27 +390,3 @@ fn a_connection_is_given_twice_as_long_after_one_was_ended_for_the_same_chunk() 
     assert_eq!(world.checks.hang_ups, 2);
     world.end();
 }
-
-#[test]
-fn the_longer_the_first_answer_is_waited_for_the_more_is_in_flight() {
-    let before_it = |millis| {
-        let place = Place {
-            latency: (millis, millis),
-            depth: 64,
-            ..Place::well(50)
-        };
-        let mut setup = setup(vec![place]);
-        (setup.lanes[0].adapts, setup.lanes[0].in_flight_max) = (true, 64);
-        let mut world = World::new(setup, 5);
-        want_ahead(&mut world, 0..50);
-        while world.checks.open() == 50 {
-            world.step();
-        }
-        // The worker that had the answer has made its next request.
-        let in_flight = world.lanes[0].wanted_in_flight();
-        all_come(world, 20 * SECOND);
-        in_flight
-    };
-    let in_flight = [1, 15, 50, 500].map(before_it);
-    assert_eq!(in_flight, [4, 8, 16, 16]);
-}

@@ -12,6 +12,7 @@ mod place;
 mod rules;
 mod schedule;
 mod trials;
+mod unanswered;
 mod workers;
 mod world;
 
